@@ -1,0 +1,1 @@
+"""The command line: every command of `imagegate`, over the admin socket or the store."""

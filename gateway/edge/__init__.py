@@ -1,0 +1,1 @@
+"""HTTP: OpenAI's words in, OpenAI's words out."""

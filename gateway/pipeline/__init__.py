@@ -1,0 +1,1 @@
+"""The path of one request, step by step, over the ports alone."""

@@ -1,0 +1,1 @@
+"""Those who make images: one wire and one pure translator each."""

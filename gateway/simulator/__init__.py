@@ -1,0 +1,1 @@
+"""A stand-in EmpirioLabs over real HTTP, seeded and scriptable."""

@@ -1,0 +1,1 @@
+"""Durable state behind the ports: accounts, jobs, cache rows and picture bytes."""

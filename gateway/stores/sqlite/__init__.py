@@ -1,0 +1,1 @@
+"""The ports on one SQLite file, written by one thread."""
