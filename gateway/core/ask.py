@@ -1,0 +1,134 @@
+"""An ask: what came in, in OpenAI's words and EmpirioLabs' own side by side, each field of a known type, nulls absent."""
+
+import re
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+
+from gateway.core.errors import InvalidRequest
+
+#: Widest ranges of any model; the catalogue narrows them to the model asked for.
+_Int = Annotated[int, Field(strict=True)]
+_SIZE = re.compile(r"([0-9]{1,5})x([0-9]{1,5})")
+
+
+def _jpeg(value: object) -> object:
+    return "jpeg" if value == "jpg" else value
+
+
+Format = Annotated[Literal["png", "webp", "jpeg", "jpg"], BeforeValidator(_jpeg)]
+
+
+class Ask(BaseModel):
+    """A generation as asked. Fields the model cannot honour are read and checked too: a wrong value there is still wrong."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, title="CreateImageRequest")
+
+    prompt: Annotated[str, Field(min_length=1, description="Text description of the image to generate.")]
+    model: str | None = Field(None, description="Model id or alias; the default of the routes when absent.")
+    n: Annotated[_Int, Field(ge=1, le=10)] | None = Field(None, description="Images to make, 1 to 10.")
+    num_images: Annotated[_Int, Field(ge=1, le=10)] | None = Field(None, description="Another name for n.")
+    size: str | None = Field(
+        None, description="`WIDTHxHEIGHT` or `auto`; each side 256 to 2048, 1,048,576 pixels at most."
+    )
+    width: Annotated[_Int, Field(ge=1, le=65535)] | None = Field(None, description="Pixels; together with height.")
+    height: Annotated[_Int, Field(ge=1, le=65535)] | None = Field(None, description="Pixels; together with width.")
+    aspect_ratio: str | None = Field(None, description="1:1, 16:9, 9:16, 4:3, 3:4, 3:2 or 2:3.")
+    seed: Annotated[_Int, Field(ge=-1, le=2**32 - 1)] | None = Field(
+        None, description="0 to 2^32-1; null or -1: the gateway draws one and returns it."
+    )
+    num_inference_steps: _Int | None = Field(None, description="Denoising steps, 1 to 12.")
+    guidance_scale: Annotated[float, Field(allow_inf_nan=False)] | None = Field(None, description="0 to 8.")
+    max_sequence_length: _Int | None = Field(None, description="Prompt tokens the model conditions on, 64 to 512.")
+    format: Format | None = Field(None, description="Codec of the picture.")
+    output_format: Format | None = Field(None, description="Codec of the picture; OpenAI's name.")
+    response_format: Literal["url", "b64_json"] | None = Field(None, description="How the picture is answered.")
+    return_base64: bool | None = Field(None, description="true: as response_format=b64_json.")
+    sync: bool | None = Field(None, description="false: answer 202 with a job at once.")
+    user: str | None = Field(None, description="Your end user; kept with job and ledger.")
+    safety_identifier: str | None = Field(None, description="As user; wins when not empty.")
+    stream: bool | None = Field(None, description="Not served yet: true is refused.")
+    # What follows has no effect on FLUX.2 Klein and is named in `x-imagegate-ignored`.
+    negative_prompt: str | None = None
+    quality: Literal["auto", "low", "medium", "high", "xhigh", "max", "standard", "hd"] | None = None
+    style: Literal["vivid", "natural"] | None = None
+    background: Literal["auto", "transparent", "opaque"] | None = None
+    moderation: Literal["auto", "low"] | None = None
+    input_fidelity: Literal["high", "low"] | None = None
+    output_compression: Annotated[_Int, Field(ge=0, le=100)] | None = None
+    partial_images: Annotated[_Int, Field(ge=0, le=3)] | None = None
+    complexity: Literal["low", "medium", "high"] | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _nulls_are_absent(cls, data: Any) -> Any:  # noqa: ANN401 - whatever came in
+        return {name: value for name, value in data.items() if value is not None} if isinstance(data, dict) else data
+
+
+#: Values that ask for nothing special, so that accepting them without effect hides nothing.
+_NEUTRAL = {"quality": "auto", "background": "auto", "moderation": "auto", "partial_images": 0}
+_WITHOUT_EFFECT = (
+    "negative_prompt",
+    "quality",
+    "style",
+    "background",
+    "moderation",
+    "input_fidelity",
+    "output_compression",
+    "partial_images",
+    "complexity",
+)
+
+_CODES = {"missing": "missing_required_parameter", "extra_forbidden": "unknown_parameter"}
+_TYPE_ERRORS = re.compile(r".*_(type|parsing|from_float)|is_instance_of|model_attributes_type")
+
+
+def read(fields: object) -> Ask:
+    """Check a decoded JSON value. Raises InvalidRequest naming the field, with the contract's code; never echoes a value."""
+    if not isinstance(fields, dict):
+        raise InvalidRequest("The request body must be a JSON object.", code="invalid_type")
+    for name in ("image", "images", "mask", "input_image"):
+        if fields.get(name) is not None:
+            raise InvalidRequest(
+                f"'{name}': reference images are not served yet.", code="unsupported_parameter", param=name
+            )
+    try:
+        ask = Ask.model_validate(fields)
+    except ValidationError as error:
+        raise _problem(error) from None  # the cause would carry the prompt into a log
+    if ask.stream:
+        raise InvalidRequest("'stream': streaming is not served yet.", code="unsupported_parameter", param="stream")
+    return ask
+
+
+def ignored(ask: Ask) -> tuple[str, ...]:
+    """The fields that were given, mean something, and have no effect."""
+    return tuple(name for name in _WITHOUT_EFFECT if getattr(ask, name) not in (None, _NEUTRAL.get(name)))
+
+
+def one_of(ask: Ask, name: str, other: str) -> Any:  # noqa: ANN401 - whichever field it is
+    """The value of two names for one thing. Raises InvalidRequest naming the second when they differ."""
+    first, second = getattr(ask, name), getattr(ask, other)
+    if first is not None and second is not None and first != second:
+        raise InvalidRequest(f"'{other}' and '{name}' are two names for one thing and differ.", param=other)
+    return first if first is not None else second
+
+
+def split_size(text: str, param: str = "size") -> tuple[int, int]:
+    """`WIDTHxHEIGHT` in pixels. Raises InvalidRequest."""
+    match = _SIZE.fullmatch(text)
+    if match is None:
+        raise InvalidRequest("Invalid size: write WIDTHxHEIGHT, such as 1024x1024, or auto.", param=param)
+    return int(match[1]), int(match[2])
+
+
+def _problem(error: ValidationError) -> InvalidRequest:
+    first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+    name = str(first["loc"][0])[:64] if first["loc"] else None
+    kind = first["type"]
+    code = _CODES.get(kind) or ("invalid_type" if _TYPE_ERRORS.fullmatch(kind) else "invalid_value")
+    if code == "unknown_parameter":
+        return InvalidRequest(f"Unknown parameter: '{name}'.", code=code, param=name)
+    if code == "missing_required_parameter":
+        return InvalidRequest(f"Missing required parameter: '{name}'.", code=code, param=name)
+    return InvalidRequest(f"Invalid '{name}': {first['msg']}.", code=code, param=name)

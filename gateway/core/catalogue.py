@@ -1,0 +1,168 @@
+"""The catalogue: which model a name means, and an ask made whole and priced against it."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from fnmatch import fnmatchcase
+from typing import TypeVar
+
+from gateway.core import ask as asks
+from gateway.core.ask import Ask
+from gateway.core.errors import InvalidRequest, NotFound
+from gateway.core.order import Codec, Order, ResponseFormat
+from gateway.core.policy import ModelPolicy, Policies
+
+_USER_LENGTH = 64
+
+_Number = TypeVar("_Number", int, float)
+
+
+@dataclass(frozen=True, slots=True)
+class Catalogue:
+    policies: Policies
+    #: refuse what a model cannot honour instead of naming it in a header
+    strict: bool = False
+
+    def model(self, name: str | None) -> ModelPolicy:
+        """The model that `name` (an id, an alias, or None for the default) means. Raises NotFound."""
+        models = self.policies.models
+        if name is None:
+            return models[self.policies.routes.default]
+        if name in models:
+            return models[name]
+        for model in models.values():
+            if model.answers_to(name):
+                return model
+        raise NotFound(f"The model '{name[:64]}' does not exist.", code="model_not_found", param="model")
+
+    def order(self, ask: Ask, draw_seed: Callable[[], int]) -> Order:
+        """Everything decided: size, seed, codec, price. Raises InvalidRequest naming the field, and NotFound."""
+        model = self.model(ask.model)
+        alias = ask.model if ask.model is not None and ask.model != model.id else None
+        ignored = asks.ignored(ask)
+        if ignored and self.strict:
+            raise InvalidRequest(
+                f"'{ignored[0]}' has no effect on {model.id}.", code="unsupported_parameter", param=ignored[0]
+            )
+        _prompt_fits(ask, model)
+        width, height = _size(ask, model, alias)
+        return Order(
+            operation="generation",
+            model=model.id,
+            prompt=ask.prompt,
+            negative_prompt=ask.negative_prompt,
+            seed=draw_seed() if ask.seed is None or ask.seed < 0 else ask.seed,
+            width=width,
+            height=height,
+            steps=_within(ask.num_inference_steps, "num_inference_steps", model.limits.steps, model.defaults.steps),
+            guidance=_within(
+                ask.guidance_scale, "guidance_scale", model.limits.guidance, float(model.defaults.guidance)
+            ),
+            max_sequence_length=_within(
+                ask.max_sequence_length,
+                "max_sequence_length",
+                model.limits.max_sequence_length,
+                model.defaults.max_sequence_length,
+            ),
+            count=asks.one_of(ask, "n", "num_images") or 1,
+            codec=_codec(ask, model, alias),
+            response_format=_response_format(ask, model, alias),
+            unit_price=model.unit_price,
+            policy=self.policies.digest,
+            ignored=ignored,
+        )
+
+
+def end_user(ask: Ask) -> str | None:
+    """Who the shared key was used for: `safety_identifier` wins over `user`, 64 characters are kept."""
+    return (ask.safety_identifier or ask.user or "")[:_USER_LENGTH] or None
+
+
+def _prompt_fits(ask: Ask, model: ModelPolicy) -> None:
+    for name, text in (("prompt", ask.prompt), ("negative_prompt", ask.negative_prompt)):
+        if text is not None and len(text) > model.limits.prompt:
+            raise InvalidRequest(f"'{name}' has more than {model.limits.prompt} characters.", param=name)
+        if text is not None and not _encodes(text):
+            raise InvalidRequest(f"'{name}' holds a lone surrogate, which is no text.", param=name)
+
+
+def _encodes(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _size(ask: Ask, model: ModelPolicy, alias: str | None) -> tuple[int, int]:
+    asked = ask.size if ask.size not in (None, "auto") else None
+    if asked is not None and alias is not None:
+        asked = model.alias_sizes.get(asked, asked)
+    pair = _pair(ask)
+    if asked is not None:
+        size = asks.split_size(asked)
+        if pair is not None and pair != size:
+            raise InvalidRequest("'width' and 'height' differ from 'size'.", param="width")
+        return _legal(size, model, "size")
+    if pair is not None:
+        return _legal(pair, model, "width")
+    ratio = ask.aspect_ratio or "1:1"
+    if ratio not in model.aspect_ratios:
+        supported = ", ".join(model.aspect_ratios)
+        raise InvalidRequest(f"Invalid 'aspect_ratio'. Supported values are: {supported}.", param="aspect_ratio")
+    return asks.split_size(model.aspect_ratios[ratio])
+
+
+def _pair(ask: Ask) -> tuple[int, int] | None:
+    if ask.width is None and ask.height is None:
+        return None
+    for name, value in (("width", ask.width), ("height", ask.height)):
+        if value is None:
+            raise InvalidRequest("'width' and 'height' go together.", code="missing_required_parameter", param=name)
+    return (ask.width or 0, ask.height or 0)
+
+
+def _legal(size: tuple[int, int], model: ModelPolicy, param: str) -> tuple[int, int]:
+    least, most = model.limits.side
+    for name, side in zip(("width", "height"), size, strict=True):
+        if not least <= side <= most:
+            raise InvalidRequest(
+                f"{name} {side} is out of range: each side {least} to {most} pixels.",
+                param=param if param == "size" else name,
+            )
+    if size[0] * size[1] > model.limits.pixels:
+        raise InvalidRequest(
+            f"{size[0]}x{size[1]} is too large: width × height must be at most {model.limits.pixels} pixels.",
+            param=param,
+        )
+    return size
+
+
+def _within(value: _Number | None, name: str, limits: Sequence[int | Decimal], default: _Number) -> _Number:
+    if value is None:
+        return default
+    least, most = limits
+    if not least <= value <= most:
+        raise InvalidRequest(f"'{name}' must be {least} to {most}.", param=name)
+    return value
+
+
+def _codec(ask: Ask, model: ModelPolicy, alias: str | None) -> Codec:
+    asked: Codec | None = asks.one_of(ask, "format", "output_format")
+    if asked is not None:
+        return asked
+    return model.defaults.codec if alias is None else model.alias_defaults.codec
+
+
+def _response_format(ask: Ask, model: ModelPolicy, alias: str | None) -> ResponseFormat:
+    if ask.return_base64 and ask.response_format == "url":
+        raise InvalidRequest("'return_base64' and 'response_format' differ.", param="return_base64")
+    if ask.return_base64:
+        return "b64_json"
+    if ask.response_format is not None:
+        return ask.response_format
+    if alias is not None:
+        for pattern, value in model.alias_defaults.response_format.items():
+            if fnmatchcase(alias, pattern):
+                return value
+    return model.defaults.response_format

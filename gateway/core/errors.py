@@ -1,0 +1,188 @@
+"""Every way a request can end badly: one tree, and each leaf knows its HTTP face and whether a retry may help.
+
+GatewayError
+├── InvalidRequest            400  (invalid_value, invalid_type, missing_…, unknown_…, unsupported_parameter)
+│   └── ModerationBlocked     400
+├── InvalidApiKey             401
+├── NotAllowed                403
+├── NotFound                  404  (model_not_found, job_not_found, unknown_url)
+├── MethodNotAllowed          405
+├── RequestTooLarge           413
+├── UnsupportedMediaType      415
+├── JobNotCancellable         409
+├── RateLimited               429
+├── BudgetSpent               429  insufficient_quota
+├── BudgetReserved            429  budget_reserved
+├── UpstreamFailed            502  upstream_error: nothing was bought
+├── UpstreamUnconfirmed       502  the submit may or may not have been accepted
+├── UpstreamUnavailable       503  the upstream refuses our key or credit
+├── NoCapacity                503
+├── WaitedTooLong             504
+├── Interrupted               503  the gateway is stopping
+└── InternalError             500
+
+The names, statuses and codes are those of the public contract; the metric label of an error is its `code`, a closed set.
+"""
+
+from typing import ClassVar
+
+
+class GatewayError(Exception):
+    """Base of all. `message` reaches clients, so it never holds a secret, a prompt or the upstream's raw text."""
+
+    status: ClassVar[int] = 500
+    type: ClassVar[str] = "server_error"
+    code: str = "internal_error"
+    level: ClassVar[str] = "info"
+    #: may the next leg of a route try after this one?
+    next_leg: ClassVar[bool] = False
+    #: False says `x-should-retry: false`: every OpenAI SDK repeats 408, 409, 429 and 5xx twice unless told.
+    retry: ClassVar[bool] = False
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        code: str | None = None,
+        param: str | None = None,
+        retry_after: float | None = None,
+        job_id: str | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.param = param
+        #: seconds
+        self.retry_after = retry_after
+        self.job_id = job_id
+        if code is not None:
+            self.code = code
+
+
+class InvalidRequest(GatewayError):
+    status = 400
+    type = "invalid_request_error"
+    code = "invalid_value"
+
+
+class ModerationBlocked(GatewayError):
+    status = 400
+    type = "image_generation_user_error"
+    code = "moderation_blocked"
+
+
+class InvalidApiKey(GatewayError):
+    """Missing, wrong, expired and revoked look alike from outside; the log says which."""
+
+    status = 401
+    type = "invalid_request_error"
+    code = "invalid_api_key"
+
+
+class NotAllowed(GatewayError):
+    status = 403
+    type = "invalid_request_error"
+    code = "model_not_allowed"
+
+
+class NotFound(GatewayError):
+    status = 404
+    type = "invalid_request_error"
+    code = "unknown_url"
+
+
+class MethodNotAllowed(GatewayError):
+    status = 405
+    type = "invalid_request_error"
+    code = "method_not_allowed"
+
+
+class RequestTooLarge(GatewayError):
+    status = 413
+    type = "invalid_request_error"
+    code = "request_too_large"
+
+
+class UnsupportedMediaType(GatewayError):
+    status = 415
+    type = "invalid_request_error"
+    code = "unsupported_media_type"
+
+
+class JobNotCancellable(GatewayError):
+    status = 409
+    type = "invalid_request_error"
+    code = "job_not_cancellable"
+
+
+class RateLimited(GatewayError):
+    status = 429
+    type = "rate_limit_error"
+    code = "rate_limit_exceeded"
+    retry = True
+
+
+class BudgetSpent(GatewayError):
+    status = 429
+    type = "insufficient_quota"
+    code = "insufficient_quota"
+
+
+class BudgetReserved(GatewayError):
+    """There would be room if the running jobs ended without cost: worth asking again."""
+
+    status = 429
+    type = "rate_limit_error"
+    code = "budget_reserved"
+    retry = True
+
+
+class UpstreamFailed(GatewayError):
+    """The provider failed and nothing was bought."""
+
+    status = 502
+    code = "upstream_error"
+    level = "warning"
+    next_leg = True
+    retry = True
+
+
+class UpstreamUnconfirmed(GatewayError):
+    """The submit may have been accepted: it is never repeated, here or by the client, and no other paid leg is tried."""
+
+    status = 502
+    code = "upstream_unconfirmed"
+    level = "error"
+
+
+class UpstreamUnavailable(GatewayError):
+    """The upstream refuses our key or our credit: only the operator can mend it."""
+
+    status = 503
+    type = "service_unavailable_error"
+    code = "upstream_unavailable"
+    level = "error"
+    next_leg = True
+
+
+class NoCapacity(GatewayError):
+    status = 503
+    type = "service_unavailable_error"
+    code = "no_capacity"
+    level = "warning"
+    next_leg = True
+    retry = True
+
+
+class Interrupted(NoCapacity):
+    """The gateway is stopping before the job was done; the job goes on with the next start."""
+
+
+class WaitedTooLong(GatewayError):
+    status = 504
+    code = "timeout"
+    retry = True
+
+
+class InternalError(GatewayError):
+    level = "error"
+    retry = True

@@ -1,0 +1,132 @@
+"""Jobs and attempts: what is journalled before a byte leaves, and read again after a crash.
+
+A *job* is one accepted request. It is made by one or more *attempts*, each one upstream submit of at most the model's
+images per call, with a hold of its own. An attempt's life:
+
+    reserved → submitting → submitted → done
+        │           │           ├─────→ failed
+        │           │           └─────→ unconfirmed → done (charged) | failed (released)
+        │           ├─→ done | failed | unconfirmed
+        └─→ failed
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from gateway.core.order import Order
+
+
+class State(StrEnum):
+    RESERVED = "reserved"
+    SUBMITTING = "submitting"
+    SUBMITTED = "submitted"
+    UNCONFIRMED = "unconfirmed"
+    DONE = "done"
+    FAILED = "failed"
+
+
+#: States in which a maker still has something to do.
+LIVE = frozenset({State.RESERVED, State.SUBMITTING, State.SUBMITTED})
+#: States in which the hold is open.
+HOLDING = LIVE | {State.UNCONFIRMED}
+
+
+class Status(StrEnum):
+    """What clients see of a job; their polling loops end on the last two."""
+
+    QUEUED = "queued"
+    PROCESSING = "processing"
+    COMPLETED = "completed"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """Bytes kept in the blob store under `name` (`<sha256>.<codec>`)."""
+
+    name: str
+    codec: str
+    width: int
+    height: int
+    size: int  # bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why an attempt bore nothing: an error code of the contract, and words fit for the client."""
+
+    code: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One order at one leg. `held` and `cost` are micro-dollars, times are ms since the epoch."""
+
+    id: str
+    job_id: str
+    part: int
+    provider: str
+    images: int
+    seed: int
+    held: int
+    reserved_at: int
+    state: State = State.RESERVED
+    upstream_id: str | None = None
+    submitted_at: int | None = None
+    ended_at: int | None = None
+    pictures: tuple[Picture, ...] = ()
+    cost: int = 0
+    failure: Failure | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One accepted request, with its attempts in the order of their parts."""
+
+    id: str
+    key_id: str
+    team: str
+    user: str | None
+    order: Order
+    created_at: int
+    #: True when somebody was told the job's id and may come back for it: it then outlives its waiting clients.
+    detached: bool
+    #: hash of the parsed request and the SDK's retry count: what a retry is recognised by
+    body_hash: str
+    retry_count: int
+    attempts: tuple[Attempt, ...]
+    cancelled: bool = False
+
+    @property
+    def status(self) -> Status:
+        states = {attempt.state for attempt in self.attempts}
+        if states & LIVE:
+            return Status.QUEUED if states <= {State.RESERVED} else Status.PROCESSING
+        return Status.COMPLETED if self.pictures else Status.FAILED
+
+    @property
+    def ended(self) -> bool:
+        return self.status in {Status.COMPLETED, Status.FAILED}
+
+    @property
+    def completed_at(self) -> int | None:
+        if not self.ended:
+            return None
+        return max((attempt.ended_at or attempt.reserved_at for attempt in self.attempts), default=self.created_at)
+
+    @property
+    def pictures(self) -> tuple[Picture, ...]:
+        return tuple(picture for attempt in self.attempts for picture in attempt.pictures)
+
+    @property
+    def cost(self) -> int:
+        return sum(attempt.cost for attempt in self.attempts)
+
+    @property
+    def failure(self) -> Failure | None:
+        """The failure to show when the job bore nothing: an unconfirmed one first, since money hangs on it."""
+        if self.pictures:
+            return None
+        failures = [attempt.failure for attempt in self.attempts if attempt.failure]
+        return min(failures, key=lambda failure: failure.code != "upstream_unconfirmed", default=None)

@@ -1,0 +1,89 @@
+"""Money in integer micro-dollars, and the calendar windows (UTC) that budgets are counted in."""
+
+import datetime as dt
+import re
+from dataclasses import dataclass
+from decimal import ROUND_CEILING, Decimal, InvalidOperation
+from typing import Literal, get_args
+
+Window = Literal["day", "week", "month", "total"]
+WINDOWS: tuple[Window, ...] = get_args(Window)
+
+MICROS = 1_000_000
+#: A billion dollars; keeps every sum far inside SQLite's 64-bit integers and a Lua double's 2^53.
+MOST = 1_000_000_000 * MICROS
+
+_AMOUNT = re.compile(r"[0-9]{1,10}(\.[0-9]{1,6})?")
+
+
+def micros(dollars: Decimal) -> int:
+    """Dollars to micro-dollars, rounded up: a price is never charged below what it is."""
+    return int((dollars * MICROS).to_integral_value(rounding=ROUND_CEILING))
+
+
+def dollars(amount: int) -> str:
+    """Micro-dollars as a plain decimal: `0.0085`, `10`, `-1.5`."""
+    sign = "-" if amount < 0 else ""
+    whole, part = divmod(abs(amount), MICROS)
+    return f"{sign}{whole}" + (f".{part:06}".rstrip("0") if part else "")
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """`limit` micro-dollars in each `window`."""
+
+    window: Window
+    limit: int
+
+
+def parse_budget(text: str) -> Budget:
+    """Read `AMOUNT/WINDOW`, such as `25/month` or `1.50/day`.
+
+    Raises ValueError with a sentence for the person who typed it.
+    """
+    amount, slash, window = text.strip().partition("/")
+    if not slash or window not in WINDOWS:
+        raise ValueError(f"{text!r} is no budget: write AMOUNT/WINDOW with a window of {', '.join(WINDOWS)}")
+    if not _AMOUNT.fullmatch(amount):
+        raise ValueError(f"{amount!r} is no amount: dollars with at most six decimals, such as 25 or 1.50")
+    try:
+        limit = micros(Decimal(amount))
+    except InvalidOperation as error:  # the pattern admits nothing of the kind; kept for the type's sake
+        raise ValueError(f"{amount!r} is no amount") from error
+    if limit > MOST:
+        raise ValueError(f"{amount} is more than any budget may be ({dollars(MOST)})")
+    return Budget(window, limit)
+
+
+def period(window: Window, at: int) -> str:
+    """The name of the window that the instant `at` (ms since the epoch) lies in: `2026-11-22`, `2026-W47`, `2026-11`, ``.
+
+    A new window is a new name and so a new row: nothing is ever reset.
+    """
+    day = _utc(at)
+    if window == "day":
+        return f"{day:%Y-%m-%d}"
+    if window == "week":
+        year, week, _ = day.isocalendar()
+        return f"{year}-W{week:02}"
+    if window == "month":
+        return f"{day:%Y-%m}"
+    return ""
+
+
+def resets_at(window: Window, at: int) -> int | None:
+    """When the window that `at` lies in ends, in ms since the epoch; None for a total."""
+    today = _utc(at).replace(hour=0, minute=0, second=0, microsecond=0)
+    if window == "day":
+        end = today + dt.timedelta(days=1)
+    elif window == "week":
+        end = today + dt.timedelta(days=7 - today.weekday())
+    elif window == "month":
+        end = (today.replace(day=1) + dt.timedelta(days=32)).replace(day=1)
+    else:
+        return None
+    return int(end.timestamp()) * 1000
+
+
+def _utc(at: int) -> dt.datetime:
+    return dt.datetime.fromtimestamp(at // 1000, tz=dt.UTC)

@@ -1,0 +1,57 @@
+"""An order: an ask made whole and priced against the catalogue. Everything a provider needs, and nothing of HTTP."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+Codec = Literal["png", "webp", "jpeg"]
+ResponseFormat = Literal["url", "b64_json"]
+Operation = Literal["generation"]
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """`unit_price` in micro-dollars an image, `seed` that of the first image."""
+
+    operation: Operation
+    model: str
+    prompt: str
+    negative_prompt: str | None
+    seed: int
+    width: int
+    height: int
+    steps: int
+    guidance: float
+    max_sequence_length: int
+    count: int
+    codec: Codec
+    response_format: ResponseFormat
+    unit_price: int
+    #: digest of the policies that priced it
+    policy: str
+    #: fields accepted without effect, to be named in `x-imagegate-ignored`
+    ignored: tuple[str, ...] = ()
+
+    @property
+    def worst_cost(self) -> int:
+        """What is held: every image asked for, in micro-dollars."""
+        return self.count * self.unit_price
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """The share of an order that one upstream call makes: image k of it has seed + k."""
+
+    number: int
+    images: int
+    seed: int
+
+
+SEEDS = 2**32
+
+
+def parts(order: Order, per_call: int) -> tuple[Part, ...]:
+    """Split an order into calls of at most `per_call` images; part k starts at seed + per_call × k, modulo 2^32."""
+    return tuple(
+        Part(number, min(per_call, order.count - start), (order.seed + start) % SEEDS)
+        for number, start in enumerate(range(0, order.count, per_call))
+    )

@@ -1,0 +1,203 @@
+"""Policies: TOML data, parsed into closed, typed kinds. Decimals are exact; an unknown name or kind refuses the whole set."""
+
+import tomllib
+from collections.abc import Mapping
+from decimal import Decimal
+from fnmatch import fnmatchcase
+from hashlib import sha256
+from typing import Annotated, Literal, TypeVar
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+
+from gateway.core.money import micros
+from gateway.core.order import Codec, ResponseFormat
+
+
+class PolicyError(Exception):
+    """A policy file is wrong; the text names file and field."""
+
+
+class _Policy(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+_Kind = TypeVar("_Kind", bound=_Policy)
+
+
+def _size(text: str) -> str:
+    width, cross, height = text.partition("x")
+    if not (cross and width.isascii() and width.isdigit() and height.isascii() and height.isdigit()):
+        raise ValueError("write a size as WIDTHxHEIGHT")
+    return text
+
+
+Size = Annotated[str, AfterValidator(_size)]
+IntRange = Annotated[list[int], Field(min_length=2, max_length=2)]
+DecimalRange = Annotated[list[Decimal], Field(min_length=2, max_length=2)]
+
+
+class Limits(_Policy):
+    side: IntRange
+    pixels: int
+    prompt: int
+    steps: IntRange
+    guidance: DecimalRange
+    max_sequence_length: IntRange
+
+
+class Defaults(_Policy):
+    steps: int
+    guidance: Decimal
+    max_sequence_length: int
+    codec: Codec
+    response_format: ResponseFormat
+
+
+class AliasDefaults(_Policy):
+    codec: Codec
+    response_format: dict[str, ResponseFormat]
+
+
+class Moderation(_Policy):
+    markers: list[str] = []
+
+
+class EmpirioLabsModel(_Policy):
+    result: Literal["b64_json", "url"]
+
+
+class ModelPolicy(_Policy):
+    """One model: what it takes, what it costs, what clients may call it."""
+
+    id: str
+    owned_by: str
+    aliases: list[str] = []
+    price: Annotated[Decimal, Field(ge=0)]
+    images_per_call: Annotated[int, Field(ge=1, le=10)]
+    limits: Limits
+    defaults: Defaults
+    alias_defaults: AliasDefaults
+    alias_sizes: dict[str, Size] = {}
+    aspect_ratios: dict[str, Size]
+    moderation: Moderation = Moderation()
+    empiriolabs: EmpirioLabsModel | None = None
+
+    @property
+    def unit_price(self) -> int:
+        """Micro-dollars an image, rounded up."""
+        return micros(self.price)
+
+    def answers_to(self, name: str) -> bool:
+        return any(fnmatchcase(name, alias) for alias in self.aliases)
+
+
+class Route(_Policy):
+    model: str
+    legs: Annotated[list[Literal["empiriolabs"]], Field(min_length=1)]
+    upstream_wait: Literal["poll", "hold"] = "poll"
+
+
+class Routes(_Policy):
+    default: str
+    routes: list[Route]
+
+
+class UnconfirmedPolicy(_Policy):
+    after: Annotated[int, Field(ge=60)]
+    outcome: Literal["charge", "release"]
+
+
+class QueuePolicy(_Policy):
+    detached_wait: Annotated[int, Field(ge=1)]
+
+
+class JobsPolicy(_Policy):
+    keep: Annotated[int, Field(ge=3600)]
+
+
+class RetriesPolicy(_Policy):
+    adopt_within: Annotated[int, Field(ge=0)]
+
+
+class GatewayPolicy(_Policy):
+    unconfirmed: UnconfirmedPolicy
+    queue: QueuePolicy
+    jobs: JobsPolicy
+    retries: RetriesPolicy
+
+
+class Policies(_Policy):
+    gateway: GatewayPolicy
+    routes: Routes
+    models: dict[str, ModelPolicy]
+    #: first 16 hex digits of a SHA-256 over every file's name and text
+    digest: str
+
+    def route(self, model: str) -> Route:
+        return next(route for route in self.routes.routes if route.model == model)
+
+
+def parse(files: Mapping[str, str]) -> Policies:
+    """Read a whole set, `{"gateway.toml": text, "routes.toml": …, "models/NAME.toml": …}`, or refuse it whole.
+
+    Raises PolicyError.
+    """
+    tables = {name: _table(name, text) for name, text in files.items()}
+    for needed in ("gateway.toml", "routes.toml"):
+        if needed not in tables:
+            raise PolicyError(f"{needed} is missing")
+    models: dict[str, ModelPolicy] = {}
+    for name in sorted(tables.keys() - {"gateway.toml", "routes.toml"}):
+        if not name.startswith("models/"):
+            raise PolicyError(f"{name} is no policy file: expected gateway.toml, routes.toml, models/NAME.toml")
+        model = _model(name, ModelPolicy, tables[name])
+        if model.id in models:
+            raise PolicyError(f"{name}: the model {model.id} is described twice")
+        models[model.id] = model
+    policies = Policies(
+        gateway=_model("gateway.toml", GatewayPolicy, tables["gateway.toml"]),
+        routes=_model("routes.toml", Routes, tables["routes.toml"]),
+        models=models,
+        digest=_digest(files),
+    )
+    _agree(policies)
+    return policies
+
+
+def _agree(policies: Policies) -> None:
+    routed = [route.model for route in policies.routes.routes]
+    if len(routed) != len(set(routed)):
+        raise PolicyError("routes.toml: a model has two routes")
+    for name in [policies.routes.default, *routed]:
+        if name not in policies.models:
+            raise PolicyError(f"routes.toml: no file in models/ describes {name}")
+    for route in policies.routes.routes:
+        if "empiriolabs" in route.legs and policies.models[route.model].empiriolabs is None:
+            raise PolicyError(f"routes.toml: {route.model} has no [empiriolabs] table in its model file")
+    for name in policies.models:
+        if name not in routed:
+            raise PolicyError(f"routes.toml: the model {name} has no route")
+
+
+def _table(name: str, text: str) -> dict[str, object]:
+    try:
+        return tomllib.loads(text, parse_float=Decimal)
+    except tomllib.TOMLDecodeError as error:
+        raise PolicyError(f"{name}: {error}") from error
+
+
+def _model(name: str, kind: type[_Kind], table: Mapping[str, object]) -> _Kind:
+    try:
+        return kind.model_validate(table)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise PolicyError(f"{name}: {where}: {first['msg']}") from error
+
+
+def _digest(files: Mapping[str, str]) -> str:
+    whole = sha256()
+    for name in sorted(files):
+        for piece in (name.encode(), files[name].encode()):
+            whole.update(len(piece).to_bytes(8, "big") + piece)
+    return whole.hexdigest()[:16]
