@@ -1,0 +1,84 @@
+# Every target sets up what it needs, in .venv, on a machine with Python 3.11 and pip (or uv) and nothing else.
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test trust bench check fmt requirements clean
+
+UV := $(shell uv --version >/dev/null 2>&1 && command -v uv || echo .uv/bin/uv)
+PYTHON ?= >=3.11
+TRUST ?= long
+BENCH ?= long
+BIN := .venv/bin
+
+# The machine's own interpreters and certificates: uv would download the first and ignores a company's own authority.
+export UV_PYTHON_DOWNLOADS := never
+export UV_SYSTEM_CERTS := 1
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: .venv/.run ## a first image through the gateway, then go on serving (ONCE=1: stop there)
+	@$(BIN)/imagegate demo $(if $(ONCE),--once)
+
+test: .venv/.dev ## the tests (ARGS='tests/core -k money' for some of them)
+	$(BIN)/pytest $(ARGS)
+
+trust: .venv/.dev ## the long proofs: crashes, disconnects, hostile input (TRUST=short for a taste)
+	TRUST=$(TRUST) $(BIN)/pytest tests/trust $(ARGS)
+
+bench: .venv/.dev ## the measurements, printed (BENCH=short for a taste)
+	BENCH=$(BENCH) $(BIN)/pytest tests/bench -s $(ARGS)
+
+check: .venv/.dev ## all that a change must pass: format, lint, floors, types, tests
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+	$(BIN)/lint-imports --no-logo
+	$(BIN)/mypy
+	$(BIN)/pytest
+
+fmt: .venv/.dev ## format, and mend what the linter can mend
+	$(BIN)/ruff format
+	$(BIN)/ruff check --fix
+
+COMPILE = $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	--custom-compile-command 'make requirements' $(if $(UPGRADE),--upgrade)
+
+requirements: | $(UV) ## pin what pyproject.toml asks for (UPGRADE=1: at its newest)
+	$(COMPILE) pyproject.toml --output-file requirements.txt
+	$(COMPILE) pyproject.toml --group dev --constraint requirements.txt --output-file requirements-dev.txt
+
+clean: ## remove the environment and the caches (never .imagegate: it may hold money and pictures)
+	rm -rf .venv .uv build dist .cache .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	find gateway tests -name __pycache__ -prune -exec rm -rf {} +
+
+INSTALL = $(UV) pip install --quiet --python $(BIN)/python
+
+# Adds and never removes, so that a demo leaves a developer's tools alone.
+.venv/.run: requirements.txt pyproject.toml | $(BIN)/python
+	@echo 'Installing what imagegate runs on in .venv (only when it changed) ...'
+	@$(INSTALL) --require-hashes -r requirements.txt
+	@$(INSTALL) --no-deps --editable .
+	@touch $@
+
+.venv/.dev: requirements-dev.txt requirements.txt pyproject.toml | $(BIN)/python
+	@echo 'Installing what the tests and checks need in .venv (only when it changed) ...'
+	@$(UV) pip sync --quiet --python $(BIN)/python --require-hashes requirements-dev.txt
+	@$(INSTALL) --no-deps --editable .
+	@touch .venv/.run $@
+
+$(BIN)/python: | $(UV)
+	@rm -rf .venv
+	@$(UV) venv --quiet --python '$(PYTHON)' .venv || { echo 'imagegate needs Python 3.11 or newer, and found none.' \
+	'Debian 12 or Ubuntu 24.04: apt-get install python3. Elsewhere, name one: make PYTHON=/path/to/python3.12 ...' >&2; exit 1; }
+
+# Debian's pip refuses to install beside the system's packages, but not into a folder of our own.
+# Any Python's pip will do: uv itself then finds one that is new enough.
+.uv/bin/uv:
+	@rm -rf .uv
+	@export PIP_USER=0 PIP_REQUIRE_VIRTUALENV=0 PIP_ROOT_USER_ACTION=ignore PIP_DISABLE_PIP_VERSION_CHECK=1; \
+	for python in python3 python3.14 python3.13 python3.12 python3.11; do \
+		if $$python -m pip --version >/dev/null 2>&1; then $$python -m pip install --quiet --target .uv uv; exit; fi; \
+		if $$python -m venv .uv >/dev/null 2>&1; then .uv/bin/python -m pip install --quiet uv; exit; fi; \
+	done; \
+	rm -rf .uv; \
+	echo 'imagegate sets itself up with uv, or with a Python that has pip, and found neither.' \
+	'Debian or Ubuntu: apt-get install python3-pip' >&2; exit 1
