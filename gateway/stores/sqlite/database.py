@@ -1,0 +1,69 @@
+"""Opening the one SQLite connection: private file, exclusive lock, full durability, known schema."""
+
+import os
+from importlib.resources import files
+from pathlib import Path
+
+import apsw
+
+from gateway.ports import StoreDown
+
+SCHEMA_VERSION = 1
+
+# The lock is taken before WAL is entered, so that the index of the WAL lives in our memory and no other process can
+# write: two writers are what the WAL-reset corruption bug needs (SQLite up to 3.51.2), and are slow besides.
+_DURABLE = """
+PRAGMA locking_mode = EXCLUSIVE;
+PRAGMA journal_mode = WAL;
+BEGIN EXCLUSIVE; COMMIT;
+PRAGMA synchronous = FULL;
+PRAGMA fullfsync = ON; -- on macOS a plain fsync leaves the data in the drive's cache
+PRAGMA foreign_keys = ON;
+"""
+
+
+def open_database(path: Path, lock_wait: float) -> apsw.Connection:
+    """Open or create the file, waiting `lock_wait` seconds for another process to let go of it.
+
+    Raises StoreDown, naming the file.
+    """
+    try:
+        _create_private(path)
+        db = apsw.Connection(str(path))
+        try:
+            db.set_busy_timeout(int(lock_wait * 1000))
+            db.execute(_DURABLE).fetchall()
+            _bring_schema(db, path)
+        except BaseException:
+            db.close()
+            raise
+    except apsw.BusyError as error:
+        message = f"{path} is in use by another imagegate process: its lock was not free within {lock_wait:g} s"
+        raise StoreDown(message) from error
+    except (apsw.Error, OSError) as error:
+        raise StoreDown(f"{path} cannot be opened: {error}") from error
+    return db
+
+
+def _create_private(path: Path) -> None:
+    """Make a missing file ourselves, for its mode; SQLite gives the files beside it the same one.
+
+    An existing file is not opened: closing it again would drop every lock that this process holds on it (POSIX).
+    """
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+    except FileExistsError:
+        return
+
+
+def _bring_schema(db: apsw.Connection, path: Path) -> None:
+    version = db.pragma("user_version")
+    if version > SCHEMA_VERSION:
+        raise StoreDown(
+            f"{path} was written by a newer imagegate (schema {version}; this one knows up to {SCHEMA_VERSION})"
+        )
+    if version == 0:
+        with db:
+            db.execute(files(__package__).joinpath("schema.sql").read_text(encoding="utf-8"))
+            db.pragma("user_version", SCHEMA_VERSION)

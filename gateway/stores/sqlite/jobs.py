@@ -1,0 +1,147 @@
+"""The journal of jobs. Every step of an attempt names the states it may leave; from any other it changes nothing."""
+
+from collections.abc import Mapping, Sequence
+
+import apsw
+
+from gateway.core.job import Attempt, Failure, Job, Status
+from gateway.ports import Jobs, Unconfirmed
+from gateway.stores.sqlite.ledger import Ending, end
+from gateway.stores.sqlite.rows import select_job, select_jobs, to_json
+from gateway.stores.sqlite.writer import SqlitePort
+
+_ADOPTABLE = """
+SELECT id FROM jobs
+WHERE key_id = :key_id AND body_hash = :body_hash AND created_at >= :since AND retry_count < :retry_count
+    AND NOT EXISTS (SELECT 1 FROM adoptions WHERE job_id = jobs.id AND adoptions.retry_count = :retry_count)
+ORDER BY created_at DESC, seq DESC LIMIT 1
+"""
+
+_SUBMITTING = """
+UPDATE attempts SET state = 'submitting', submitted_at = ? WHERE id = ? AND state = 'reserved' RETURNING id
+"""
+
+_SUBMITTED = "UPDATE attempts SET state = 'submitted', upstream_id = ? WHERE id = ? AND state = 'submitting'"
+
+_UNSUBMITTED = "UPDATE attempts SET state = 'reserved', submitted_at = NULL WHERE id = ? AND state = 'submitting'"
+
+_UNCONFIRMED = """
+UPDATE attempts SET state = 'unconfirmed', failure = ?, ended_at = ?
+WHERE id = ? AND state IN ('submitting', 'submitted')
+"""
+
+_UNCONFIRMED_BEFORE = """
+SELECT id, job_id FROM attempts WHERE state = 'unconfirmed' AND submitted_at < ? ORDER BY submitted_at, id
+"""
+
+_UNCONFIRMED_TOTAL = "SELECT count(DISTINCT job_id), coalesce(sum(held), 0) FROM attempts WHERE state = 'unconfirmed'"
+
+_CANCEL = """
+UPDATE jobs SET cancelled = 1
+WHERE id = ?1
+    AND EXISTS (SELECT 1 FROM attempts WHERE job_id = ?1)
+    AND NOT EXISTS (SELECT 1 FROM attempts WHERE job_id = ?1 AND state <> 'reserved')
+RETURNING id
+"""
+
+# An unconfirmed attempt still holds money: its job stays until that is resolved.
+_FORGET = """
+DELETE FROM jobs
+WHERE created_at < ? AND status IN ('completed', 'failed')
+    AND NOT EXISTS (SELECT 1 FROM attempts WHERE job_id = jobs.id AND state = 'unconfirmed')
+"""
+
+
+class SqliteJobs(SqlitePort, Jobs):
+    async def job(self, job_id: str) -> Job | None:
+        return await self._writer.call(lambda db: select_job(db, job_id))
+
+    async def list_jobs(
+        self, *, team: str | None = None, status: Status | None = None, limit: int = 20, after: str | None = None
+    ) -> Sequence[Job]:
+        bindings = {"team": team, "status": status and status.value, "limit": limit, "after": after}
+        chosen = _chosen(team, status, after)
+        return await self._writer.call(lambda db: select_jobs(db, chosen, bindings))
+
+    async def adopt(self, key_id: str, body_hash: str, retry_count: int, since: int) -> Job | None:
+        wanted: Mapping[str, str | int] = {
+            "key_id": key_id,
+            "body_hash": body_hash,
+            "retry_count": retry_count,
+            "since": since,
+        }
+        return await self._writer.call(lambda db: _adopt(db, wanted))
+
+    async def submitting(self, attempt_id: str, now: int) -> bool:
+        return bool(await self._writer.execute(_SUBMITTING, (now, attempt_id)))
+
+    async def submitted(self, attempt_id: str, upstream_id: str) -> None:
+        await self._writer.execute(_SUBMITTED, (upstream_id, attempt_id))
+
+    async def unsubmitted(self, attempt_id: str) -> None:
+        await self._writer.execute(_UNSUBMITTED, (attempt_id,))
+
+    async def unconfirmed(self, attempt_id: str, failure: Failure, now: int) -> None:
+        await self._writer.execute(_UNCONFIRMED, (to_json(failure), now, attempt_id))
+
+    async def detach(self, job_id: str) -> None:
+        await self._writer.execute("UPDATE jobs SET detached = 1 WHERE id = ?", (job_id,))
+
+    async def cancel(self, job_id: str, failure: Failure, now: int) -> bool:
+        return await self._writer.call(lambda db: _cancel(db, job_id, failure, now))
+
+    async def open_jobs(self) -> Sequence[Job]:
+        chosen = "WHERE status IN ('queued', 'processing') ORDER BY created_at, seq"
+        return await self._writer.call(lambda db: select_jobs(db, chosen, {}))
+
+    async def unconfirmed_attempts(self, submitted_before: int) -> Sequence[tuple[Job, Attempt]]:
+        return await self._writer.call(lambda db: _unconfirmed_attempts(db, submitted_before))
+
+    async def unconfirmed_total(self) -> Unconfirmed:
+        ((jobs, amount),) = await self._writer.execute(_UNCONFIRMED_TOTAL, ())
+        return Unconfirmed(jobs, amount)
+
+    async def forget_jobs(self, created_before: int) -> int:
+        return await self._writer.call(lambda db: _forget(db, created_before))
+
+
+def _chosen(team: str | None, status: Status | None, after: str | None) -> str:
+    """Only the conditions that are asked for, so that each has its index."""
+    conditions = ["TRUE"]
+    if team is not None:
+        conditions.append("team = :team")
+    if status is not None:
+        conditions.append("status = :status")
+    if after is not None:
+        conditions.append("(created_at, seq) < (SELECT created_at, seq FROM jobs WHERE id = :after)")
+    return f"WHERE {' AND '.join(conditions)} ORDER BY created_at DESC, seq DESC LIMIT :limit"
+
+
+def _adopt(db: apsw.Connection, wanted: Mapping[str, str | int]) -> Job | None:
+    job_id = db.execute(_ADOPTABLE, wanted).get
+    if job_id is None:
+        return None
+    db.execute("INSERT INTO adoptions (job_id, retry_count) VALUES (?, ?)", (job_id, wanted["retry_count"]))
+    return select_job(db, job_id)
+
+
+def _cancel(db: apsw.Connection, job_id: str, failure: Failure, now: int) -> bool:
+    if not list(db.execute(_CANCEL, (job_id,))):
+        return False
+    for (attempt_id,) in list(db.execute("SELECT id FROM attempts WHERE job_id = ?", (job_id,))):
+        end(db, Ending(attempt_id, "release", now, failure=failure))
+    return True
+
+
+def _unconfirmed_attempts(db: apsw.Connection, submitted_before: int) -> list[tuple[Job, Attempt]]:
+    found: list[tuple[Job, Attempt]] = []
+    for attempt_id, job_id in list(db.execute(_UNCONFIRMED_BEFORE, (submitted_before,))):
+        job = select_job(db, job_id)
+        if job is not None:
+            found.extend((job, attempt) for attempt in job.attempts if attempt.id == attempt_id)
+    return found
+
+
+def _forget(db: apsw.Connection, created_before: int) -> int:
+    db.execute(_FORGET, (created_before,))
+    return db.changes()

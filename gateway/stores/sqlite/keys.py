@@ -1,0 +1,44 @@
+"""Keys at rest, and the installation's own secret."""
+
+from collections.abc import Sequence
+
+import apsw
+
+from gateway.ports import Key, Keys
+from gateway.stores.sqlite.writer import SqlitePort
+
+_ADD = "INSERT INTO keys (id, team, name, digest, created_at, revoked_at) VALUES (?, ?, ?, ?, ?, ?)"
+
+_SELECT = "SELECT id, team, name, digest, created_at, revoked_at FROM keys "
+
+_REVOKE = "UPDATE keys SET revoked_at = coalesce(revoked_at, ?) WHERE id = ? RETURNING id"
+
+
+class SqliteKeys(SqlitePort, Keys):
+    async def add_key(self, key: Key) -> None:
+        row = (key.id, key.team, key.name, key.digest, key.created_at, key.revoked_at)
+        await self._writer.execute(_ADD, row)
+
+    async def find_key(self, key_id: str) -> Key | None:
+        rows = await self._writer.execute(_SELECT + "WHERE id = ?", (key_id,))
+        return Key(*rows[0]) if rows else None
+
+    async def list_keys(self, team: str | None = None) -> Sequence[Key]:
+        """Oldest first."""
+        rows = await self._writer.execute(_SELECT + "WHERE ?1 IS NULL OR team = ?1 ORDER BY created_at, id", (team,))
+        return [Key(*row) for row in rows]
+
+    async def revoke_key(self, key_id: str, now: int) -> bool:
+        return bool(await self._writer.execute(_REVOKE, (now, key_id)))
+
+    async def replace_digest(self, key_id: str, digest: bytes) -> None:
+        await self._writer.execute("UPDATE keys SET digest = ? WHERE id = ?", (digest, key_id))
+
+    async def secret(self, fresh: bytes) -> bytes:
+        return await self._writer.call(lambda db: _secret(db, fresh))
+
+
+def _secret(db: apsw.Connection, fresh: bytes) -> bytes:
+    db.execute("INSERT OR IGNORE INTO meta (name, value) VALUES ('secret', ?)", (fresh,))
+    kept: bytes = db.execute("SELECT value FROM meta WHERE name = 'secret'").get
+    return kept

@@ -1,0 +1,156 @@
+"""Holds, settlements and releases, and the ledger they are written in."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import apsw
+
+from gateway.core.job import Failure, Job, Picture, State
+from gateway.core.money import Budget
+from gateway.ports import BudgetState, Ledger, LedgerRow, Refusal, Spend, SpendBy
+from gateway.stores.sqlite import usage
+from gateway.stores.sqlite.rows import insert_job, to_json
+from gateway.stores.sqlite.writer import SqlitePort
+
+_INSERT_RESERVE = """
+INSERT INTO ledger (
+    attempt_id, kind, key_id, team, user, model, images, unit_price, policy, amount, at, reserved_at
+) VALUES (?1, 'reserve', ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?10)
+"""
+
+# Only an open hold ends. A failure stays beside an attempt that was charged without pictures: it says why.
+_END_ATTEMPT = """
+UPDATE attempts SET
+    state = :state, pictures = :pictures, cost = :cost, ended_at = :now,
+    failure = CASE WHEN :failure <> 'null' THEN :failure WHEN :pictures = '[]' THEN failure ELSE 'null' END
+WHERE id = :id AND state IN ('reserved', 'submitting', 'submitted', 'unconfirmed')
+RETURNING held
+"""
+
+_INSERT_END = """
+INSERT INTO ledger (attempt_id, kind, key_id, team, user, model, images, unit_price, policy, amount, at, reserved_at)
+SELECT attempt_id, :kind, key_id, team, user, model, :images, unit_price, policy, :amount, :now, reserved_at
+FROM ledger WHERE attempt_id = :id AND kind = 'reserve'
+RETURNING key_id, team, reserved_at
+"""
+
+_SPEND = """
+SELECT
+    CASE :by
+        WHEN 'team' THEN team
+        WHEN 'key' THEN key_id
+        WHEN 'model' THEN model
+        WHEN 'user' THEN coalesce(user, '')
+        WHEN 'day' THEN strftime('%Y-%m-%d', at / 1000, 'unixepoch')
+    END AS name,
+    sum(images), sum(amount)
+FROM ledger WHERE kind = 'settle' AND at >= :since
+GROUP BY name
+ORDER BY iif(:by = 'day', name, ''), sum(amount) DESC, name
+"""
+
+_ROWS = """
+SELECT seq, attempt_id, kind, key_id, team, user, model, images, unit_price, policy, amount, at
+FROM ledger WHERE seq > ? ORDER BY seq LIMIT ?
+"""
+
+
+class SqliteLedger(SqlitePort, Ledger):
+    async def reserve(self, job: Job) -> Refusal | None:
+        return await self._writer.call(lambda db: _reserve(db, job))
+
+    async def settle(self, attempt_id: str, pictures: Sequence[Picture], cost: int, now: int) -> bool:
+        ending = Ending(attempt_id, "settle", now, pictures=tuple(pictures), cost=cost)
+        return await self._writer.call(lambda db: end(db, ending))
+
+    async def release(self, attempt_id: str, failure: Failure, now: int) -> bool:
+        ending = Ending(attempt_id, "release", now, failure=failure)
+        return await self._writer.call(lambda db: end(db, ending))
+
+    async def set_budgets(self, scope: str, budgets: Sequence[Budget]) -> None:
+        await self._writer.call(lambda db: _set_budgets(db, scope, budgets))
+
+    async def budgets(self, scopes: Sequence[str] | None, now: int) -> Sequence[BudgetState]:
+        return await self._writer.call(lambda db: usage.budget_states(db, scopes, now))
+
+    async def spend(self, by: SpendBy, since: int) -> Sequence[Spend]:
+        rows = await self._writer.execute(_SPEND, {"by": by, "since": since})
+        return [Spend(*row) for row in rows]
+
+    async def ledger(self, limit: int, after: int = 0) -> Sequence[LedgerRow]:
+        return [LedgerRow(*row) for row in await self._writer.execute(_ROWS, (after, limit))]
+
+    async def drift(self) -> int:
+        return await self._writer.call(usage.drift)
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How a hold ends: settled at `cost` micro-dollars, or released for a `failure`."""
+
+    attempt_id: str
+    kind: Literal["settle", "release"]
+    now: int
+    pictures: tuple[Picture, ...] = ()
+    cost: int = 0
+    failure: Failure | None = None
+
+
+def end(db: apsw.Connection, ending: Ending) -> bool:
+    """Close an attempt and its hold, once; False when it was closed before."""
+    change = {
+        "id": ending.attempt_id,
+        "state": (State.DONE if ending.kind == "settle" else State.FAILED).value,
+        "pictures": to_json(ending.pictures),
+        "cost": ending.cost,
+        "failure": to_json(ending.failure),
+        "now": ending.now,
+    }
+    ended = list(db.execute(_END_ATTEMPT, change))
+    if not ended:
+        return False
+    row = {
+        "id": ending.attempt_id,
+        "kind": ending.kind,
+        "images": len(ending.pictures),
+        "amount": ending.cost,
+        "now": ending.now,
+    }
+    ((held,),) = ended
+    ((key_id, team, reserved_at),) = db.execute(_INSERT_END, row)
+    usage.count(db, usage.scopes(key_id, team), reserved_at, spent=ending.cost, held=-held)
+    return True
+
+
+def _reserve(db: apsw.Connection, job: Job) -> Refusal | None:
+    if list(db.execute("SELECT 1 FROM jobs WHERE id = ?", (job.id,))):
+        return None
+    at = _reserved_at(job)
+    asked = sum(attempt.held for attempt in job.attempts)
+    payers = usage.scopes(job.key_id, job.team)
+    refused = usage.refusal(db, payers, at, asked)
+    if refused:
+        return refused
+    insert_job(db, job)
+    order = job.order
+    for attempt in job.attempts:
+        whose = (attempt.id, job.key_id, job.team, job.user)
+        what = (order.model, attempt.images, order.unit_price, order.policy, attempt.held, at)
+        db.execute(_INSERT_RESERVE, whose + what)
+    usage.count(db, payers, at, spent=0, held=asked)
+    return None
+
+
+def _reserved_at(job: Job) -> int:
+    """The one moment in whose windows the job is counted."""
+    moments = {attempt.reserved_at for attempt in job.attempts}
+    if len(moments) != 1:
+        raise ValueError(f"the attempts of {job.id} are reserved at {len(moments)} moments: it must be one")
+    return moments.pop()
+
+
+def _set_budgets(db: apsw.Connection, scope: str, budgets: Sequence[Budget]) -> None:
+    db.execute("DELETE FROM budgets WHERE scope = ?", (scope,))
+    rows = ((scope, budget.window, budget.limit) for budget in budgets)
+    db.executemany("INSERT OR REPLACE INTO budgets (scope, window, amount) VALUES (?, ?, ?)", rows)

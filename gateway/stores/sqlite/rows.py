@@ -1,0 +1,104 @@
+"""Jobs and attempts as rows, and back."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import apsw
+import msgspec
+
+from gateway.core.job import Attempt, Failure, Job, Picture, State
+from gateway.core.order import Order
+
+_INSERT_JOB = """
+INSERT INTO jobs (
+    id, key_id, team, user, order_json, created_at, detached, body_hash, retry_count, cancelled, status
+) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+"""
+
+_INSERT_ATTEMPT = """
+INSERT INTO attempts (id, job_id, part, provider, images, seed, held, reserved_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+"""
+
+_SELECT_JOBS = """
+SELECT id, key_id, team, user, order_json, created_at, detached, body_hash, retry_count, cancelled FROM jobs
+"""
+
+_SELECT_ATTEMPTS = """
+SELECT id, job_id, part, provider, images, seed, held, reserved_at,
+    state, upstream_id, submitted_at, ended_at, pictures, cost, failure
+FROM attempts WHERE job_id = ? ORDER BY part, id
+"""
+
+
+def insert_job(db: apsw.Connection, job: Job) -> None:
+    """A new job, its attempts all reserved."""
+    db.execute(
+        _INSERT_JOB,
+        (
+            job.id,
+            job.key_id,
+            job.team,
+            job.user,
+            to_json(job.order),
+            job.created_at,
+            job.detached,
+            job.body_hash,
+            job.retry_count,
+            job.cancelled,
+            job.status.value,
+        ),
+    )
+    rows = ((a.id, job.id, a.part, a.provider, a.images, a.seed, a.held, a.reserved_at) for a in job.attempts)
+    db.executemany(_INSERT_ATTEMPT, rows)
+
+
+def select_jobs(db: apsw.Connection, rest: str, bindings: Mapping[str, str | int | None]) -> list[Job]:
+    """The jobs that `rest` (WHERE, ORDER BY, LIMIT) chooses, whole."""
+    return [_job(db, row) for row in list(db.execute(_SELECT_JOBS + rest, bindings))]
+
+
+def select_job(db: apsw.Connection, job_id: str) -> Job | None:
+    return next(iter(select_jobs(db, "WHERE id = :id", {"id": job_id})), None)
+
+
+def to_json(value: Order | tuple[Picture, ...] | Failure | None) -> str:
+    return msgspec.json.encode(value).decode()
+
+
+def _job(db: apsw.Connection, row: tuple[Any, ...]) -> Job:
+    job_id, key_id, team, user, order, created_at, detached, body_hash, retry_count, cancelled = row
+    return Job(
+        id=job_id,
+        key_id=key_id,
+        team=team,
+        user=user,
+        order=msgspec.json.decode(order, type=Order),
+        created_at=created_at,
+        detached=bool(detached),
+        body_hash=body_hash,
+        retry_count=retry_count,
+        attempts=tuple(map(_attempt, db.execute(_SELECT_ATTEMPTS, (job_id,)))),
+        cancelled=bool(cancelled),
+    )
+
+
+def _attempt(row: tuple[Any, ...]) -> Attempt:
+    attempt_id, job_id, part, provider, images, seed, held, reserved_at, *rest = row
+    state, upstream_id, submitted_at, ended_at, pictures, cost, failure = rest
+    return Attempt(
+        id=attempt_id,
+        job_id=job_id,
+        part=part,
+        provider=provider,
+        images=images,
+        seed=seed,
+        held=held,
+        reserved_at=reserved_at,
+        state=State(state),
+        upstream_id=upstream_id,
+        submitted_at=submitted_at,
+        ended_at=ended_at,
+        pictures=msgspec.json.decode(pictures, type=tuple[Picture, ...]),
+        cost=cost,
+        failure=msgspec.json.decode(failure, type=Failure | None),
+    )

@@ -1,0 +1,25 @@
+"""The SQLite store whole: three ports on one file."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from gateway.stores.sqlite.jobs import SqliteJobs
+from gateway.stores.sqlite.keys import SqliteKeys
+from gateway.stores.sqlite.ledger import SqliteLedger
+from gateway.stores.sqlite.writer import open_writer
+
+
+class SqliteStore(SqliteKeys, SqliteLedger, SqliteJobs):
+    """Keys, Ledger and Jobs, so that one transaction may span them."""
+
+
+@asynccontextmanager
+async def open_store(path: Path, lock_wait: float = 10.0) -> AsyncIterator[SqliteStore]:
+    """The store in that file, made when missing (directory 0700, file 0600).
+
+    Another process on the same file is waited for `lock_wait` seconds. Raises StoreDown, naming the file, when the lock
+    does not come free, the file cannot be used, or a newer imagegate wrote it.
+    """
+    async with open_writer(path, lock_wait) as writer:
+        yield SqliteStore(writer)

@@ -1,0 +1,169 @@
+"""One thread that owns the connection. What waits for it is committed together, and answered only after the COMMIT."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from threading import Thread
+from typing import Any, TypeVar
+
+import apsw
+
+from gateway.ports import StoreDown
+from gateway.stores.sqlite.database import open_database
+
+Result = TypeVar("Result")
+Operation = Callable[[apsw.Connection], Result]
+Value = str | bytes | int | None
+Bindings = Sequence[Value] | Mapping[str, Value]
+Row = tuple[Any, ...]
+
+#: Operations in one transaction: enough to share an fsync, few enough that nobody waits long for the others.
+BATCH = 256
+
+#: What SQLite says when the disk, the file or the memory fails it; anything else is a mistake of ours.
+_DOWN = (
+    apsw.BusyError,
+    apsw.CantOpenError,
+    apsw.CorruptError,
+    apsw.FullError,
+    apsw.IOError,
+    apsw.NoMemError,
+    apsw.NotADBError,
+    apsw.ReadOnlyError,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Call:
+    operation: Operation[object]
+    future: asyncio.Future[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class _Outcome:
+    value: object = None
+    error: Exception | None = None
+
+
+class Writer:
+    """Runs operations on the connection, in the order they came, many to a transaction.
+
+    Reads go the same way: they then see exactly what is durable by the time they are answered.
+    """
+
+    def __init__(self, path: Path, db: apsw.Connection, loop: asyncio.AbstractEventLoop) -> None:
+        self._path = path
+        self._db = db
+        self._loop = loop
+        self._queue: SimpleQueue[_Call | None] = SimpleQueue()
+        self._stopped = False
+        self._thread = Thread(target=self._work, name="sqlite-writer", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    async def stop(self) -> None:
+        """Finish what was asked for, then close the file."""
+        self._stopped = True
+        self._queue.put(None)
+        await asyncio.to_thread(self._thread.join)
+
+    async def call(self, operation: Operation[Result]) -> Result:
+        """Run `operation` in a transaction; its result, once that is durable.
+
+        A caller that is cancelled meanwhile only misses the answer. Raises StoreDown when it was not committed, and
+        whatever the operation raises (it then changed nothing).
+        """
+        if self._stopped:
+            raise StoreDown(f"{self._path} is closed")
+        future: asyncio.Future[Result] = self._loop.create_future()
+        self._queue.put(_Call(operation, future))
+        return await future
+
+    async def execute(self, statement: str, bindings: Bindings) -> list[Row]:
+        """`call` for a single statement: its rows."""
+        return await self.call(lambda db: list(db.execute(statement, bindings)))
+
+    def _work(self) -> None:
+        try:
+            while batch := self._take():
+                outcomes = self._run(batch)
+                self._loop.call_soon_threadsafe(_resolve, batch, outcomes)
+        finally:
+            self._db.close()
+
+    def _take(self) -> list[_Call]:
+        """Wait for one call, then take what else has come. Empty: the end."""
+        batch: list[_Call] = []
+        call = self._queue.get()
+        while call is not None:
+            batch.append(call)
+            if len(batch) == BATCH:
+                return batch
+            try:
+                call = self._queue.get_nowait()
+            except Empty:
+                return batch
+        self._queue.put(None)  # for the next round, when this one has taken calls
+        return batch
+
+    def _run(self, batch: list[_Call]) -> list[_Outcome]:
+        try:
+            self._db.execute("BEGIN IMMEDIATE")
+            outcomes = [self._apply(call.operation) for call in batch]
+            self._db.execute("COMMIT")
+        except Exception as error:  # noqa: BLE001 - the thread's outermost guard: every caller of the batch is told
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
+            return [_Outcome(error=self._down(error)) for _ in batch]
+        return outcomes
+
+    def _apply(self, operation: Operation[object]) -> _Outcome:
+        """One operation under a savepoint of its own, so that its failure undoes nothing of the others."""
+        self._db.execute("SAVEPOINT operation")
+        try:
+            outcome = _Outcome(operation(self._db))
+        except Exception as error:
+            if not self._db.in_transaction:  # a full disk or an I/O error: SQLite has undone the whole batch
+                raise
+            self._db.execute("ROLLBACK TO operation")
+            outcome = _Outcome(error=self._down(error) if isinstance(error, _DOWN) else error)
+        self._db.execute("RELEASE operation")
+        return outcome
+
+    def _down(self, error: Exception) -> StoreDown:
+        down = StoreDown(f"{self._path} cannot be used now: {error}")
+        down.__cause__ = error
+        return down
+
+
+@asynccontextmanager
+async def open_writer(path: Path, lock_wait: float) -> AsyncIterator[Writer]:
+    """A running writer on the file, which is closed at the end. Raises StoreDown."""
+    db = await asyncio.to_thread(open_database, path, lock_wait)
+    writer = Writer(path, db, asyncio.get_running_loop())
+    writer.start()
+    try:
+        yield writer
+    finally:
+        await writer.stop()
+
+
+class SqlitePort:
+    """What every port of the SQLite store stands on."""
+
+    def __init__(self, writer: Writer) -> None:
+        self._writer = writer
+
+
+def _resolve(batch: list[_Call], outcomes: list[_Outcome]) -> None:
+    for call, outcome in zip(batch, outcomes, strict=True):
+        if call.future.done():  # its caller was cancelled
+            continue
+        if outcome.error is None:
+            call.future.set_result(outcome.value)
+        else:
+            call.future.set_exception(outcome.error)
