@@ -1,0 +1,180 @@
+"""/admin/v1: management over HTTP, for the command line and for scripts. Open to the local admin socket and to the
+holder of the admin key; otherwise it is not there."""
+
+import hmac
+from collections.abc import Callable
+from typing import Any
+
+from litestar import Request, Router, get, post, put
+from litestar.connection import ASGIConnection
+from litestar.di import NamedDependency, Provide
+from litestar.handlers import BaseRouteHandler
+from litestar.params import FromPath
+from litestar.types import Guard
+
+from gateway.core.errors import InvalidApiKey, NotFound
+from gateway.edge.admin_answers import (
+    BudgetShape,
+    CreatedKey,
+    Drift,
+    JobShape,
+    KeyShape,
+    LedgerShape,
+    Listing,
+    ScopeShape,
+    SpendReport,
+    SpendShape,
+)
+from gateway.edge.admin_asks import (
+    JobsQuery,
+    KeysQuery,
+    LedgerQuery,
+    LogLevel,
+    NewBudgets,
+    NewKey,
+    Resolution,
+    SpendQuery,
+)
+from gateway.pipeline.administration import Administration
+from gateway.ports import Key, Spend
+
+_Call = Request[Any, Any, Any]
+_SetLogLevel = Callable[[str], None]
+
+
+def admin_routes(
+    administration: Administration, *, admin_key: str | None, set_log_level: Callable[[str], None]
+) -> Router:
+    """The routes, guarded. Without `admin_key` they answer over TCP as any path that does not exist."""
+    return Router(
+        path="/admin/v1",
+        route_handlers=[
+            create_key,
+            list_keys,
+            show_key,
+            revoke_key,
+            put_budgets,
+            list_budgets,
+            report_spend,
+            list_ledger,
+            list_jobs,
+            show_job,
+            resolve_job,
+            show_drift,
+            put_log_level,
+        ],
+        guards=[_guard(admin_key)],
+        dependencies={
+            "administration": Provide(lambda: administration, sync_to_thread=False),
+            "set_log_level": Provide(lambda: set_log_level, sync_to_thread=False),
+        },
+        include_in_schema=False,
+    )
+
+
+@post("/keys")
+async def create_key(request: _Call, administration: NamedDependency[Administration]) -> CreatedKey:
+    asked = NewKey.from_json(await request.body())
+    key, secret = await administration.create_key(asked.team, asked.name, asked.budgets)
+    shape = await _key_shape(administration, key)
+    warnings = []
+    if await administration.unlimited(key):
+        warnings.append(f"no budget limits this key: set one for org, team:{key.team} or key:{key.id}")
+    return CreatedKey(key.id, secret, key.team, key.name, shape.budgets, shape.created_at, warnings)
+
+
+@get("/keys")
+async def list_keys(request: _Call, administration: NamedDependency[Administration]) -> Listing[KeyShape]:
+    keys = await administration.keys(KeysQuery.from_query(request.query_params).team)
+    budgets = await administration.budgets()
+    return Listing([KeyShape.of(key, budgets) for key in keys])
+
+
+@get("/keys/{key_id:str}")
+async def show_key(key_id: FromPath[str], administration: NamedDependency[Administration]) -> KeyShape:
+    return await _key_shape(administration, await administration.key(key_id))
+
+
+@post("/keys/{key_id:str}/revoke", status_code=200)
+async def revoke_key(key_id: FromPath[str], administration: NamedDependency[Administration]) -> KeyShape:
+    return await _key_shape(administration, await administration.revoke(key_id))
+
+
+@put("/budgets")
+async def put_budgets(request: _Call, administration: NamedDependency[Administration]) -> ScopeShape:
+    asked = NewBudgets.from_json(await request.body())
+    states = await administration.set_budgets(asked.scope, asked.budgets)
+    return ScopeShape(asked.scope, [BudgetShape.of(state) for state in states])
+
+
+@get("/budgets")
+async def list_budgets(administration: NamedDependency[Administration]) -> Listing[BudgetShape]:
+    return Listing([BudgetShape.of(state) for state in await administration.budgets()])
+
+
+@get("/spend")
+async def report_spend(request: _Call, administration: NamedDependency[Administration]) -> SpendReport:
+    asked = SpendQuery.from_query(request.query_params)
+    rows = await administration.spend(asked.by, asked.since_ms)
+    total = Spend("total", sum(row.images for row in rows), sum(row.amount for row in rows))
+    return SpendReport([SpendShape.of(row) for row in rows], SpendShape.of(total))
+
+
+@get("/ledger")
+async def list_ledger(request: _Call, administration: NamedDependency[Administration]) -> Listing[LedgerShape]:
+    asked = LedgerQuery.from_query(request.query_params)
+    return Listing([LedgerShape.of(row) for row in await administration.ledger(asked.limit, asked.after)])
+
+
+@get("/jobs")
+async def list_jobs(request: _Call, administration: NamedDependency[Administration]) -> Listing[JobShape]:
+    asked = JobsQuery.from_query(request.query_params)
+    if asked.status == "unconfirmed":
+        jobs = (await administration.unconfirmed())[: asked.limit]
+    else:
+        jobs = await administration.jobs(status=asked.status, limit=asked.limit, after=asked.after)
+    return Listing([JobShape.of(job) for job in jobs])
+
+
+@get("/jobs/{job_id:str}")
+async def show_job(job_id: FromPath[str], administration: NamedDependency[Administration]) -> JobShape:
+    return JobShape.of(await administration.job(job_id))
+
+
+@post("/jobs/{job_id:str}/resolve", status_code=200)
+async def resolve_job(
+    request: _Call, job_id: FromPath[str], administration: NamedDependency[Administration]
+) -> JobShape:
+    asked = Resolution.from_json(await request.body())
+    return JobShape.of(await administration.resolve(job_id, asked.outcome))
+
+
+@get("/drift")
+async def show_drift(administration: NamedDependency[Administration]) -> Drift:
+    return Drift(await administration.drift())
+
+
+@put("/log-level")
+async def put_log_level(request: _Call, set_log_level: NamedDependency[_SetLogLevel]) -> LogLevel:
+    asked = LogLevel.from_json(await request.body())
+    set_log_level(asked.level)
+    return asked
+
+
+async def _key_shape(administration: Administration, key: Key) -> KeyShape:
+    return KeyShape.of(key, await administration.budgets([f"key:{key.id}"]))
+
+
+def _guard(admin_key: str | None) -> Guard:
+    expected = None if admin_key is None else admin_key.encode()
+
+    def guard(connection: ASGIConnection[Any, Any, Any, Any], _handler: BaseRouteHandler) -> None:
+        if connection.scope["state"].get("admin_socket") is True:
+            return
+        if expected is None:
+            raise NotFound(f"there is nothing at {connection.scope['path']}")
+        scheme, _, given = connection.headers.get("authorization", "").partition(" ")
+        if scheme.lower() != "bearer" or not hmac.compare_digest(given.strip().encode("latin-1"), expected):
+            raise InvalidApiKey("the admin key is missing or wrong")
+
+    return guard

@@ -1,0 +1,249 @@
+"""What /admin/v1 answers. Money is said twice, as integer micro-dollars and as dollars; times are ISO 8601 in UTC."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Generic, Self, TypeVar
+
+from gateway.core.instants import iso
+from gateway.core.job import HOLDING, Attempt, Job, State
+from gateway.core.money import dollars
+from gateway.ports import BudgetState, Key, LedgerRow, Spend
+
+_Item = TypeVar("_Item")
+
+
+@dataclass(frozen=True, slots=True)
+class Listing(Generic[_Item]):
+    data: Sequence[_Item]
+
+
+@dataclass(frozen=True, slots=True)
+class Money:
+    microdollars: int
+    dollars: str
+
+    @classmethod
+    def of(cls, amount: int) -> Self:
+        return cls(amount, dollars(amount))
+
+
+@dataclass(frozen=True, slots=True)
+class BudgetShape:
+    budget: str
+    scope: str
+    window: str
+    limit: Money
+    spent: Money
+    held: Money
+    remaining: Money
+    resets_at: str | None
+
+    @classmethod
+    def of(cls, state: BudgetState) -> Self:
+        return cls(
+            budget=f"{dollars(state.limit)}/{state.window}",
+            scope=state.scope,
+            window=state.window,
+            limit=Money.of(state.limit),
+            spent=Money.of(state.spent),
+            held=Money.of(state.held),
+            remaining=Money.of(state.remaining),
+            resets_at=_iso(state.resets_at),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class ScopeShape:
+    scope: str
+    budgets: Sequence[BudgetShape]
+
+
+@dataclass(frozen=True, slots=True)
+class KeyShape:
+    id: str
+    team: str
+    name: str
+    created_at: str | None
+    revoked_at: str | None
+    budgets: Sequence[str]
+
+    @classmethod
+    def of(cls, key: Key, budgets: Sequence[BudgetState]) -> Self:
+        own = [BudgetShape.of(state).budget for state in budgets if state.scope == f"key:{key.id}"]
+        return cls(key.id, key.team, key.name, _iso(key.created_at), _iso(key.revoked_at), own)
+
+
+@dataclass(frozen=True, slots=True)
+class CreatedKey:
+    """The only answer that ever holds a secret."""
+
+    id: str
+    secret: str
+    team: str
+    name: str
+    budgets: Sequence[str]
+    created_at: str | None
+    warnings: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
+class SpendShape:
+    group: str
+    images: int
+    microdollars: int
+    dollars: str
+
+    @classmethod
+    def of(cls, spend: Spend) -> Self:
+        return cls(spend.group, spend.images, spend.amount, dollars(spend.amount))
+
+
+@dataclass(frozen=True, slots=True)
+class SpendReport:
+    data: Sequence[SpendShape]
+    total: SpendShape
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerShape:
+    seq: int
+    at: str | None
+    kind: str
+    attempt_id: str
+    team: str
+    key_id: str
+    user: str | None
+    model: str
+    images: int
+    unit_price: Money
+    amount: Money
+    policy: str
+
+    @classmethod
+    def of(cls, row: LedgerRow) -> Self:
+        return cls(
+            seq=row.seq,
+            at=_iso(row.at),
+            kind=row.kind,
+            attempt_id=row.attempt_id,
+            team=row.team,
+            key_id=row.key_id,
+            user=row.user,
+            model=row.model,
+            images=row.images,
+            unit_price=Money.of(row.unit_price),
+            amount=Money.of(row.amount),
+            policy=row.policy,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class FailureShape:
+    code: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class PictureShape:
+    name: str
+    codec: str
+    width: int
+    height: int
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptShape:
+    """`held` is what is still reserved; it is nought once the attempt is settled or released."""
+
+    id: str
+    part: int
+    state: str
+    provider: str
+    upstream_id: str | None
+    images: int
+    seed: int
+    held: Money
+    cost: Money
+    reserved_at: str | None
+    submitted_at: str | None
+    ended_at: str | None
+    pictures: Sequence[PictureShape]
+    failure: FailureShape | None
+
+    @classmethod
+    def of(cls, attempt: Attempt) -> Self:
+        return cls(
+            id=attempt.id,
+            part=attempt.part,
+            state=attempt.state,
+            provider=attempt.provider,
+            upstream_id=attempt.upstream_id,
+            images=attempt.images,
+            seed=attempt.seed,
+            held=Money.of(_held(attempt)),
+            cost=Money.of(attempt.cost),
+            reserved_at=_iso(attempt.reserved_at),
+            submitted_at=_iso(attempt.submitted_at),
+            ended_at=_iso(attempt.ended_at),
+            pictures=[PictureShape(one.name, one.codec, one.width, one.height, one.size) for one in attempt.pictures],
+            failure=FailureShape(attempt.failure.code, attempt.failure.message) if attempt.failure else None,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class JobShape:
+    """Never the prompt: who may see money need not see what was asked."""
+
+    id: str
+    status: str
+    unconfirmed: bool
+    team: str
+    key_id: str
+    user: str | None
+    model: str
+    size: str
+    seed: int
+    images_asked: int
+    images: int
+    held: Money
+    cost: Money
+    policy: str
+    created_at: str | None
+    completed_at: str | None
+    attempts: Sequence[AttemptShape]
+
+    @classmethod
+    def of(cls, job: Job) -> Self:
+        return cls(
+            id=job.id,
+            status=job.status,
+            unconfirmed=any(attempt.state is State.UNCONFIRMED for attempt in job.attempts),
+            team=job.team,
+            key_id=job.key_id,
+            user=job.user,
+            model=job.order.model,
+            size=f"{job.order.width}x{job.order.height}",
+            seed=job.order.seed,
+            images_asked=job.order.count,
+            images=len(job.pictures),
+            held=Money.of(sum(_held(attempt) for attempt in job.attempts)),
+            cost=Money.of(job.cost),
+            policy=job.order.policy,
+            created_at=_iso(job.created_at),
+            completed_at=_iso(job.completed_at),
+            attempts=[AttemptShape.of(attempt) for attempt in job.attempts],
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Drift:
+    microdollars: int
+
+
+def _iso(at: int | None) -> str | None:
+    return None if at is None else iso(at)
+
+
+def _held(attempt: Attempt) -> int:
+    return attempt.held if attempt.state in HOLDING else 0

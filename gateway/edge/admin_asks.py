@@ -1,0 +1,90 @@
+"""What the bodies and queries of /admin/v1 may say; anything else is refused by the name of the field."""
+
+import datetime as dt
+from collections.abc import Mapping
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from gateway.core.errors import InvalidRequest
+from gateway.core.job import Status
+from gateway.ports import SpendBy
+
+
+class _Asked(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    @classmethod
+    def from_json(cls, body: bytes) -> Self:
+        """Raises InvalidRequest naming the field, also for what is no JSON at all."""
+        try:
+            return cls.model_validate_json(body, strict=True)
+        except ValidationError as error:
+            raise _refusal(error) from error
+
+    @classmethod
+    def from_query(cls, query: Mapping[str, str]) -> Self:
+        """Raises InvalidRequest naming the parameter."""
+        try:
+            return cls.model_validate(query)
+        except ValidationError as error:
+            raise _refusal(error) from error
+
+
+class NewKey(_Asked):
+    team: str
+    name: str = ""
+    budgets: list[str] = []
+
+
+class NewBudgets(_Asked):
+    scope: str
+    budgets: list[str]
+
+
+class Resolution(_Asked):
+    outcome: Literal["charge", "release"]
+
+
+class LogLevel(_Asked):
+    level: Literal["debug", "info", "warning", "error"]
+
+
+class KeysQuery(_Asked):
+    team: str | None = None
+
+
+class SpendQuery(_Asked):
+    by: SpendBy = "team"
+    since: dt.date = dt.date(1970, 1, 1)
+
+    @property
+    def since_ms(self) -> int:
+        return int(dt.datetime.combine(self.since, dt.time(), dt.UTC).timestamp()) * 1000
+
+
+class LedgerQuery(_Asked):
+    after: Annotated[int, Field(ge=0, le=2**62)] = 0
+    limit: Annotated[int, Field(ge=1, le=1000)] = 100
+
+
+class JobsQuery(_Asked):
+    """`unconfirmed` is no status that a client sees: it lists the jobs that `jobs resolve` is for."""
+
+    status: Status | Literal["unconfirmed"] | None = None
+    limit: Annotated[int, Field(ge=1, le=1000)] = 20
+    after: str | None = None
+
+
+def _refusal(error: ValidationError) -> InvalidRequest:
+    first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+    kind = first["type"]
+    param = str(first["loc"][0]) if first["loc"] else None
+    if kind == "json_invalid":
+        return InvalidRequest("the body is no valid JSON")
+    if kind == "missing":
+        return InvalidRequest(f"{param} is missing", code="missing_required_parameter", param=param)
+    if kind == "extra_forbidden":
+        return InvalidRequest(f"{param} is no parameter here", code="unknown_parameter", param=param)
+    code = "invalid_type" if kind.endswith("_type") else "invalid_value"
+    return InvalidRequest(f"{param or 'the body'}: {first['msg']}", code=code, param=param)

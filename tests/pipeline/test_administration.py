@@ -1,0 +1,219 @@
+"""Administration over the real store: keys, budgets, and verdicts on unconfirmed jobs."""
+
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from gateway.core import keys as key_form
+from gateway.core.errors import InvalidRequest, NotFound
+from gateway.core.job import Attempt, Failure, Job, State, Status
+from gateway.core.order import Order
+from gateway.pipeline.administration import RELEASED, Administration
+from gateway.ports import Clock, Key
+from gateway.stores.sqlite.store import SqliteStore, open_store
+
+PEPPER = b"pepper of these tests"
+NOON = 1_795_348_800_000  # 2026-11-22T12:00:00Z
+LOST = Failure("upstream_unconfirmed", "the answer was lost")
+
+
+class StoppedClock(Clock):
+    def now(self) -> int:
+        return NOON
+
+    def monotonic(self) -> float:
+        return 0.0
+
+    async def sleep(self, seconds: float) -> None:
+        raise NotImplementedError
+
+    def timeout(self, seconds: float) -> AbstractAsyncContextManager[object]:
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class Office:
+    store: SqliteStore
+    administration: Administration
+
+
+@pytest.fixture
+async def office(tmp_path: Path) -> AsyncIterator[Office]:
+    async with open_store(tmp_path / "imagegate.db") as store:
+        yield Office(store, Administration(store, store, store, StoppedClock(), PEPPER))
+
+
+def make_job(key: Key, job_id: str, parts: int = 1) -> Job:
+    order = Order(
+        operation="generation",
+        model="flux-2-klein-4b",
+        prompt="a secret plan",
+        negative_prompt=None,
+        seed=7,
+        width=1024,
+        height=1024,
+        steps=4,
+        guidance=1.0,
+        max_sequence_length=512,
+        count=4 * parts,
+        codec="webp",
+        response_format="url",
+        unit_price=8500,
+        policy="0123456789abcdef",
+    )
+    attempts = tuple(
+        Attempt(f"{job_id}.{part}", job_id, part, "empiriolabs", 4, 7 + 4 * part, 34_000, NOON) for part in range(parts)
+    )
+    return Job(job_id, key.id, key.team, None, order, NOON, False, job_id, 0, attempts)
+
+
+async def lose_answer(store: SqliteStore, attempt: Attempt) -> None:
+    assert await store.submitting(attempt.id, NOON)
+    await store.unconfirmed(attempt.id, LOST, NOON)
+
+
+async def test_only_the_digest_of_a_key_is_kept(office: Office, tmp_path: Path) -> None:
+    key, secret = await office.administration.create_key("design", "laptop", ["25/month", "1.50/day"])
+    assert key_form.key_id(secret) == key.id
+    assert (await office.administration.key(key.id)).digest == key_form.digest(PEPPER, secret)
+    budgets = await office.administration.budgets([f"key:{key.id}"])
+    assert {(state.window, state.limit) for state in budgets} == {("month", 25_000_000), ("day", 1_500_000)}
+    assert secret.rpartition("-")[2].encode() not in _bytes_in(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("team", "name", "budgets", "param"),
+    [
+        ("", "", [], "team"),
+        ("a team", "", [], "team"),
+        ("x" * 65, "", [], "team"),
+        ("design\n", "", [], "team"),
+        ("design", "x" * 65, [], "name"),
+        ("design", "bell\a", [], "name"),
+        ("design", "", ["25"], "budgets"),
+        ("design", "", ["-1/day"], "budgets"),
+        ("design", "", ["1/day", "2/day"], "budgets"),
+    ],
+)
+async def test_a_wrong_key_request_is_refused_by_field_and_leaves_nothing(
+    office: Office, team: str, name: str, budgets: list[str], param: str
+) -> None:
+    with pytest.raises(InvalidRequest) as refused:
+        await office.administration.create_key(team, name, budgets)
+    assert refused.value.param == param
+    assert not await office.administration.keys()
+    assert not await office.administration.budgets()
+
+
+async def test_a_crash_while_creating_leaves_no_key_without_its_budget(office: Office) -> None:
+    """Two keys of one id: the second `add_key` fails, and its budget was there before it."""
+    choose = min  # always the first of the alphabet, so the second key collides
+    await office.administration.create_key("design", "", [], choose)
+    with pytest.raises(Exception, match="UNIQUE"):
+        await office.administration.create_key("design", "", ["1/day"], choose)
+    assert [state.limit for state in await office.administration.budgets()] == [1_000_000]
+
+
+@pytest.mark.parametrize("scope", ["org", "team:design", "key"])
+async def test_a_key_is_unlimited_until_any_scope_has_a_budget(office: Office, scope: str) -> None:
+    key, _ = await office.administration.create_key("design", "", [])
+    assert await office.administration.unlimited(key)
+    await office.administration.set_budgets(f"key:{key.id}" if scope == "key" else scope, ["1/total"])
+    assert not await office.administration.unlimited(key)
+
+
+@pytest.mark.parametrize("scope", ["", "orga", "team", "team:", "team:a b", "user:anna", "org:x"])
+async def test_what_is_no_scope_is_refused(office: Office, scope: str) -> None:
+    with pytest.raises(InvalidRequest) as refused:
+        await office.administration.set_budgets(scope, ["1/day"])
+    assert refused.value.param == "scope"
+
+
+async def test_a_budget_of_an_unknown_key_is_refused(office: Office) -> None:
+    with pytest.raises(NotFound):
+        await office.administration.set_budgets("key:AAAAAAAAAAAA", ["1/day"])
+
+
+async def test_budgets_are_replaced_and_taken_away(office: Office) -> None:
+    await office.administration.set_budgets("org", ["5/day", "50/month"])
+    (state,) = await office.administration.set_budgets("org", ["7/week"])
+    assert (state.window, state.limit, state.spent, state.held) == ("week", 7_000_000, 0, 0)
+    assert not await office.administration.set_budgets("org", [])
+
+
+async def test_revoking_twice_keeps_the_first_time(office: Office) -> None:
+    key, _ = await office.administration.create_key("design", "", [])
+    assert (await office.administration.revoke(key.id)).revoked_at == NOON
+    assert (await office.administration.revoke(key.id)).revoked_at == NOON
+    with pytest.raises(NotFound):
+        await office.administration.revoke("AAAAAAAAAAAA")
+
+
+async def test_charging_turns_the_holds_of_lost_answers_into_spent(office: Office) -> None:
+    job = await _lost_job(office)
+    charged = await office.administration.resolve(job.id, "charge")
+    assert (charged.cost, charged.status) == (68_000, Status.FAILED)
+    assert await _spent_and_held(office) == (68_000, 0)
+    assert await office.administration.drift() == 0
+
+
+async def test_releasing_frees_the_holds_of_lost_answers(office: Office) -> None:
+    job = await _lost_job(office)
+    released = await office.administration.resolve(job.id, "release")
+    assert {attempt.state for attempt in released.attempts} == {State.FAILED}
+    assert released.failure == RELEASED
+    assert await _spent_and_held(office) == (0, 0)
+    assert await office.administration.drift() == 0
+
+
+async def test_a_job_is_resolved_once(office: Office) -> None:
+    job = await _lost_job(office)
+    await office.administration.resolve(job.id, "charge")
+    with pytest.raises(InvalidRequest, match="nothing to resolve"):
+        await office.administration.resolve(job.id, "release")
+    assert await _spent_and_held(office) == (68_000, 0)
+
+
+async def test_only_lost_answers_are_resolved(office: Office) -> None:
+    """One part lost, the other still at the upstream: its hold is none of the administrator's business."""
+    key, _ = await office.administration.create_key("design", "", ["1/day"])
+    job = make_job(key, "job_a", parts=2)
+    assert await office.store.reserve(job) is None
+    await lose_answer(office.store, job.attempts[0])
+    await office.administration.resolve(job.id, "charge")
+    assert await _spent_and_held(office) == (34_000, 34_000)
+
+
+async def test_unconfirmed_jobs_are_listed_once_each(office: Office) -> None:
+    job = await _lost_job(office)
+    assert [found.id for found in await office.administration.unconfirmed()] == [job.id]
+    assert (await office.administration.unconfirmed_total()).amount == 68_000
+    await office.administration.resolve(job.id, "release")
+    assert not await office.administration.unconfirmed()
+
+
+async def test_unknown_jobs_are_not_found(office: Office) -> None:
+    with pytest.raises(NotFound) as refused:
+        await office.administration.resolve("job_nope", "charge")
+    assert refused.value.code == "job_not_found"
+
+
+def _bytes_in(directory: Path) -> bytes:
+    return b"".join(path.read_bytes() for path in directory.iterdir())
+
+
+async def _lost_job(office: Office) -> Job:
+    key, _ = await office.administration.create_key("design", "", ["1/day"])
+    job = make_job(key, "job_a", parts=2)
+    assert await office.store.reserve(job) is None
+    for attempt in job.attempts:
+        await lose_answer(office.store, attempt)
+    return job
+
+
+async def _spent_and_held(office: Office) -> tuple[int, int]:
+    (state,) = await office.administration.budgets()
+    return state.spent, state.held
