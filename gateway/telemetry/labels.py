@@ -1,0 +1,53 @@
+"""What keeps label sets closed: a label value is one we declared or one of a bounded number, never what a request said."""
+
+import re
+
+#: stands for "there is none", such as the model of `/healthz`
+NONE = "none"
+_WORD = re.compile(r"[A-Za-z0-9_.-]{1,40}")
+_NAME = re.compile(r"[^\x00-\x1f\x7f]{1,128}")
+
+
+class Declared:
+    """Only the values declared at the start; any other is `unknown`."""
+
+    def __init__(self, values: tuple[str, ...]) -> None:
+        self._values = frozenset(values)
+
+    def __call__(self, value: str | None) -> str:
+        if not value:
+            return NONE
+        return value if value in self._values else "unknown"
+
+
+class Bounded:
+    """The first `most` values that are well-formed; later ones share `other`."""
+
+    def __init__(self, most: int, form: re.Pattern[str]) -> None:
+        self._most = most
+        self._form = form
+        self._seen: set[str] = set()
+
+    def __call__(self, value: str | None) -> str:
+        if not value:
+            return NONE
+        return value if self.admits(value) else "other"
+
+    def admits(self, value: str) -> bool:
+        """Does the value have a series of its own? Asking takes a place while there are some."""
+        if value in self._seen:
+            return True
+        if len(self._seen) >= self._most or not self._form.fullmatch(value):
+            return False
+        self._seen.add(value)
+        return True
+
+
+def words(most: int = 64) -> Bounded:
+    """For names that stand in our code or are HTTP statuses: error codes, phases, outcomes."""
+    return Bounded(most, _WORD)
+
+
+def names(most: int) -> Bounded:
+    """For names that administrators gave: teams and key ids."""
+    return Bounded(most, _NAME)

@@ -1,0 +1,127 @@
+"""The metrics of the gateway, by the names of the public contract, in a registry of their own."""
+
+from dataclasses import dataclass
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    Info,
+    PlatformCollector,
+    ProcessCollector,
+    disable_created_metrics,
+)
+from prometheus_client.exposition import choose_encoder
+
+from gateway.telemetry.budget_gauges import BudgetGauges
+
+#: seconds; a request for an image may wait 280 s and the slowest models take minutes
+REQUEST_BUCKETS = (0.05, 0.1, 0.25, 0.5, 1, 2, 3, 4, 6, 8, 10, 15, 20, 30, 45, 60, 90, 120, 180, 300)
+#: seconds; what the gateway itself adds, and what the loop and the store take
+OWN_BUCKETS = (0.0005, 0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.015, 0.025, 0.05, 0.1, 0.25, 0.5, 1)
+#: seconds; phases are as short as a transaction and as long as a job
+PHASE_BUCKETS = (0.001, 0.005, 0.01, 0.025, *REQUEST_BUCKETS)
+#: seconds between a job's end and our collecting it; 170 ms is the aim, a fixed poll of 5 s the worst
+EXCESS_BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5, 0.75, 1, 1.5, 2, 3, 5, 10)
+POLL_BUCKETS = (1, 2, 3, 5, 8, 13, 21, 34)
+
+
+@dataclass(frozen=True, slots=True)
+class Vocabulary:
+    """The label values known at the start: they begin at 0, and for route, model and provider there are no others."""
+
+    version: str
+    routes: tuple[str, ...]
+    #: those of `routes` that make images
+    image_routes: tuple[str, ...]
+    models: tuple[str, ...]
+    providers: tuple[str, ...]
+    phases: tuple[str, ...] = ()
+
+
+class Metrics:
+    """Every metric as an attribute, and the text that Prometheus scrapes. Label values are the recorder's business."""
+
+    def __init__(self, version: str) -> None:
+        # A switch of the whole library; without it each counter and histogram exports a `_created` series as well.
+        disable_created_metrics()  # type: ignore[no-untyped-call]  # the library left it untyped
+        self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
+        PlatformCollector(registry=self.registry)
+        self._requests()
+        self._jobs()
+        self._upstream()
+        self._money()
+        self._inside()
+        Info("imagegate_build", "The running version.", registry=self.registry).info({"version": version})
+
+    def exposition(self, accept: str) -> tuple[bytes, str]:
+        """The scrape and its content type: OpenMetrics where `accept` asks for it. Takes a thread's time, not the loop's."""
+        encode, content_type = choose_encoder(accept)
+        return encode(self.registry), content_type
+
+    def _requests(self) -> None:
+        self.requests = self._counter(
+            "requests_total", "Requests by HTTP status and error code.", "route", "model", "code", "error_type"
+        )
+        self.request_duration = self._histogram(
+            "request_duration_seconds", "Time to answer a request.", REQUEST_BUCKETS, "route", "outcome"
+        )
+        self.phase_duration = self._histogram(
+            "phase_duration_seconds", "Where the time of a request goes.", PHASE_BUCKETS, "phase"
+        )
+        self.overhead = self._histogram(
+            "overhead_seconds", "Time of a request that was not spent waiting for a provider.", OWN_BUCKETS, "route"
+        )
+        self.rejections = self._counter(
+            "rejections_total", "Requests refused before anything was bought.", "reason", "team"
+        )
+
+    def _jobs(self) -> None:
+        self.jobs_in_flight = self._gauge("jobs_in_flight", "Jobs that a provider is making now.", "provider")
+        self.jobs = self._counter("jobs_total", "Jobs that ended.", "provider", "model", "outcome")
+        self.job_polls = self._histogram("job_polls", "Polls until a job was collected.", POLL_BUCKETS, "provider")
+        self.job_excess_wait = self._histogram(
+            "job_excess_wait_seconds", "Time between a job's end and its collection.", EXCESS_BUCKETS, "provider"
+        )
+        self.images = self._counter("images_total", "Images delivered.", "model", "team", "source")
+        self.unconfirmed_jobs = self._gauge("unconfirmed_jobs", "Jobs whose submit may or may not have been accepted.")
+        self.oldest_uncollected = self._gauge(
+            "oldest_uncollected_job_age_seconds", "Age of the oldest submitted job; the upstream forgets finished ones."
+        )
+
+    def _upstream(self) -> None:
+        self.upstream_requests = self._counter(
+            "upstream_requests_total", "Requests sent to a provider.", "provider", "op", "code"
+        )
+        self.circuit_state = self._gauge(
+            "upstream_circuit_state", "1 for the present state of a PROVIDER/OP circuit.", "provider", "state"
+        )
+        self.allowance = self._gauge(
+            "upstream_allowance_remaining", "Requests left in the account's minute.", "provider"
+        )
+
+    def _money(self) -> None:
+        self.cost = self._counter("cost_dollars_total", "What images cost; the ledger is the bill.", "team", "model")
+        self.key_cost = self._counter("key_cost_dollars_total", "Cost by key, for a bounded number.", "team", "key")
+        self.budgets = BudgetGauges()
+        self.registry.register(self.budgets)
+        self.drift = self._gauge("ledger_drift_dollars", "Difference of counters and ledger: must be 0.")
+        self.unconfirmed_dollars = self._gauge("unconfirmed_dollars", "Held for unconfirmed jobs.")
+
+    def _inside(self) -> None:
+        self.store_duration = self._histogram(
+            "store_operation_duration_seconds", "Time of an operation of the store.", OWN_BUCKETS, "op"
+        )
+        self.store_errors = self._counter("store_errors_total", "Operations that the store could not do.", "op")
+        self.loop_lag = self._histogram("event_loop_lag_seconds", "How late the event loop was.", OWN_BUCKETS)
+
+    def _counter(self, name: str, documentation: str, *labels: str) -> Counter:
+        return Counter(f"imagegate_{name}", documentation, labels, registry=self.registry)
+
+    def _gauge(self, name: str, documentation: str, *labels: str) -> Gauge:
+        return Gauge(f"imagegate_{name}", documentation, labels, registry=self.registry)
+
+    def _histogram(self, name: str, documentation: str, buckets: tuple[float, ...], *labels: str) -> Histogram:
+        return Histogram(f"imagegate_{name}", documentation, labels, buckets=buckets, registry=self.registry)

@@ -1,0 +1,171 @@
+"""The telemetry port, told in metrics and log lines; and what the edge and the background tasks tell besides."""
+
+from collections.abc import Sequence
+
+from gateway.core import errors
+from gateway.core.money import MICROS
+from gateway.ports import BudgetState, Fields, Telemetry, Unconfirmed
+from gateway.telemetry.labels import NONE, Declared, names, words
+from gateway.telemetry.logs import Answered, Log, request_line
+from gateway.telemetry.metrics import Metrics, Vocabulary
+
+MOST_TEAMS = 500
+MOST_KEYS = 200
+
+_OUTCOMES = ("completed", errors.UpstreamFailed.code, errors.UpstreamUnconfirmed.code)
+_CIRCUITS = ("submit", "read")
+_CIRCUIT_STATES = ("closed", "half_open", "open")
+_UPSTREAM_OPS = ("submit", "poll", "download")
+#: Failures that dashboards and alerts divide by requests: `increase()` misses a first one that did not begin at 0.
+_WATCHED = (
+    errors.BudgetSpent,
+    errors.BudgetReserved,
+    errors.UpstreamFailed,
+    errors.UpstreamUnconfirmed,
+    errors.UpstreamUnavailable,
+    errors.NoCapacity,
+    errors.WaitedTooLong,
+    errors.InternalError,
+)
+_REJECTIONS = (errors.BudgetSpent.code, errors.BudgetReserved.code)
+
+
+class Recorder(Telemetry):
+    """Every label value passes one of the sets here, so that the number of series is bounded whatever is told."""
+
+    def __init__(self, metrics: Metrics, log: Log, vocabulary: Vocabulary) -> None:
+        self._metrics = metrics
+        self._log = log
+        self._vocabulary = vocabulary
+        self._route = Declared(vocabulary.routes)
+        self._model = Declared(vocabulary.models)
+        self._provider = Declared(vocabulary.providers)
+        self._team = names(MOST_TEAMS)
+        self._key = names(MOST_KEYS)
+        self._status, self._error, self._reason, self._source = words(), words(), words(), words()
+        self._phase, self._outcome, self._store_op = words(), words(), words()
+        self._op, self._upstream_code = words(), words()
+        self._start_at_zero()
+
+    def known_key(self, team: str, key_id: str) -> None:
+        """A key exists: its series and its team's begin at 0. Told at the start for each, and when one is made."""
+        team_label = self._team(team)
+        for model in self._vocabulary.models:
+            self._metrics.cost.labels(team_label, model)
+            for source in self._vocabulary.providers:
+                self._metrics.images.labels(model, team_label, self._source(source))
+        for reason in _REJECTIONS:
+            self._metrics.rejections.labels(self._reason(reason), team_label)
+        self._metrics.key_cost.labels(team_label, self._key(key_id))
+
+    def phase(self, phase: str, seconds: float) -> None:
+        self._metrics.phase_duration.labels(self._phase(phase)).observe(seconds)
+
+    def jobs_in_flight(self, provider: str, change: int) -> None:
+        self._metrics.jobs_in_flight.labels(self._provider(provider)).inc(change)
+
+    def job_ended(self, provider: str, model: str, outcome: str) -> None:
+        self._metrics.jobs.labels(self._provider(provider), self._model(model), self._outcome(outcome)).inc()
+
+    def collected(self, provider: str, polls: int, excess_seconds: float | None) -> None:
+        self._metrics.job_polls.labels(self._provider(provider)).observe(polls)
+        if excess_seconds is not None:
+            self._metrics.job_excess_wait.labels(self._provider(provider)).observe(max(0.0, excess_seconds))
+
+    def upstream_request(self, provider: str, op: str, code: str) -> None:
+        self._metrics.upstream_requests.labels(self._provider(provider), self._op(op), self._upstream_code(code)).inc()
+
+    def circuit(self, provider: str, op: str, state: str) -> None:
+        """`state`: closed, half_open or open."""
+        circuit = f"{self._provider(provider)}/{self._op(op)}"
+        for each in _CIRCUIT_STATES:
+            self._metrics.circuit_state.labels(circuit, each).set(each == state)
+
+    def allowance(self, provider: str, left: int) -> None:
+        self._metrics.allowance.labels(self._provider(provider)).set(left)
+
+    def spent(self, *, team: str, key_id: str, model: str, images: int, amount: int, source: str) -> None:
+        """`amount` in micro-dollars."""
+        team, model, dollars = self._team(team), self._model(model), amount / MICROS
+        self._metrics.images.labels(model, team, self._source(source)).inc(images)
+        self._metrics.cost.labels(team, model).inc(dollars)
+        self._metrics.key_cost.labels(team, self._key(key_id)).inc(dollars)
+
+    def rejected(self, reason: str, team: str) -> None:
+        self._metrics.rejections.labels(self._reason(reason), self._team(team)).inc()
+
+    def log(self, level: str, event: str, fields: Fields) -> None:
+        self._log.write(level, event, fields)
+
+    def request(self, answered: Answered) -> None:
+        """One request was answered: its log line and its metrics."""
+        self._log.write(answered.level, "request", request_line(answered))
+        route, metrics = self._route(answered.route), self._metrics
+        metrics.requests.labels(
+            route, self._model(answered.model), self._status(str(answered.status)), self._error(answered.code)
+        ).inc()
+        metrics.request_duration.labels(route, _outcome(answered.status)).observe(answered.seconds)
+        if answered.overhead is not None:
+            metrics.overhead.labels(route).observe(max(0.0, answered.overhead))
+
+    def budgets(self, states: Sequence[BudgetState]) -> None:
+        """All budgets there are, to be told again and again; teams and keys beyond the caps have none shown."""
+        self._metrics.budgets.show([state for state in states if self._shows(state.scope)])
+
+    def drift(self, amount: int) -> None:
+        """`amount` in micro-dollars."""
+        self._metrics.drift.set(amount / MICROS)
+
+    def unconfirmed(self, total: Unconfirmed) -> None:
+        self._metrics.unconfirmed_jobs.set(total.jobs)
+        self._metrics.unconfirmed_dollars.set(total.amount / MICROS)
+
+    def oldest_uncollected(self, seconds: float) -> None:
+        """0 when nothing waits to be collected."""
+        self._metrics.oldest_uncollected.set(seconds)
+
+    def store_operation(self, op: str, seconds: float, ok: bool) -> None:
+        """May be called from the store's own thread."""
+        op = self._store_op(op)
+        self._metrics.store_duration.labels(op).observe(seconds)
+        self._metrics.store_errors.labels(op).inc(0 if ok else 1)
+
+    def loop_lag(self, seconds: float) -> None:
+        self._metrics.loop_lag.observe(max(0.0, seconds))
+
+    def _shows(self, scope: str) -> bool:
+        kind, _, name = scope.partition(":")
+        return kind == "org" or (self._team if kind == "team" else self._key).admits(name)
+
+    def _start_at_zero(self) -> None:
+        known, metrics = self._vocabulary, self._metrics
+        for route in known.image_routes:
+            metrics.request_duration.labels(route, _outcome(200))
+            metrics.overhead.labels(route)
+            for model in known.models:
+                metrics.requests.labels(route, model, self._status("200"), NONE)
+                for error in _WATCHED:
+                    metrics.requests.labels(route, model, self._status(str(error.status)), self._error(error.code))
+        for phase in known.phases:
+            metrics.phase_duration.labels(self._phase(phase))
+        for provider in known.providers:
+            self._provider_at_zero(provider)
+
+    def _provider_at_zero(self, provider: str) -> None:
+        metrics = self._metrics
+        metrics.jobs_in_flight.labels(provider)
+        metrics.job_polls.labels(provider)
+        metrics.job_excess_wait.labels(provider)
+        for model in self._vocabulary.models:
+            for outcome in _OUTCOMES:
+                metrics.jobs.labels(provider, model, self._outcome(outcome))
+        for op in _UPSTREAM_OPS:
+            metrics.upstream_requests.labels(provider, self._op(op), self._upstream_code("200"))
+        for op in _CIRCUITS:
+            self.circuit(provider, op, "closed")
+
+
+def _outcome(status: int) -> str:
+    if status == 499:  # noqa: PLR2004 - nginx's number for a client that left
+        return "left"
+    return "ok" if status < 400 else "refused" if status < 500 else "failed"  # noqa: PLR2004 - HTTP's classes

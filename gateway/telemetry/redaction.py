@@ -1,0 +1,93 @@
+"""What never reaches a log: keys, prompts, signed addresses, image bytes. Applied to every line, whoever wrote it."""
+
+import re
+import traceback
+from collections.abc import Iterator
+from pathlib import PurePath
+
+Scalar = str | int | float | bool | None
+
+_HIDDEN = "[redacted]"
+_LONGEST = 2000
+_FRAMES = 8
+_CHAIN = 6
+
+#: Fields whose value is hidden whatever it is.
+_SECRET_NAMES = frozenset(
+    {
+        *("authorization", "proxy_authorization", "x_api_key", "api_key", "admin_key", "secret", "token", "password"),
+        *("cookie", "set_cookie", "body", "query", "prompt", "negative_prompt", "revised_prompt", "image", "b64_json"),
+    }
+)
+#: Fields that quote somebody's exception, and with it perhaps the input it choked on.
+_QUOTING_NAMES = frozenset({"error", "exception"})
+
+_MASKS: tuple[tuple[re.Pattern[str], str], ...] = (
+    # our keys, EmpirioLabs', and any other `sk-…` that a client sent by mistake
+    (re.compile(r"\b(sk-ig-|sk-empiriolabs-|ig-worker-|sk-)[A-Za-z0-9_-]{6,}"), r"\1…"),
+    (re.compile(r"\b(bearer|basic)\s+[^\s\"',]+", re.IGNORECASE), r"\1 …"),
+    (re.compile(r"://[^\s/@]+@"), "://…@"),
+    # every query: ours signs with `s`, each storage service with names of its own
+    (re.compile(r"\?[\w.%~-]+=[^\s\"'<>]*"), "?…"),
+    (re.compile(r"(?<!\w)(s|sig|signature|token|secret|api_key|x-amz-[a-z-]+)=[^\s&\"'<>]+", re.IGNORECASE), r"\1=…"),
+    (re.compile(r"(data:[\w/+.-]*;base64,)[^\s\"']+"), r"\1…"),
+    # base64 of an image; a SHA-256 in hex (64) is no secret and stays
+    (re.compile(r"[A-Za-z0-9+/_-]{80,}={0,2}"), "…"),
+)
+_QUOTED = re.compile(r"(?<!\w)'(?:[^'\\]|\\.)*'?|\"(?:[^\"\\]|\\.)*\"?", re.DOTALL)
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
+
+
+def clean(name: str, value: object) -> Scalar:
+    """The value of a log field as it may be written: of a list its items, of any other object only the type."""
+    if name.lower().replace("-", "_") in _SECRET_NAMES:
+        return _HIDDEN
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    if isinstance(value, list | tuple):
+        return ", ".join(str(clean(name, item)) for item in value)
+    if not isinstance(value, str):
+        return f"[{type(value).__name__}]"
+    return mask(without_quotes(value) if name in _QUOTING_NAMES else value)
+
+
+def mask(text: str) -> str:
+    """`text` with secrets masked, on one line (no forged lines, no terminal escapes), and cut where it is absurdly long."""
+    for pattern, replacement in _MASKS:
+        text = pattern.sub(replacement, text)
+    text = _CONTROL.sub(" ", text)
+    return text if len(text) <= _LONGEST else text[:_LONGEST] + "…"
+
+
+def without_quotes(text: str) -> str:
+    """`text` with what stands in quotes left out: other people's messages quote the input they are about."""
+    return _QUOTED.sub("'…'", text)
+
+
+def describe(error: BaseException) -> str:
+    """An exception, those it came from or holds, and where each was raised.
+
+    The usual traceback quotes messages whole, and messages quote input: a failed conversion would log the prompt.
+    """
+    return mask(" | ".join(_described(error)))
+
+
+def _described(error: BaseException) -> Iterator[str]:
+    waiting, met = [error], 0
+    while waiting and met < _CHAIN:
+        current = waiting.pop(0)
+        met += 1
+        yield f"{type(current).__qualname__}: {without_quotes(str(current))}{_place(current)}"
+        if isinstance(current, BaseExceptionGroup):
+            waiting.extend(current.exceptions)
+        before = current.__cause__ or (None if current.__suppress_context__ else current.__context__)
+        if before is not None:
+            waiting.append(before)
+
+
+def _place(error: BaseException) -> str:
+    frames = [
+        f"{'/'.join(PurePath(frame.f_code.co_filename).parts[-3:])}:{line} {frame.f_code.co_name}"
+        for frame, line in traceback.walk_tb(error.__traceback__)
+    ]
+    return " at " + " < ".join(reversed(frames[-_FRAMES:])) if frames else ""
