@@ -10,6 +10,8 @@ GatewayError
 ├── RequestTooLarge           413
 ├── UnsupportedMediaType      415
 ├── JobNotCancellable         409
+├── Cancelled                 409  the job was cancelled while its client waited
+├── ClientLeft                499  never sent: there is nobody to read it
 ├── RateLimited               429
 ├── BudgetSpent               429  insufficient_quota
 ├── BudgetReserved            429  budget_reserved
@@ -17,8 +19,8 @@ GatewayError
 ├── UpstreamUnconfirmed       502  the submit may or may not have been accepted
 ├── UpstreamUnavailable       503  the upstream refuses our key or credit
 ├── NoCapacity                503
+│   └── Interrupted           503  the gateway is stopping
 ├── WaitedTooLong             504
-├── Interrupted               503  the gateway is stopping
 └── InternalError             500
 
 The names, statuses and codes are those of the public contract; the metric label of an error is its `code`, a closed set.
@@ -114,6 +116,18 @@ class JobNotCancellable(GatewayError):
     code = "job_not_cancellable"
 
 
+class Cancelled(GatewayError):
+    status = 409
+    type = "invalid_request_error"
+    code = "cancelled"
+
+
+class ClientLeft(GatewayError):
+    status = 499
+    type = "invalid_request_error"
+    code = "client_left"
+
+
 class RateLimited(GatewayError):
     status = 429
     type = "rate_limit_error"
@@ -174,7 +188,7 @@ class NoCapacity(GatewayError):
 
 
 class Interrupted(NoCapacity):
-    """The gateway is stopping before the job was done; the job goes on with the next start."""
+    """The gateway is stopping; what is journalled goes on with the next start."""
 
 
 class WaitedTooLong(GatewayError):
@@ -186,3 +200,20 @@ class WaitedTooLong(GatewayError):
 class InternalError(GatewayError):
     level = "error"
     retry = True
+
+
+_OF_FAILED_JOBS: tuple[type[GatewayError], ...] = (
+    ModerationBlocked,
+    InvalidRequest,
+    UpstreamFailed,
+    UpstreamUnconfirmed,
+    UpstreamUnavailable,
+    NoCapacity,
+    Cancelled,
+)
+
+
+def of_failure(code: str, message: str, job_id: str) -> GatewayError:
+    """The error that answers for a failed job."""
+    kind = next((kind for kind in _OF_FAILED_JOBS if kind.code == code), UpstreamFailed)
+    return kind(message, job_id=job_id)

@@ -1,0 +1,92 @@
+"""When to poll a job: at moments learned from how long such jobs take.
+
+Polls go out with density n(t) = √(h(t) / 2c), h being the hazard of the job's duration and c the seconds of waiting that
+one poll is worth (Keller 1974, "Optimum checking schedules for systems subject to random failure"). Durations are taken
+as log-normal; mean and variance of their logarithm are learned with exponential weights.
+"""
+
+import math
+from dataclasses import dataclass
+from statistics import NormalDist
+
+_NORMAL = NormalDist()
+#: seconds of waiting that one poll is worth
+POLL_WORTH = 0.04
+#: the first poll of a model that nothing is known of yet, in seconds
+FIRST_POLL = 0.3
+#: beyond so many medians the job is an outlier and the learned curve says nothing of it
+OUTLIER = 5
+SLOWEST = 60.0
+_WEIGHT = 0.1
+_LEARNED = 5
+_TINY = 1e-9
+
+
+@dataclass(slots=True)
+class Durations:
+    """What is known of one kind of job; `mean` and `deviation` are of the logarithm of its seconds."""
+
+    mean: float = math.log(3.0)
+    variance: float = 1.0
+    seen: int = 0
+
+    def learn(self, seconds: float) -> None:
+        value = math.log(max(seconds, 0.01))
+        if self.seen == 0:
+            self.mean, self.variance = value, 0.25
+        else:
+            # the first ones count as a plain average would, later ones with a fixed weight
+            weight = max(_WEIGHT, 1 / (self.seen + 1))
+            change = value - self.mean
+            self.mean += weight * change
+            self.variance = (1 - weight) * (self.variance + weight * change * change)
+        self.seen += 1
+
+    @property
+    def median(self) -> float:
+        """Seconds."""
+        return math.exp(self.mean)
+
+    @property
+    def deviation(self) -> float:
+        # a floor: the next job may differ from a steady run, and a spike of hazard would poll in one instant
+        return max(math.sqrt(self.variance), 0.08)
+
+    def next_poll(self, age: float) -> float:
+        """The age in seconds at which to poll next, when the last look (or the submit) was at `age`."""
+        if self.seen < _LEARNED and age < FIRST_POLL:
+            return FIRST_POLL
+        if age >= OUTLIER * self.median:
+            # 5 s at first, then ever slower: a job that hangs for an hour must not spend the account's allowance
+            return age + min(max(5.0, age / 4), SLOWEST)
+        return min(self._paced(age), age + max(5.0, self.median))
+
+    def due(self, age: float, *, certainty: float = 0.95) -> float:
+        """The age by which the job is done with `certainty`, given that it was not at `age`."""
+        left = self._survival(age) * (1 - certainty)
+        if left < _TINY or age >= OUTLIER * self.median:
+            return self.next_poll(age)
+        return max(age + 0.05, math.exp(self.mean + self.deviation * _NORMAL.inv_cdf(1 - left)))
+
+    def _paced(self, age: float) -> float:
+        """Where the integral of n from `age` reaches 1, by steps of a fiftieth of the median."""
+        step = max(0.02, self.median / 50)
+        time, polls = age, 0.0
+        end = OUTLIER * self.median
+        while polls < 1.0 and time < end:
+            polls += step * math.sqrt(self._hazard(time + step / 2) / (2 * POLL_WORTH))
+            time += step
+        return time
+
+    def _survival(self, age: float) -> float:
+        if age <= 0:
+            return 1.0
+        return 1 - _NORMAL.cdf((math.log(age) - self.mean) / self.deviation)
+
+    def _hazard(self, age: float) -> float:
+        deviation = self.deviation
+        z = (math.log(age) - self.mean) / deviation
+        survival = 1 - _NORMAL.cdf(z)
+        if survival < _TINY:
+            return 0.0
+        return _NORMAL.pdf(z) / (age * deviation * survival)

@@ -1,0 +1,112 @@
+"""What is learned of a request on its way, for its one log line and its metrics."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from litestar import Request
+
+from gateway.core.errors import GatewayError
+from gateway.core.job import Job
+from gateway.edge.envelope import App, Message, Receive, Send
+
+Call = Request[Any, Any, Any]
+
+
+@dataclass(slots=True)
+class Exchange:
+    """One request. Its fields are those of the telemetry's `Answered`."""
+
+    request_id: str
+    method: str
+    started: float = field(default_factory=time.perf_counter)
+    route: str = "unknown"
+    status: int = 499
+    code: str | None = None
+    level: str = "info"
+    seconds: float = 0.0
+    #: seconds of it that were spent waiting for a provider
+    waited: float | None = None
+    key_id: str | None = None
+    team: str | None = None
+    model: str | None = None
+    job: str | None = None
+    cache: str | None = None
+    cost: int | None = None
+
+    @property
+    def overhead(self) -> float | None:
+        return None if self.waited is None else self.seconds - self.waited
+
+    def elapsed_ms(self) -> int:
+        return round((time.perf_counter() - self.started) * 1000)
+
+    def about(self, job: Job, cache: str, waited: float) -> None:
+        self.job, self.cache, self.model = job.id, cache, job.order.model
+        self.waited, self.cost = waited, job.cost if cache == "miss" else 0
+
+    def failed(self, error: GatewayError) -> None:
+        self.code, self.level = error.code, error.level
+        self.job = self.job or error.job_id
+
+
+class Observer(Protocol):
+    def request(self, answered: Exchange) -> None: ...
+
+
+def of(request: Call) -> Exchange:
+    exchange = request.scope["state"]["exchange"]
+    assert isinstance(exchange, Exchange)  # noqa: S101 - put there by Observed, which wraps the whole app
+    return exchange
+
+
+class Observed:
+    """ASGI layer inside the guard: times each request and tells the observer once, whatever became of it."""
+
+    def __init__(self, app: App, observer: Observer) -> None:
+        self._app = app
+        self._observer = observer
+
+    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        exchange = Exchange(scope["state"]["request_id"], scope["method"])
+        scope["state"]["exchange"] = exchange
+
+        async def watched(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                exchange.status = message["status"]
+            await send(message)
+
+        try:
+            await self._app(scope, receive, watched)
+        finally:
+            exchange.seconds = time.perf_counter() - exchange.started
+            exchange.route = _route(scope)
+            self._observer.request(exchange)
+
+
+def _route(scope: Message) -> str:
+    """The handler's name, never the path: that may hold a signature, and has no end of values."""
+    handler = scope.get("route_handler")
+    name = getattr(handler, "name", None)
+    return name or ("admin" if scope["path"].startswith("/admin/v1/") else "unknown")
+
+
+@asynccontextmanager
+async def watching(request: Call) -> AsyncIterator[asyncio.Future[None]]:
+    """A future that ends when the client goes away. The body must have been read."""
+    gone = asyncio.ensure_future(_until_gone(request))
+    try:
+        yield gone
+    finally:
+        gone.cancel()
+
+
+async def _until_gone(request: Call) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass

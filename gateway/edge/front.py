@@ -1,0 +1,38 @@
+"""What every team-facing handler needs: who asks, and for whom the answer is rendered."""
+
+from dataclasses import dataclass
+
+from gateway.core.errors import InvalidApiKey
+from gateway.edge.exchange import Call, of
+from gateway.edge.render import Renderer, Viewer
+from gateway.pipeline.admission import Admission, Caller
+
+
+@dataclass(frozen=True, slots=True)
+class Front:
+    admission: Admission
+    renderer: Renderer
+    max_wait: float
+    public_url: str | None
+
+    async def identify(self, request: Call) -> Caller:
+        """Raises InvalidApiKey. Header only: a key in a query or a cookie ends up in logs."""
+        caller = await self.admission.identify(bearer(request))
+        exchange = of(request)
+        exchange.key_id, exchange.team = caller.key_id, caller.team
+        return caller
+
+    def viewer(self, request: Call, caller: Caller) -> Viewer:
+        base = self.public_url or f"{request.scope['scheme']}://{request.headers.get('host', '')}"
+        return Viewer(caller.key_id, base)
+
+
+def bearer(request: Call) -> str | None:
+    """The one bearer token (or EmpirioLabs' `x-api-key`), None when there is none. Raises InvalidApiKey for several."""
+    values = request.headers.getall("authorization", []) + request.headers.getall("x-api-key", [])
+    if len(values) > 1:
+        raise InvalidApiKey("Send one API key.")
+    if not values:
+        return None
+    scheme, _, token = values[0].partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else values[0].strip()

@@ -1,0 +1,95 @@
+"""Operation: /healthz, /readyz, /metrics, /openapi.json."""
+
+import hmac
+import ipaddress
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import anyio.to_thread
+import msgspec
+from litestar import get
+from litestar.di import NamedDependency
+from litestar.types import ASGIApp
+
+from gateway.core.errors import InvalidApiKey, NoCapacity
+from gateway.edge.exchange import Call
+from gateway.edge.front import bearer
+from gateway.edge.openapi import document
+from gateway.edge.reply import Reply
+from gateway.ports import Jobs
+
+_JSON = (("content-type", "application/json"), ("cache-control", "no-store"))
+
+
+@dataclass(frozen=True, slots=True)
+class Operations:
+    """`tokens`: any of them opens /metrics from afar. `providers` tells of each circuit, and never flips readiness."""
+
+    jobs: Jobs
+    policies: str
+    version: str
+    tokens: tuple[str, ...]
+    exposition: Callable[[str], tuple[bytes, str]]
+    providers: Callable[[], dict[str, dict[str, str]]]
+    stopping: Callable[[], bool]
+
+
+@get("/healthz", name="healthz")
+async def healthz() -> ASGIApp:
+    """The process answers."""
+    return _json({"status": "ok"})
+
+
+@get("/readyz", name="readyz")
+async def readyz(operations: NamedDependency[Operations]) -> ASGIApp:
+    """Store and policies are there; 503 otherwise, and while stopping. Providers are reported only."""
+    if operations.stopping():
+        raise NoCapacity("The gateway is stopping.", retry_after=5)
+    await operations.jobs.unconfirmed_total()  # StoreDown renders as 503
+    return _json(
+        {
+            "status": "ready",
+            "version": operations.version,
+            "policies": operations.policies,
+            "providers": operations.providers(),
+        }
+    )
+
+
+@get("/metrics", name="metrics")
+async def metrics(request: Call, operations: NamedDependency[Operations]) -> ASGIApp:
+    """Prometheus or OpenMetrics text; from loopback, or by metrics token or admin key."""
+    if not _is_local(request) and not _holds(request, operations.tokens):
+        raise InvalidApiKey("Metrics are read from loopback, or with the metrics token.")
+    accept = request.headers.get("accept", "")
+    # a scrape of some thousand series takes many ms: off the loop
+    body, kind = await anyio.to_thread.run_sync(operations.exposition, accept)
+    return Reply(200, (("content-type", kind),), (body,))
+
+
+@get("/openapi.json", name="openapi")
+async def openapi(operations: NamedDependency[Operations]) -> ASGIApp:
+    """This API, described."""
+    return _json(document(operations.version))
+
+
+def _is_local(request: Call) -> bool:
+    if request.scope["state"]["admin_socket"]:
+        return True
+    client = request.scope["client"]
+    # behind a proxy on this machine every request comes from loopback: what it forwards is not local
+    forwarded = any(name in request.headers for name in ("x-forwarded-for", "forwarded", "x-real-ip"))
+    return client is not None and not forwarded and ipaddress.ip_address(client[0]).is_loopback
+
+
+def _holds(request: Call, tokens: tuple[str, ...]) -> bool:
+    token = (bearer(request) or "").encode()
+    held = False
+    for known in tokens:
+        held |= hmac.compare_digest(token, known.encode())
+    return held
+
+
+def _json(body: dict[str, Any]) -> Reply:
+    return Reply(200, _JSON, (msgspec.json.encode(body),))

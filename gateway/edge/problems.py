@@ -1,0 +1,71 @@
+"""The one place that turns errors into HTTP: OpenAI's envelope, all four keys, on every path and status."""
+
+from typing import Any
+
+from litestar import Request, Response
+from litestar.exceptions import HTTPException
+from litestar.types import ExceptionHandlersMap
+
+from gateway.core.errors import (
+    GatewayError,
+    InternalError,
+    InvalidRequest,
+    MethodNotAllowed,
+    NoCapacity,
+    NotFound,
+    RequestTooLarge,
+)
+from gateway.edge.envelope import render_error
+from gateway.edge.exchange import of
+from gateway.ports import StoreDown
+
+_Request = Request[Any, Any, Any]
+#: seconds after which a store that was down is worth another try
+_STORE_RETRY = 1.0
+
+
+def handlers() -> ExceptionHandlersMap:
+    return {
+        GatewayError: _answer,
+        StoreDown: lambda request, _: _answer(
+            request, NoCapacity("The gateway's store does not answer just now.", retry_after=_STORE_RETRY)
+        ),
+        HTTPException: lambda request, error: _answer(request, _of_framework(request, error), _allow(error)),
+        # the log has the traceback, by the request id; a client gets nothing that could hold a secret or a prompt
+        Exception: _unexpected,
+    }
+
+
+def _answer(request: _Request, error: GatewayError, extra: dict[str, str] | None = None) -> Response[bytes]:
+    exchange = of(request)
+    exchange.failed(error)
+    headers, body = render_error(error)
+    rendered = {name.decode(): value.decode() for name, value in headers if name != b"content-length"}
+    rendered |= extra or {}
+    if error.job_id is not None:
+        rendered["x-imagegate-job"] = error.job_id
+    return Response(body, status_code=error.status, headers=rendered, media_type="application/json")
+
+
+def _of_framework(request: _Request, error: HTTPException) -> GatewayError:
+    path = request.scope["path"][:200]
+    if error.status_code == NotFound.status:
+        return NotFound(f"Invalid URL ({request.method} {path}).", code="unknown_url")
+    if error.status_code == MethodNotAllowed.status:
+        return MethodNotAllowed(f"Not allowed to {request.method} {path}.")
+    if error.status_code == RequestTooLarge.status:
+        return RequestTooLarge("The request is too large.")
+    if error.status_code < InternalError.status:
+        return InvalidRequest("The request is not valid.")
+    return InternalError(f"The gateway failed on request {of(request).request_id}.")
+
+
+def _allow(error: HTTPException) -> dict[str, str]:
+    headers = error.headers or {}
+    return {"allow": headers["Allow"]} if "Allow" in headers else {}
+
+
+def _unexpected(request: _Request, error: Exception) -> Response[bytes]:
+    exchange = of(request)
+    request.app.state.log("error", "request_failed", {"request_id": exchange.request_id, "error": repr(error)})
+    return _answer(request, InternalError(f"The gateway failed on request {exchange.request_id}."))

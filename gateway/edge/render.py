@@ -1,0 +1,150 @@
+"""A job as its answers: the images response in OpenAI's shape, and the job in EmpirioLabs' own."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from gateway.core.instants import iso
+from gateway.core.job import Job, Picture, Status
+from gateway.core.money import dollars
+from gateway.core.signed_url import sign
+from gateway.edge.reply import BlobPiece, Piece, Reply
+from gateway.ports import Blobs, Clock
+
+_PRIVATE = (("content-type", "application/json"), ("cache-control", "private, no-store"))
+_USAGE = {
+    "input_tokens": 0,
+    "output_tokens": 0,
+    "total_tokens": 0,
+    "input_tokens_details": {"text_tokens": 0, "image_tokens": 0},
+}
+#: Stands where base64 goes: no JSON string of ours can hold a NUL unescaped.
+_MARK = "\0"
+
+
+@dataclass(frozen=True, slots=True)
+class Viewer:
+    """For whom an answer is: URLs are signed for the asking key, on the address it asked at."""
+
+    key_id: str
+    base_url: str
+
+
+@dataclass(frozen=True, slots=True)
+class Renderer:
+    """`url_secret` signs picture URLs that live `url_ttl` seconds."""
+
+    blobs: Blobs
+    clock: Clock
+    url_secret: bytes
+    url_ttl: int
+
+    def images(self, job: Job, viewer: Viewer, *, cache: str, remaining: int | None, ms: int) -> Reply:
+        """200 with the pictures of a completed job."""
+        body = self._result(job, viewer, cache, remaining)
+        return self._reply(200, body, job.pictures, self.headers(job, cache=cache, remaining=remaining, ms=ms))
+
+    def accepted(self, job: Job, *, cache: str, remaining: int | None) -> Reply:
+        """202: the job goes on, and can be asked for at its Location."""
+        body = {
+            "job_id": job.id,
+            "id": job.id,
+            "object": "image.job",
+            "status": job.status,
+            "created": job.created_at // 1000,
+            "model": job.order.model,
+        }
+        headers = [*self.headers(job, cache=cache, remaining=remaining), ("location", f"/v1/jobs/{job.id}")]
+        return self._reply(202, body, (), headers)
+
+    def job(self, job: Job, viewer: Viewer, progress: float) -> Reply:
+        return self._reply(
+            200, self._job(job, viewer, progress, whole=True), job.pictures, [("x-imagegate-job", job.id)]
+        )
+
+    def job_list(self, jobs: list[tuple[Job, float]], viewer: Viewer, *, more: bool) -> Reply:
+        """Results are left out: a page of base64 pictures is no list."""
+        data = [self._job(job, viewer, progress, whole=False) for job, progress in jobs]
+        return self._reply(200, {"object": "list", "data": data, "has_more": more}, (), [])
+
+    def headers(self, job: Job, *, cache: str, remaining: int | None, ms: int | None = None) -> list[tuple[str, str]]:
+        provider = job.attempts[0].provider if job.attempts else "none"
+        headers = [
+            ("x-imagegate-job", job.id),
+            ("x-imagegate-provider", provider),
+            ("x-imagegate-cache", cache),
+            ("x-imagegate-seed", str(job.order.seed)),
+        ]
+        if ms is not None:
+            headers += [("openai-processing-ms", str(ms)), ("x-imagegate-cost", dollars(_cost(job, cache)))]
+        if remaining is not None:
+            headers.append(("x-imagegate-budget-remaining", dollars(remaining)))
+        if job.order.ignored:
+            headers.append(("x-imagegate-ignored", ", ".join(job.order.ignored)))
+        return headers
+
+    def _job(self, job: Job, viewer: Viewer, progress: float, *, whole: bool) -> dict[str, Any]:
+        failure = job.failure if job.status is Status.FAILED else None
+        shown: dict[str, Any] = {
+            "job_id": job.id,
+            "id": job.id,
+            "object": "image.job",
+            "model": job.order.model,
+            "status": job.status,
+            "progress": progress,
+            "created_at": iso(job.created_at),
+            "completed_at": iso(job.completed_at) if job.completed_at is not None else None,
+            "error": {"code": failure.code, "message": failure.message} if failure else None,
+        }
+        if whole:
+            done = job.status is Status.COMPLETED
+            shown["result"] = self._result(job, viewer, "miss", None) if done else None
+        return shown
+
+    def _result(self, job: Job, viewer: Viewer, cache: str, remaining: int | None) -> dict[str, Any]:
+        first = job.pictures[0]
+        provider = next(attempt.provider for attempt in job.attempts if attempt.pictures)
+        return {
+            "created": (job.completed_at or job.created_at) // 1000,
+            "data": [self._item(job, picture, viewer) for picture in job.pictures],
+            "output_format": first.codec,
+            "size": f"{first.width}x{first.height}",
+            "usage": _USAGE,
+            "job_id": job.id,
+            "status": job.status,
+            "imagegate": {
+                "job": job.id,
+                "provider": provider,
+                "cache": cache,
+                "seed": job.order.seed,
+                "cost": dollars(_cost(job, cache)),
+                "budget_remaining": dollars(remaining) if remaining is not None else None,
+            },
+        }
+
+    def _item(self, job: Job, picture: Picture, viewer: Viewer) -> dict[str, str]:
+        if job.order.response_format == "b64_json":
+            return {"b64_json": _MARK}
+        expires = self.clock.now() // 1000 + self.url_ttl
+        return {"url": viewer.base_url + sign(self.url_secret, picture.name, viewer.key_id, expires)}
+
+    def _reply(
+        self, status: int, body: dict[str, Any], pictures: tuple[Picture, ...], headers: list[tuple[str, str]]
+    ) -> Reply:
+        return Reply(status, [*_PRIVATE, *headers], tuple(_pieces(body, pictures)), self.blobs)
+
+
+def _pieces(body: dict[str, Any], pictures: tuple[Picture, ...]) -> Iterator[Piece]:
+    """The body's JSON, with each picture's base64 to be streamed in where its mark stands."""
+    texts = msgspec.json.encode(body).split(b"\\u0000")
+    yield texts[0]
+    for picture, text in zip(pictures, texts[1:], strict=False):
+        yield BlobPiece(picture.name, picture.size, base64=True)
+        yield text
+
+
+def _cost(job: Job, cache: str) -> int:
+    """Of this answer: a replayed or joined one was paid for by the call that it repeats."""
+    return job.cost if cache == "miss" else 0

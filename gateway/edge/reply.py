@@ -1,0 +1,65 @@
+"""An answer as ASGI sends it: status, headers, and a body in pieces of known length, so that no picture is held whole."""
+
+from collections.abc import AsyncIterator, Iterable
+from dataclasses import dataclass
+
+import pybase64
+from litestar.types import Receive, Scope, Send
+
+from gateway.ports import Blobs
+
+#: A multiple of 3, so that the base64 of each piece joins without padding; large enough to be cheap, small enough to hold.
+CHUNK = 96 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class BlobPiece:
+    """A picture of `size` bytes in a body, as it is or as base64."""
+
+    name: str
+    size: int
+    base64: bool
+
+    @property
+    def length(self) -> int:
+        return -(-self.size // 3) * 4 if self.base64 else self.size
+
+
+Piece = bytes | BlobPiece
+Headers = Iterable[tuple[str, str]]
+
+
+class Reply:
+    """An ASGI application that sends one answer. Raises FileNotFoundError before the first byte when a picture is gone."""
+
+    def __init__(self, status: int, headers: Headers, pieces: tuple[Piece, ...], blobs: Blobs | None = None) -> None:
+        self._status = status
+        self._headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers]
+        self._pieces = pieces
+        self._blobs = blobs
+        length = sum(len(piece) if isinstance(piece, bytes) else piece.length for piece in pieces)
+        self._headers.append((b"content-length", b"%d" % length))
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - the shape of ASGI
+        chunks = self._chunks() if scope.get("method") != "HEAD" else _nothing()
+        first = await anext(chunks, b"")
+        await send({"type": "http.response.start", "status": self._status, "headers": self._headers})
+        await send({"type": "http.response.body", "body": first, "more_body": True})
+        async for chunk in chunks:
+            await send({"type": "http.response.body", "body": chunk, "more_body": True})
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    async def _chunks(self) -> AsyncIterator[bytes]:
+        for piece in self._pieces:
+            if isinstance(piece, bytes):
+                yield piece
+                continue
+            if self._blobs is None:
+                raise RuntimeError("a body with pictures needs the blob store")
+            async for chunk in self._blobs.read(piece.name, CHUNK):
+                yield pybase64.b64encode(chunk) if piece.base64 else chunk
+
+
+async def _nothing() -> AsyncIterator[bytes]:
+    return
+    yield b""

@@ -1,0 +1,80 @@
+"""OpenAI's words: a JSON body into an ask, and the headers that say how its client waits."""
+
+from hashlib import sha256
+from typing import Any
+
+import msgspec
+from litestar.datastructures import Headers
+
+from gateway.core import ask as asks
+from gateway.core.ask import Ask
+from gateway.core.catalogue import end_user
+from gateway.core.errors import InvalidRequest, UnsupportedMediaType
+from gateway.pipeline.call import Call
+
+#: Answer this much before the client's own deadline, so that it learns the job's id.
+_MARGIN = 2.0
+_LEAST = 0.1
+_TIMEOUT_HEADERS = ("x-stainless-read-timeout", "x-stainless-timeout")
+
+
+def decode(body: bytes) -> object:
+    """A JSON value. Raises InvalidRequest for bad syntax, bad UTF-8 and nesting that no image request has."""
+    try:
+        return msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError):
+        raise InvalidRequest("The request body is not valid JSON.") from None
+
+
+def read_ask(body: bytes, content_type: str) -> Ask:
+    """Raises InvalidRequest and UnsupportedMediaType."""
+    kind = content_type.partition(";")[0].strip().lower()
+    if kind not in {"application/json", ""}:
+        raise UnsupportedMediaType("Send the request as application/json.")
+    return asks.read(decode(body))
+
+
+def read_call(ask: Ask, path: str, headers: Headers, max_wait: float) -> Call:
+    """How long to wait and in what manner. Malformed hints are as if they were absent: they change no picture."""
+    prefer = _preferences(headers.get("prefer", ""))
+    return Call(
+        patience=_patience(headers, max_wait),
+        body_hash=sha256(path.encode() + b"\n" + msgspec.json.encode(_canonical(ask), order="sorted")).hexdigest(),
+        retry_count=min(_whole(headers.get("x-stainless-retry-count")) or 0, 100),
+        user=end_user(ask),
+        respond_async=ask.sync is False or ("respond-async" in prefer and "wait" not in prefer),
+        prefer_wait=prefer.get("wait"),
+    )
+
+
+def _canonical(ask: Ask) -> dict[str, Any]:
+    return ask.model_dump(exclude_none=True)
+
+
+def _patience(headers: Headers, max_wait: float) -> float:
+    hints = (_seconds(headers.get(name)) for name in _TIMEOUT_HEADERS)
+    return max(_LEAST, min([max_wait, *(hint - _MARGIN for hint in hints if hint is not None)]))
+
+
+def _preferences(value: str) -> dict[str, float | None]:
+    """`Prefer: respond-async, wait=20` (RFC 7240)."""
+    found: dict[str, float | None] = {}
+    for part in value.lower().split(","):
+        name, _, argument = part.partition(";")[0].strip().partition("=")
+        if name == "respond-async":
+            found[name] = None
+        elif name == "wait" and (seconds := _whole(argument.strip('" '))) is not None:
+            found[name] = float(seconds)
+    return found
+
+
+def _whole(text: str | None) -> int | None:
+    return int(text) if text is not None and text.isascii() and text.isdigit() and len(text) < 10 else None  # noqa: PLR2004
+
+
+def _seconds(text: str | None) -> float | None:
+    try:
+        seconds = float(text) if text else None
+    except ValueError:
+        return None
+    return seconds if seconds is not None and 0 < seconds < 1e9 else None  # noqa: PLR2004 - NaN and infinities are out

@@ -1,0 +1,18 @@
+"""A call: what a request says about itself beside its order, read by the edge from headers and body."""
+
+import asyncio
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """`patience`: seconds its client is willing to wait. `prefer_wait`: `Prefer: wait=N`, then 202 instead of 504."""
+
+    patience: float
+    body_hash: str
+    retry_count: int = 0
+    user: str | None = None
+    respond_async: bool = False
+    prefer_wait: float | None = None
+    #: ends when the client has gone away
+    gone: asyncio.Future[None] | None = None

@@ -1,0 +1,69 @@
+"""The crew: every task that outlives a request. Shutdown waits for it, and an error in one task never reaches another."""
+
+import asyncio
+from collections.abc import Coroutine, Iterable
+from typing import Any
+
+from gateway.ports import Clock, Telemetry
+
+
+class Stopping(Exception):
+    """The gateway is going down: leave what is journalled to the next start."""
+
+
+class Crew:
+    def __init__(self, clock: Clock, telemetry: Telemetry) -> None:
+        self._clock = clock
+        self._telemetry = telemetry
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._stopping = asyncio.Event()
+
+    @property
+    def stopping(self) -> bool:
+        return self._stopping.is_set()
+
+    def start(self, name: str, work: Coroutine[Any, Any, None]) -> None:
+        _ = self._task(name, work)
+
+    async def all(self, name: str, works: Iterable[Coroutine[Any, Any, None]]) -> None:
+        """Run them side by side, each a task of its own: one that fails never cancels another's call to the upstream."""
+        await asyncio.wait([self._task(name, work) for work in works])
+
+    def _task(self, name: str, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.create_task(self._guard(name, work), name=name)  # noqa: TID251 - the one place that keeps them
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    async def rest(self, seconds: float) -> None:
+        """Sleep, and raise Stopping as soon as the gateway goes down."""
+        if not self.stopping and seconds > 0:
+            try:
+                async with self._clock.timeout(seconds):
+                    await self._stopping.wait()
+            except TimeoutError:
+                return
+        if self.stopping:
+            raise Stopping
+        await asyncio.sleep(0)
+
+    def begin_stopping(self) -> None:
+        """Wake whoever rests; calls to the upstream that are under way go on to their own end."""
+        self._stopping.set()
+
+    async def stop(self, grace: float) -> None:
+        """Wait `grace` seconds for submits under way: their answers must reach the journal. Then cut what is left."""
+        self.begin_stopping()
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=grace)
+        for task in tuple(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _guard(self, name: str, work: Coroutine[Any, Any, None]) -> None:
+        try:
+            await work
+        except Stopping:
+            return
+        except Exception as error:  # noqa: BLE001 - a task's outermost frame: without this the error would be lost
+            self._telemetry.log("error", "task_failed", {"task": name, "error": repr(error)})

@@ -1,0 +1,176 @@
+"""Dispatch: make a journalled job, part by part: submit once, wait, keep the bytes, settle. The app owns it, not a client."""
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from typing import ParamSpec, TypeVar
+
+from gateway.core.errors import UpstreamUnavailable
+from gateway.core.job import LIVE, Attempt, Failure, Job, Picture, State
+from gateway.core.order import Order, Part
+from gateway.pipeline.crew import Crew
+from gateway.pipeline.flights import Flights
+from gateway.pipeline.leg import Leg
+from gateway.pipeline.spending import UNCONFIRMED, Spending
+from gateway.pipeline.waiting import Waiting
+from gateway.ports import Accepted, Blobs, Clock, Declined, Finished, Image, Jobs, StoreDown, Telemetry, Unknown
+
+_TRIES = 4
+_LONGEST_BACKOFF = 8.0
+_FIRST_BACKOFF = 0.2
+
+_Answer = TypeVar("_Answer")
+_Arguments = ParamSpec("_Arguments")
+
+
+class Dispatch:
+    def __init__(  # noqa: PLR0913 - the recipe's ports, wired once
+        self,
+        *,
+        legs: dict[str, Leg],
+        jobs: Jobs,
+        blobs: Blobs,
+        spending: Spending,
+        waiting: Waiting,
+        flights: Flights,
+        crew: Crew,
+        clock: Clock,
+        telemetry: Telemetry,
+    ) -> None:
+        self._legs = legs
+        self._jobs = jobs
+        self._blobs = blobs
+        self._spending = spending
+        self._waiting = waiting
+        self._flights = flights
+        self._crew = crew
+        self._clock = clock
+        self._telemetry = telemetry
+
+    async def check(self, order: Order, provider: str, calls: int, patience: float) -> None:
+        """Raises NoCapacity and UpstreamUnavailable, before anything is held."""
+        if provider not in self._legs:
+            raise UpstreamUnavailable("No account with the image provider is configured.")
+        await self._legs[provider].check(order, calls, patience)
+
+    def start(self, job: Job, *, resumed: bool = False) -> None:
+        """Begin to make a journalled job, or go on with one that a crash interrupted."""
+        self._flights.open(job.id)
+        self._crew.start(f"make {job.id}", self._make(job, resumed=resumed))
+
+    async def drop(self, job: Job, failure: Failure) -> bool:
+        """End a job none of whose parts has been submitted; False when it is too late for that."""
+        dropped = await self._jobs.cancel(job.id, failure, self._clock.now())
+        if dropped:
+            for provider in {attempt.provider for attempt in job.attempts}:
+                self._legs[provider].governor.drop(job.id)
+            self._flights.land(job.id)
+        return dropped
+
+    async def _make(self, job: Job, *, resumed: bool) -> None:
+        live = [attempt for attempt in job.attempts if attempt.state in LIVE]
+        await self._crew.all(f"part of {job.id}", (self._make_part(job, attempt, resumed=resumed) for attempt in live))
+        if not self._crew.stopping:
+            self._flights.land(job.id)
+
+    async def _make_part(self, job: Job, attempt: Attempt, *, resumed: bool) -> None:
+        leg = self._legs[attempt.provider]
+        self._telemetry.jobs_in_flight(leg.name, +1)
+        try:
+            if attempt.upstream_id is not None:
+                leg.governor.took_off()
+                await self._collect(leg, job, attempt, resumed=resumed)
+            elif attempt.state is State.SUBMITTING:
+                await self._end(job, attempt, Unknown("the gateway stopped between the submit and its answer"))
+            else:
+                await self._submit(leg, job, attempt)
+        finally:
+            self._telemetry.jobs_in_flight(leg.name, -1)
+
+    async def _submit(self, leg: Leg, job: Job, attempt: Attempt) -> None:
+        """The one submit of an attempt, repeated only while the upstream provably took nothing."""
+        part = Part(attempt.part, attempt.images, attempt.seed)
+        tries = 0
+        while await self._has_turn(leg, job):
+            now = self._clock.now()
+            if not await self._surely(self._jobs.submitting, attempt.id, now):
+                leg.governor.landed()  # dropped while it stood in the queue
+                return
+            attempt = replace(attempt, submitted_at=now)
+            outcome = await leg.submit(job.order, part)
+            if isinstance(outcome, Accepted):
+                await self._surely(self._jobs.submitted, attempt.id, outcome.upstream_id)
+                await self._collect(leg, job, replace(attempt, upstream_id=outcome.upstream_id), resumed=False)
+                return
+            leg.governor.landed()
+            tries += 0 if isinstance(outcome, Declined) and outcome.limited else 1
+            if not (isinstance(outcome, Declined) and outcome.again) or tries >= _TRIES:
+                await self._surely(self._end, job, attempt, outcome)
+                return
+            await self._surely(self._jobs.unsubmitted, attempt.id)
+            await self._crew.rest(max(outcome.after or 0.0, _backoff(tries)))
+
+    async def _has_turn(self, leg: Leg, job: Job) -> bool:
+        try:
+            await leg.governor.turn_to_submit(job.id)
+        except asyncio.CancelledError:
+            # the job was dropped, which cancels its place in the queue; a cut at shutdown goes on upwards
+            if self._crew.stopping:
+                raise
+            return False
+        return True
+
+    async def _collect(self, leg: Leg, job: Job, attempt: Attempt, *, resumed: bool) -> None:
+        try:
+            while True:
+                outcome = await self._waiting.collect(leg, job, attempt, resumed=resumed)
+                try:
+                    await self._end(job, attempt, outcome)
+                except (OSError, StoreDown) as error:
+                    # the disk is full or ill: the upstream still has the picture, so come back for it
+                    self._telemetry.log("error", "picture_not_kept", {"job": job.id, "error": repr(error)})
+                    await self._crew.rest(_LONGEST_BACKOFF)
+                    resumed = True
+                else:
+                    return
+        finally:
+            leg.governor.landed()
+
+    async def _end(self, job: Job, attempt: Attempt, outcome: Finished | Declined | Unknown) -> None:
+        if isinstance(outcome, Finished):
+            pictures = [await self._keep(image) for image in outcome.images]
+            await self._surely(self._spending.settle, job, attempt, pictures)
+            ending = "completed"
+        elif isinstance(outcome, Declined):
+            await self._surely(self._spending.release, attempt, outcome.failure)
+            ending = outcome.failure.code
+        else:
+            await self._surely(self._jobs.unconfirmed, attempt.id, UNCONFIRMED, self._clock.now())
+            self._telemetry.log(
+                "error", "unconfirmed", {"job": job.id, "attempt": attempt.id, "reason": outcome.reason}
+            )
+            ending = UNCONFIRMED.code
+        self._telemetry.job_ended(attempt.provider, job.order.model, ending)
+
+    async def _keep(self, image: Image) -> Picture:
+        name = await self._blobs.keep(image.data, image.codec)
+        return Picture(name, image.codec, image.width, image.height, len(image.data))
+
+    async def _surely(
+        self, write: Callable[_Arguments, Awaitable[_Answer]], *args: _Arguments.args, **kwargs: _Arguments.kwargs
+    ) -> _Answer:
+        """Journal it, however long the store takes to come back: what the upstream did must not be forgotten."""
+        tries = 0
+        while True:
+            try:
+                return await write(*args, **kwargs)
+            except StoreDown as error:
+                tries += 1
+                self._telemetry.log("error", "store_down", {"error": str(error)})
+                await self._crew.rest(_backoff(tries))
+
+
+def _backoff(tries: int) -> float:
+    """Full jitter: anything up to 0.2 s, 0.4 s, … 8 s."""
+    return random.uniform(0, min(_LONGEST_BACKOFF, _FIRST_BACKOFF * 2**tries))  # noqa: S311 - spreads load, guards nothing

@@ -1,0 +1,87 @@
+"""Flights: jobs being made in this replica, and the clients waiting for each."""
+
+import asyncio
+from dataclasses import dataclass, field
+from typing import Literal
+
+from gateway.ports import Clock
+
+Ending = Literal["landed", "late", "gone"]
+
+
+@dataclass(slots=True)
+class Flight:
+    waiters: set[asyncio.Future[Ending]] = field(default_factory=set)
+    #: 0 to 1, as the provider last said
+    progress: float = 0.0
+
+
+class Flights:
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._flights: dict[str, Flight] = {}
+        self._stopping = False
+
+    def open(self, job_id: str) -> None:
+        self._flights.setdefault(job_id, Flight())
+
+    def progress(self, job_id: str) -> float:
+        flight = self._flights.get(job_id)
+        return flight.progress if flight else 0.0
+
+    def advance(self, job_id: str, progress: float) -> None:
+        flight = self._flights.get(job_id)
+        if flight is not None:
+            flight.progress = max(flight.progress, min(progress, 0.99))
+
+    def awaited(self, job_id: str) -> bool:
+        """Is any client waiting for it here?"""
+        flight = self._flights.get(job_id)
+        return flight is not None and bool(flight.waiters)
+
+    def land(self, job_id: str) -> None:
+        """The job has ended, and its end is in the store: wake whoever waits."""
+        flight = self._flights.pop(job_id, None)
+        if flight is not None:
+            _wake(flight, "landed")
+
+    def stop(self) -> None:
+        """The gateway is stopping: waiting clients are answered now, the jobs go on with the next start."""
+        self._stopping = True
+        for flight in self._flights.values():
+            _wake(flight, "late")
+
+    async def wait(self, job_id: str, seconds: float, gone: asyncio.Future[None] | None = None) -> Ending:
+        """Until the job lands, the client is `gone`, the gateway stops, or `seconds` have passed (both: late)."""
+        flight = self._flights.get(job_id)
+        if flight is None:
+            return "landed"
+        if self._stopping:
+            return "late"
+        waiter: asyncio.Future[Ending] = asyncio.get_running_loop().create_future()
+        flight.waiters.add(waiter)
+
+        def leave(_: asyncio.Future[None]) -> None:
+            _end(waiter, "gone")
+
+        if gone is not None:
+            gone.add_done_callback(leave)
+        try:
+            async with self._clock.timeout(seconds):
+                return await waiter
+        except TimeoutError:
+            return "late"
+        finally:
+            flight.waiters.discard(waiter)
+            if gone is not None:
+                gone.remove_done_callback(leave)
+
+
+def _wake(flight: Flight, ending: Ending) -> None:
+    for waiter in flight.waiters:
+        _end(waiter, ending)
+
+
+def _end(waiter: asyncio.Future[Ending], ending: Ending) -> None:
+    if not waiter.done():
+        waiter.set_result(ending)

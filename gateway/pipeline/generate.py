@@ -1,0 +1,119 @@
+"""The recipe: one request from its ask to its answer, one line a step. Nobody else decides the order.
+
+1 who asks (admission, before the body is read) · 3 the words into an ask (edge) · 4 ask → order · 6 a retry of an earlier
+call? · 9 hold and journal · 10 submit, 11 wait, 12 keep, 13 settle (dispatch, a task of the app) · 14 answer (edge)
+"""
+
+import asyncio
+import secrets
+from dataclasses import dataclass
+from typing import Literal
+
+from gateway.core import errors
+from gateway.core.ask import Ask
+from gateway.core.catalogue import Catalogue
+from gateway.core.job import Failure, Job, Status
+from gateway.core.order import Order
+from gateway.pipeline.admission import Caller
+from gateway.pipeline.call import Call
+from gateway.pipeline.dispatch import Dispatch
+from gateway.pipeline.flights import Flights
+from gateway.pipeline.spending import Spending
+from gateway.ports import Clock, Jobs
+
+_DRAWN_SEEDS = 2**31
+_LEFT = Failure("cancelled", "Everybody who waited for this order left before it was submitted.")
+
+CacheWord = Literal["miss", "joined", "replayed"]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What to render: a job that has ended well, or one that goes on (202).
+
+    `remaining`: micro-dollars, None: no budget; `waited`: seconds spent waiting for the provider.
+    """
+
+    job: Job
+    cache: CacheWord
+    remaining: int | None
+    waited: float
+
+
+class Generate:
+    def __init__(
+        self,
+        *,
+        catalogue: Catalogue,
+        jobs: Jobs,
+        spending: Spending,
+        dispatch: Dispatch,
+        flights: Flights,
+        clock: Clock,
+    ) -> None:
+        self._catalogue = catalogue
+        self._jobs = jobs
+        self._spending = spending
+        self._dispatch = dispatch
+        self._flights = flights
+        self._clock = clock
+
+    async def run(self, caller: Caller, ask: Ask, call: Call) -> Answer:
+        """Raises any GatewayError."""
+        order = self._catalogue.order(ask, lambda: secrets.randbelow(_DRAWN_SEEDS))
+        job = await self._adopt(caller, call)
+        cache: CacheWord = "miss" if job is None else "replayed" if job.ended else "joined"
+        if job is None:
+            job = await self._begin(caller, order, call)
+        began = self._clock.monotonic()
+        await self._wait(job, call)
+        return await self._answer(caller, job, call, cache, self._clock.monotonic() - began)
+
+    async def _adopt(self, caller: Caller, call: Call) -> Job | None:
+        """An SDK repeats a call whose answer it lost, with nothing but a count to tell: one picture must be bought once."""
+        if not call.retry_count:
+            return None
+        since = self._clock.now() - self._catalogue.policies.gateway.retries.adopt_within * 1000
+        job = await self._jobs.adopt(caller.key_id, call.body_hash, call.retry_count, since)
+        if job is None or (
+            job.failure is not None and job.ended and job.failure.code != errors.UpstreamUnconfirmed.code
+        ):
+            return None  # an attempt that bought nothing runs anew
+        return job
+
+    async def _begin(self, caller: Caller, order: Order, call: Call) -> Job:
+        policies = self._catalogue.policies
+        provider = policies.route(order.model).legs[0]
+        per_call = policies.models[order.model].images_per_call
+        patience = policies.gateway.queue.detached_wait if call.respond_async else call.patience
+        await self._dispatch.check(order, provider, -(-order.count // per_call), patience)
+        job = await self._spending.reserve(caller, order, call, provider=provider, per_call=per_call)
+        self._dispatch.start(job)
+        return job
+
+    async def _wait(self, job: Job, call: Call) -> None:
+        if call.respond_async:
+            return
+        seconds = call.patience if call.prefer_wait is None else min(call.patience, call.prefer_wait)
+        ending = await self._flights.wait(job.id, seconds, call.gone)
+        if ending == "gone":
+            if not job.detached and not self._flights.awaited(job.id):
+                await self._dispatch.drop(job, _LEFT)
+            raise errors.ClientLeft("The client has gone away.", job_id=job.id)
+        if ending == "late":
+            # from here on somebody knows the job's id and may come back for it
+            await self._jobs.detach(job.id)
+
+    async def _answer(self, caller: Caller, job: Job, call: Call, cache: CacheWord, waited: float) -> Answer:
+        now, remaining = await asyncio.gather(self._jobs.job(job.id), self._spending.remaining(caller))
+        job = now or job
+        if job.status is Status.COMPLETED:
+            return Answer(job, cache, remaining, waited)
+        if job.status is Status.FAILED:
+            failure = job.failure or Failure("upstream_error", "The provider made no picture.")
+            raise errors.of_failure(failure.code, failure.message, job.id)
+        if call.respond_async or call.prefer_wait is not None:
+            return Answer(job, cache, remaining, waited)
+        raise errors.WaitedTooLong(
+            f"The images were not ready in time; the job {job.id} goes on.", job_id=job.id, retry_after=1.0
+        )

@@ -1,0 +1,146 @@
+"""The governor: who spends the account's next request, so that polls of paid jobs never starve behind new submits.
+
+First polls that are due (the oldest submit first: it is nearest to the end of the upstream's retention), then submits,
+and only with plenty left the early polls that shorten a wait. A submit passes only if what is left also covers one poll
+for every job in flight and for itself: 50 requests a minute carry about 25 jobs a minute.
+"""
+
+import asyncio
+import heapq
+from dataclasses import dataclass, field
+from itertools import count
+
+from gateway.pipeline.crew import Crew, Stopping
+from gateway.ports import Allowance, Clock
+
+_POLL, _SUBMIT = 0, 1
+#: an early poll leaves this share of a minute's requests for whoever comes next
+_EARLY_RESERVE = 4
+
+
+@dataclass(order=True, slots=True)
+class _Waiter:
+    rank: tuple[int, int, int]
+    turn: asyncio.Future[None] = field(compare=False)
+    job_id: str = field(compare=False)
+
+
+class Governor:
+    """One provider's allowance within this replica. `limit` requests a minute; 0: no governor."""
+
+    def __init__(self, provider: str, limit: int, allowance: Allowance, crew: Crew, clock: Clock) -> None:
+        self._provider = provider
+        self._limit = limit
+        self._allowance = allowance
+        self._crew = crew
+        self._clock = clock
+        self._queue: list[_Waiter] = []
+        self._arrivals = count()
+        self._changed = asyncio.Event()
+        self._pumping = False
+        self.in_flight = 0
+
+    async def turn_to_submit(self, job_id: str) -> None:
+        """Wait for a submit's turn; it then counts as in flight until `landed`. Cancelled by `drop`; raises Stopping."""
+        if self._limit:
+            await self._turn(_SUBMIT, 0, job_id)
+        else:
+            self.in_flight += 1
+
+    async def turn_to_poll(self, job_id: str, submitted_at: int) -> None:
+        if self._limit:
+            await self._turn(_POLL, submitted_at, job_id)
+
+    def took_off(self) -> None:
+        """A job submitted before a restart is in flight again."""
+        self.in_flight += 1
+
+    def landed(self) -> None:
+        self.in_flight -= 1
+
+    async def early_poll(self) -> bool:
+        """Spend one on a poll that could wait, if nobody needs it more."""
+        if not self._limit:
+            return True
+        if any(waiter.rank[0] == _SUBMIT and not waiter.turn.done() for waiter in self._queue):
+            return False
+        keep = self.in_flight + self._limit // _EARLY_RESERVE
+        return await self._allowance.take(self._provider, keep) == 0
+
+    async def expected_wait(self, submits: int) -> float:
+        """Seconds until so many further submits, each with one poll, would have had their turn."""
+        if not self._limit:
+            return 0.0
+        queued = sum(1 for waiter in self._queue if waiter.rank[0] == _SUBMIT and not waiter.turn.done())
+        return await self._allowance.ready_in(self._provider, 2 * (queued + submits) + self.in_flight)
+
+    async def exhausted(self, seconds: float) -> None:
+        await self._allowance.exhausted(self._provider, seconds)
+
+    async def left(self) -> int:
+        return await self._allowance.left(self._provider)
+
+    def wake(self) -> None:
+        """The gateway is stopping: let the queue go."""
+        self._changed.set()
+
+    def drop(self, job_id: str) -> None:
+        """Nobody wants this job any more: its submits leave the queue, and those waiting for them are cancelled."""
+        for waiter in self._queue:
+            if waiter.job_id == job_id and waiter.rank[0] == _SUBMIT:
+                waiter.turn.cancel()
+        self._changed.set()
+
+    async def _turn(self, kind: int, order: int, job_id: str) -> None:
+        if self._crew.stopping:
+            raise Stopping
+        waiter = _Waiter((kind, order, next(self._arrivals)), asyncio.get_running_loop().create_future(), job_id)
+        heapq.heappush(self._queue, waiter)
+        self._changed.set()
+        if not self._pumping:
+            self._pumping = True
+            self._crew.start("governor", self._pump())
+        await waiter.turn
+
+    async def _pump(self) -> None:
+        try:
+            while self._front() is not None and not self._crew.stopping:
+                await self._serve_one()
+        finally:
+            self._pumping = False
+            if self._crew.stopping:
+                for waiter in self._queue:
+                    if not waiter.turn.done():
+                        waiter.turn.set_exception(Stopping())
+                self._queue.clear()
+
+    async def _serve_one(self) -> None:
+        front = self._front()
+        if front is None:
+            return
+        self._changed.clear()
+        keep = 0 if front.rank[0] == _POLL else min(self.in_flight + 1, self._limit - 1)
+        seconds = await self._allowance.take(self._provider, keep)
+        if seconds:
+            await self._nap(seconds)
+            return
+        # whoever is in front by now is needier than the one we asked for
+        served = self._front()
+        if served is not None:
+            heapq.heappop(self._queue)
+            if served.rank[0] == _SUBMIT:
+                self.in_flight += 1
+            served.turn.set_result(None)
+
+    async def _nap(self, seconds: float) -> None:
+        """Until the allowance grows, or somebody needier joins the queue."""
+        try:
+            async with self._clock.timeout(seconds):
+                await self._changed.wait()
+        except TimeoutError:
+            return
+
+    def _front(self) -> _Waiter | None:
+        while self._queue and self._queue[0].turn.done():
+            heapq.heappop(self._queue)
+        return self._queue[0] if self._queue else None

@@ -1,0 +1,42 @@
+"""Jobs as their team sees them: look one up, list them, cancel what was not submitted. Other teams' jobs do not exist."""
+
+from collections.abc import Sequence
+
+from gateway.core.errors import JobNotCancellable, NotFound
+from gateway.core.job import Failure, Job, Status
+from gateway.pipeline.admission import Caller
+from gateway.pipeline.dispatch import Dispatch
+from gateway.pipeline.flights import Flights
+from gateway.ports import Jobs
+
+_CANCELLED = Failure("cancelled", "The job was cancelled before it was submitted.")
+
+
+class TeamJobs:
+    def __init__(self, jobs: Jobs, dispatch: Dispatch, flights: Flights) -> None:
+        self._jobs = jobs
+        self._dispatch = dispatch
+        self._flights = flights
+
+    async def get(self, caller: Caller, job_id: str) -> Job:
+        """Raises NotFound, the same for an unknown job and another team's."""
+        job = await self._jobs.job(job_id)
+        if job is None or job.team != caller.team:
+            raise NotFound("No such job.", code="job_not_found")
+        return job
+
+    async def list(self, caller: Caller, *, limit: int, after: str | None) -> Sequence[Job]:
+        return await self._jobs.list_jobs(team=caller.team, limit=limit, after=after)
+
+    async def cancel(self, caller: Caller, job_id: str) -> Job:
+        """Raises NotFound, and JobNotCancellable once a submit has left: the provider's price is then owed."""
+        job = await self.get(caller, job_id)
+        if job.ended or not await self._dispatch.drop(job, _CANCELLED):
+            raise JobNotCancellable(f"The job {job.id} can no longer be cancelled.", job_id=job.id)
+        return await self.get(caller, job_id)
+
+    def progress(self, job: Job) -> float:
+        """0 to 1."""
+        if job.status is Status.COMPLETED:
+            return 1.0
+        return self._flights.progress(job.id)

@@ -1,0 +1,101 @@
+"""A leg: one provider as the pipeline uses it, with its governor, its two circuits and what was learned of its jobs."""
+
+import random
+
+from gateway.core.circuit import Circuit
+from gateway.core.errors import NoCapacity
+from gateway.core.order import Order, Part
+from gateway.core.pace import Durations
+from gateway.pipeline.governor import Governor
+from gateway.ports import Accepted, Clock, Declined, Finished, Later, Pending, Provider, Telemetry, Unknown
+
+#: an upstream's 429 without a Retry-After
+_DEFAULT_PAUSE = 5.0
+_LEARNED = 5
+_JITTER = 0.1
+
+_Bucket = tuple[str, int, int, int]
+
+
+class Leg:
+    """Submits and reads have circuits of their own, so that paid jobs are still collected while submits are stopped."""
+
+    def __init__(self, provider: Provider, governor: Governor, clock: Clock, telemetry: Telemetry) -> None:
+        self.name = provider.name
+        self.governor = governor
+        self._provider = provider
+        self._clock = clock
+        self._telemetry = telemetry
+        self._submits = Circuit()
+        self._reads = Circuit()
+        self._durations: dict[_Bucket, Durations] = {}
+
+    async def check(self, order: Order, calls: int, patience: float) -> None:
+        """Refuse before anything is held: raises NoCapacity when the circuit is open or the turn would come too late."""
+        pause = self._submits.wait(self._clock.monotonic())
+        if pause > 0:
+            raise NoCapacity("The image provider is not answering just now.", retry_after=pause)
+        wait = await self.governor.expected_wait(calls)
+        if wait > 0 and wait + self.durations(order, order.count).median > patience:
+            raise NoCapacity("The queue for the image provider is too long just now.", retry_after=wait)
+
+    async def submit(self, order: Order, part: Part) -> Accepted | Finished | Declined | Unknown:
+        self._submits.started(self._clock.monotonic())
+        outcome = await self._provider.submit(order, part)
+        now = self._clock.monotonic()
+        if isinstance(outcome, Unknown):
+            self._submits.failed(now, timeout=outcome.timeout)
+        elif isinstance(outcome, Declined) and outcome.account:
+            self._submits.refused(now)
+        elif isinstance(outcome, Declined) and outcome.again and outcome.after is None:
+            self._submits.failed(now)
+        else:
+            self._submits.succeeded(now)
+        if isinstance(outcome, Declined) and outcome.limited:
+            await self.governor.exhausted(outcome.after or _DEFAULT_PAUSE)
+        self._show("submit", self._submits)
+        return outcome
+
+    def read_pause(self) -> float:
+        """Seconds that the circuit of reads stays open."""
+        return self._reads.wait(self._clock.monotonic())
+
+    async def poll(self, upstream_id: str, order: Order, age: float) -> Finished | Pending | Declined | Unknown | Later:
+        self._reads.started(self._clock.monotonic())
+        outcome = await self._provider.poll(upstream_id, order, age)
+        now = self._clock.monotonic()
+        if isinstance(outcome, Later):
+            if outcome.account:
+                self._reads.refused(now)
+            else:
+                self._reads.failed(now, timeout=outcome.timeout)
+            if outcome.limited:
+                await self.governor.exhausted(outcome.after or _DEFAULT_PAUSE)
+        else:
+            self._reads.succeeded(now)
+        self._show("read", self._reads)
+        return outcome
+
+    def durations(self, order: Order, images: int) -> Durations:
+        """What is known of such jobs: of this size, steps and count once there is enough of it, else of the model."""
+        own = self._durations.setdefault(_bucket(order, images), Durations())
+        return own if own.seen >= _LEARNED else self._durations.setdefault((order.model, 0, 0, 0), Durations())
+
+    def learn(self, order: Order, images: int, seconds: float) -> None:
+        for bucket in (_bucket(order, images), (order.model, 0, 0, 0)):
+            self._durations.setdefault(bucket, Durations()).learn(seconds)
+
+    def jitter(self, seconds: float) -> float:
+        """Up to a tenth more or less, so that jobs of one burst do not poll in step."""
+        return seconds * random.uniform(1 - _JITTER, 1 + _JITTER)  # noqa: S311 - spreads load, guards nothing
+
+    def states(self) -> dict[str, str]:
+        now = self._clock.monotonic()
+        return {"submit": self._submits.state(now), "read": self._reads.state(now)}
+
+    def _show(self, op: str, circuit: Circuit) -> None:
+        self._telemetry.circuit(self.name, op, circuit.state(self._clock.monotonic()))
+
+
+def _bucket(order: Order, images: int) -> _Bucket:
+    return (order.model, order.width * order.height, order.steps, images)

@@ -1,0 +1,66 @@
+"""Recovery: go on where the last process stopped, and see to what has hung for too long."""
+
+from gateway.core.job import Failure, Job, State
+from gateway.core.policy import GatewayPolicy
+from gateway.pipeline.crew import Crew
+from gateway.pipeline.dispatch import Dispatch
+from gateway.pipeline.spending import Spending
+from gateway.ports import Clock, Jobs, StoreDown, Telemetry
+
+_ROUND = 30.0
+_INTERRUPTED = Failure("no_capacity", "The gateway stopped before this order was submitted; nothing was bought.")
+
+
+class Recovery:
+    def __init__(  # noqa: PLR0913 - wired once
+        self,
+        *,
+        jobs: Jobs,
+        spending: Spending,
+        dispatch: Dispatch,
+        policy: GatewayPolicy,
+        crew: Crew,
+        clock: Clock,
+        telemetry: Telemetry,
+    ) -> None:
+        self._jobs = jobs
+        self._spending = spending
+        self._dispatch = dispatch
+        self._policy = policy
+        self._crew = crew
+        self._clock = clock
+        self._telemetry = telemetry
+
+    async def resume(self) -> int:
+        """Take up every job that was running; how many. To be called before the first request is let in."""
+        jobs = await self._jobs.open_jobs()
+        for job in jobs:
+            if not await self._let_go(job):
+                self._dispatch.start(job, resumed=True)
+        if jobs:
+            self._telemetry.log("warning", "resumed", {"jobs": len(jobs)})
+        return len(jobs)
+
+    async def watch(self) -> None:
+        """Every half minute: resolve what stayed unconfirmed, forget what is old."""
+        while True:
+            try:
+                await self.round()
+            except StoreDown as error:
+                self._telemetry.log("error", "store_down", {"error": str(error)})
+            await self._crew.rest(_ROUND)
+
+    async def round(self) -> None:
+        policy = self._policy.unconfirmed
+        for job, attempt in await self._jobs.unconfirmed_attempts(self._clock.now() - policy.after * 1000):
+            if await self._spending.resolve(job, attempt, policy.outcome):
+                self._telemetry.log(
+                    "warning", "unconfirmed_resolved", {"job": job.id, "attempt": attempt.id, "outcome": policy.outcome}
+                )
+        await self._jobs.forget_jobs(self._clock.now() - self._policy.jobs.keep * 1000)
+
+    async def _let_go(self, job: Job) -> bool:
+        """A job that was never submitted, and that no client could come back for, is dropped: its money is free again."""
+        if job.detached or {attempt.state for attempt in job.attempts} != {State.RESERVED}:
+            return False
+        return await self._dispatch.drop(job, _INTERRUPTED)

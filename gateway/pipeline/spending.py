@@ -1,0 +1,125 @@
+"""Money around an order: hold the worst case with the job's journal row, then settle what was returned or release it."""
+
+import secrets
+from collections.abc import Sequence
+
+from gateway.core import keys as key_form
+from gateway.core.errors import BudgetReserved, BudgetSpent, GatewayError
+from gateway.core.instants import iso
+from gateway.core.job import Attempt, Failure, Job, Picture
+from gateway.core.money import dollars
+from gateway.core.order import Order, parts
+from gateway.pipeline.admission import Caller
+from gateway.pipeline.call import Call
+from gateway.ports import Clock, Ledger, Refusal, Telemetry
+
+#: when to ask again for money that running jobs may give back, in seconds
+_RESERVED_RETRY = 5.0
+
+
+class Spending:
+    def __init__(self, ledger: Ledger, clock: Clock, telemetry: Telemetry) -> None:
+        self._ledger = ledger
+        self._clock = clock
+        self._telemetry = telemetry
+
+    async def reserve(self, caller: Caller, order: Order, call: Call, *, provider: str, per_call: int) -> Job:
+        """Hold n × price in every budget and journal the job, in one transaction, before a byte leaves.
+
+        Raises BudgetSpent and BudgetReserved, with nothing held.
+        """
+        job = self._draft(caller, order, call, provider, per_call)
+        refusal = await self._ledger.reserve(job)
+        if refusal is not None:
+            problem = _problem(refusal)
+            self._telemetry.rejected(problem.code, caller.team)
+            raise problem
+        return job
+
+    async def settle(self, job: Job, attempt: Attempt, pictures: Sequence[Picture]) -> None:
+        """Charge the images that were returned, once. `attempt` was held for those asked."""
+        cost = len(pictures) * job.order.unit_price
+        if await self._ledger.settle(attempt.id, pictures, cost, self._clock.now()):
+            self._telemetry.spent(
+                team=job.team,
+                key_id=job.key_id,
+                model=job.order.model,
+                images=len(pictures),
+                amount=cost,
+                source=attempt.provider,
+            )
+
+    async def release(self, attempt: Attempt, failure: Failure) -> None:
+        await self._ledger.release(attempt.id, failure, self._clock.now())
+
+    async def resolve(self, job: Job, attempt: Attempt, outcome: str) -> bool:
+        """End an unconfirmed attempt: `charge` its whole hold, or `release` it. False when it was resolved before."""
+        now = self._clock.now()
+        if outcome == "charge":
+            charged = await self._ledger.settle(attempt.id, (), attempt.held, now)
+            if charged:
+                self._telemetry.spent(
+                    team=job.team,
+                    key_id=job.key_id,
+                    model=job.order.model,
+                    images=0,
+                    amount=attempt.held,
+                    source=attempt.provider,
+                )
+            return charged
+        return await self._ledger.release(attempt.id, attempt.failure or UNCONFIRMED, now)
+
+    async def remaining(self, caller: Caller) -> int | None:
+        """Micro-dollars left in the tightest budget of key, team and org; None when there is none."""
+        states = await self._ledger.budgets(scopes(caller), self._clock.now())
+        return min((state.remaining for state in states), default=None)
+
+    def _draft(self, caller: Caller, order: Order, call: Call, provider: str, per_call: int) -> Job:
+        now = self._clock.now()
+        job_id = "job_" + key_form.draw(22, secrets.choice)
+        attempts = tuple(
+            Attempt(
+                id=f"{job_id}.{part.number}",
+                job_id=job_id,
+                part=part.number,
+                provider=provider,
+                images=part.images,
+                seed=part.seed,
+                held=part.images * order.unit_price,
+                reserved_at=now,
+            )
+            for part in parts(order, per_call)
+        )
+        return Job(
+            id=job_id,
+            key_id=caller.key_id,
+            team=caller.team,
+            user=call.user,
+            order=order,
+            created_at=now,
+            detached=call.respond_async,
+            body_hash=call.body_hash,
+            retry_count=call.retry_count,
+            attempts=attempts,
+        )
+
+
+UNCONFIRMED = Failure("upstream_unconfirmed", "The provider may or may not have accepted this order.")
+
+
+def scopes(caller: Caller) -> tuple[str, str, str]:
+    return ("org", f"team:{caller.team}", f"key:{caller.key_id}")
+
+
+def _problem(refusal: Refusal) -> GatewayError:
+    budget = refusal.budget
+    whole = f"{budget.scope}: the budget of ${dollars(budget.limit)} per {budget.window}"
+    if budget.window == "total":
+        whole = f"{budget.scope}: the total budget of ${dollars(budget.limit)}"
+    figures = (
+        f"${dollars(budget.spent)} spent, ${dollars(budget.held)} held by running jobs, ${dollars(refusal.asked)} asked"
+    )
+    if refusal.reserved:
+        return BudgetReserved(f"{whole} is reserved by running jobs ({figures}).", retry_after=_RESERVED_RETRY)
+    until = f" It resets at {iso(budget.resets_at)}." if budget.resets_at is not None else ""
+    return BudgetSpent(f"{whole} is spent ({figures}).{until}")

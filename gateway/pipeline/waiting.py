@@ -1,0 +1,75 @@
+"""Wait for a submitted attempt: polls at learned moments, early ones only while the allowance is plentiful."""
+
+from gateway.core.job import Attempt, Job
+from gateway.pipeline.crew import Crew
+from gateway.pipeline.flights import Flights
+from gateway.pipeline.leg import Leg
+from gateway.ports import Clock, Declined, Finished, Later, Pending, Telemetry, Unknown
+
+#: The upstream keeps a job's state one hour after its completion: after this many seconds nothing can be collected.
+GIVE_UP = 3900.0
+_AFTER_FAILURE = (0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
+
+
+class Waiting:
+    def __init__(self, crew: Crew, flights: Flights, clock: Clock, telemetry: Telemetry) -> None:
+        self._crew = crew
+        self._flights = flights
+        self._clock = clock
+        self._telemetry = telemetry
+
+    async def collect(self, leg: Leg, job: Job, attempt: Attempt, *, resumed: bool) -> Finished | Declined | Unknown:
+        """Poll until the job ends. A poll that fails is not a job that failed: it is asked again, ever slower.
+
+        Raises Stopping; the attempt then stays `submitted` for the next start.
+        """
+        upstream_id = attempt.upstream_id or ""
+        looked, polls, failures = 0.0, 0, 0
+        # after a restart the picture may have been waiting for long: look at once, before the upstream forgets it
+        overdue = resumed
+        while (age := self._age(attempt)) < GIVE_UP:
+            if not overdue:
+                await self._until_worthwhile(leg, job, attempt, looked)
+            else:
+                await leg.governor.turn_to_poll(job.id, attempt.submitted_at or 0)
+            age = self._age(attempt)
+            outcome = await leg.poll(upstream_id, job.order, age)
+            polls, overdue = polls + 1, False
+            if isinstance(outcome, Later):
+                failures += 1
+                overdue = True
+                await self._crew.rest(self._pause(leg, outcome, failures))
+                continue
+            failures = 0
+            if isinstance(outcome, Pending):
+                looked = age
+                self._flights.advance(job.id, outcome.progress or 0.0)
+                continue
+            if isinstance(outcome, Finished):
+                self._learn(leg, job, attempt, outcome, polls)
+            return outcome
+        return Unknown(f"not finished after {GIVE_UP:.0f} s")
+
+    async def _until_worthwhile(self, leg: Leg, job: Job, attempt: Attempt, looked: float) -> None:
+        """Rest until the planned poll if the allowance is plentiful, else until the job is all but surely done."""
+        durations = leg.durations(job.order, attempt.images)
+        await self._crew.rest(leg.jitter(durations.next_poll(looked) - looked) - (self._age(attempt) - looked))
+        if await leg.governor.early_poll():
+            return
+        await self._crew.rest(durations.due(looked) - self._age(attempt))
+        await leg.governor.turn_to_poll(job.id, attempt.submitted_at or 0)
+
+    def _pause(self, leg: Leg, outcome: Later, failures: int) -> float:
+        backoff = _AFTER_FAILURE[min(failures, len(_AFTER_FAILURE)) - 1]
+        return max(leg.jitter(backoff), outcome.after or 0.0, leg.read_pause())
+
+    def _learn(self, leg: Leg, job: Job, attempt: Attempt, outcome: Finished, polls: int) -> None:
+        waited = self._age(attempt)
+        excess = None
+        if outcome.seconds is not None:
+            leg.learn(job.order, attempt.images, outcome.seconds)
+            excess = max(0.0, waited - outcome.seconds)
+        self._telemetry.collected(leg.name, polls, excess)
+
+    def _age(self, attempt: Attempt) -> float:
+        return max(0.0, (self._clock.now() - (attempt.submitted_at or self._clock.now())) / 1000)

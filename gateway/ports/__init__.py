@@ -1,0 +1,40 @@
+"""The ports: every outside thing the pipeline needs, as the pipeline sees it. Adapters subclass them by name.
+
+Times are ms since the epoch (UTC) unless a name says seconds; money is micro-dollars. A store that cannot answer raises
+`StoreDown`; what that means for a request is written in `wiring.py`, port by port.
+"""
+
+from gateway.ports.blobs import Blobs
+from gateway.ports.clock import Clock, StoreDown
+from gateway.ports.jobs import Jobs
+from gateway.ports.keys import Key, Keys
+from gateway.ports.money import BudgetState, Ledger, LedgerRow, Refusal, Spend, SpendBy, Unconfirmed
+from gateway.ports.provider import Accepted, Allowance, Declined, Finished, Image, Later, Pending, Provider, Unknown
+from gateway.ports.telemetry import Fields, Telemetry
+
+__all__ = [
+    "Accepted",
+    "Allowance",
+    "Blobs",
+    "BudgetState",
+    "Clock",
+    "Declined",
+    "Fields",
+    "Finished",
+    "Image",
+    "Jobs",
+    "Key",
+    "Keys",
+    "Later",
+    "Ledger",
+    "LedgerRow",
+    "Pending",
+    "Provider",
+    "Refusal",
+    "Spend",
+    "SpendBy",
+    "StoreDown",
+    "Telemetry",
+    "Unconfirmed",
+    "Unknown",
+]

@@ -1,0 +1,61 @@
+"""Jobs: the journal that a restart reads."""
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from typing import Protocol
+
+from gateway.core.job import Attempt, Failure, Job, Status
+from gateway.ports.money import Unconfirmed
+
+
+class Jobs(Protocol):
+    @abstractmethod
+    async def job(self, job_id: str) -> Job | None: ...
+
+    @abstractmethod
+    async def list_jobs(
+        self, *, team: str | None = None, status: Status | None = None, limit: int = 20, after: str | None = None
+    ) -> Sequence[Job]:
+        """Newest first; `after` is the id of the last one seen."""
+
+    @abstractmethod
+    async def adopt(self, key_id: str, body_hash: str, retry_count: int, since: int) -> Job | None:
+        """The newest job of the same key and body, created at or after `since`, marked with a lower retry count and not
+        yet adopted by this count; it is marked as adopted by it in the same step."""
+
+    @abstractmethod
+    async def submitting(self, attempt_id: str, now: int) -> bool:
+        """Durable before the submit leaves. False when the attempt is no longer `reserved` (it was cancelled)."""
+
+    @abstractmethod
+    async def submitted(self, attempt_id: str, upstream_id: str) -> None: ...
+
+    @abstractmethod
+    async def unsubmitted(self, attempt_id: str) -> None:
+        """The upstream provably took nothing: back to `reserved`, so that another try is no second purchase."""
+
+    @abstractmethod
+    async def unconfirmed(self, attempt_id: str, failure: Failure, now: int) -> None:
+        """The hold stays open until it is resolved."""
+
+    @abstractmethod
+    async def detach(self, job_id: str) -> None: ...
+
+    @abstractmethod
+    async def cancel(self, job_id: str, failure: Failure, now: int) -> bool:
+        """ONE transaction: release every attempt if all are still `reserved`; False, and nothing changed, otherwise."""
+
+    @abstractmethod
+    async def open_jobs(self) -> Sequence[Job]:
+        """Jobs with an attempt that is reserved, submitting or submitted: what a start resumes."""
+
+    @abstractmethod
+    async def unconfirmed_attempts(self, submitted_before: int) -> Sequence[tuple[Job, Attempt]]:
+        """Unconfirmed attempts whose submit is older than that, oldest first."""
+
+    @abstractmethod
+    async def unconfirmed_total(self) -> Unconfirmed: ...
+
+    @abstractmethod
+    async def forget_jobs(self, created_before: int) -> int:
+        """Delete ended jobs older than that (their ledger rows stay); how many."""

@@ -1,0 +1,111 @@
+"""The ledger: two-phase money, and what is told of it."""
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from gateway.core.job import Failure, Job, Picture
+from gateway.core.money import Budget, Window
+
+
+@dataclass(frozen=True, slots=True)
+class BudgetState:
+    """One budget as it stands: scope is `org`, `team:NAME` or `key:ID`."""
+
+    scope: str
+    window: Window
+    limit: int
+    spent: int
+    held: int
+    resets_at: int | None
+
+    @property
+    def remaining(self) -> int:
+        return max(0, self.limit - self.spent - self.held)
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """The first budget that has no room. `reserved`: there would be room if the running jobs ended without cost."""
+
+    budget: BudgetState
+    asked: int
+    reserved: bool
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerRow:
+    """Append-only; unique by (attempt, kind). `amount`: held for reserve, spent for settle and adjust, 0 for release."""
+
+    seq: int
+    attempt_id: str
+    kind: Literal["reserve", "settle", "release"]
+    key_id: str
+    team: str
+    user: str | None
+    model: str
+    images: int
+    unit_price: int
+    policy: str
+    amount: int
+    at: int
+
+
+@dataclass(frozen=True, slots=True)
+class Spend:
+    """A row of a spend report: `group` is a team, key id, model, user or day (YYYY-MM-DD)."""
+
+    group: str
+    images: int
+    amount: int
+
+
+@dataclass(frozen=True, slots=True)
+class Unconfirmed:
+    jobs: int
+    amount: int
+
+
+SpendBy = Literal["team", "key", "model", "user", "day"]
+
+
+class Ledger(Protocol):
+    """Two-phase money, in key, team and org, in every window at once: hold, then settle or release, once.
+
+    The counters of a hold live in the windows of the moment it was reserved, also when it settles after midnight.
+    """
+
+    @abstractmethod
+    async def reserve(self, job: Job) -> Refusal | None:
+        """ONE transaction: check every budget of org, team and key, hold every attempt's `held`, write the job row, its
+        attempts and a `reserve` ledger row each. Refused: nothing is written. Repeating a job id is a no-op (None)."""
+
+    @abstractmethod
+    async def settle(self, attempt_id: str, pictures: Sequence[Picture], cost: int, now: int) -> bool:
+        """ONE transaction: the attempt is done with these pictures, its hold becomes `cost` spent (`cost` above the hold
+        is booked as it is). False, and nothing changed, when it was settled or released before."""
+
+    @abstractmethod
+    async def release(self, attempt_id: str, failure: Failure, now: int) -> bool:
+        """ONE transaction: the attempt failed, its hold is free again. False when it was settled or released before."""
+
+    @abstractmethod
+    async def set_budgets(self, scope: str, budgets: Sequence[Budget]) -> None:
+        """Replace the budgets of a scope, also while holds are open. Usage counted so far stays counted."""
+
+    @abstractmethod
+    async def budgets(self, scopes: Sequence[str] | None, now: int) -> Sequence[BudgetState]:
+        """The budgets of these scopes (None: all) with what the current windows hold."""
+
+    @abstractmethod
+    async def spend(self, by: SpendBy, since: int) -> Sequence[Spend]:
+        """From the ledger's settle rows at or after `since`, largest first (by day: in order)."""
+
+    @abstractmethod
+    async def ledger(self, limit: int, after: int = 0) -> Sequence[LedgerRow]:
+        """Rows with seq > after, in order."""
+
+    @abstractmethod
+    async def drift(self) -> int:
+        """Sum of absolute differences between the counters and the ledger, in micro-dollars: must be 0."""

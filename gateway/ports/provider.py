@@ -1,0 +1,107 @@
+"""Providers: who makes images, how each call to them can end, and the allowance that all calls share."""
+
+from abc import abstractmethod
+from dataclasses import dataclass
+from typing import Protocol
+
+from gateway.core.job import Failure
+from gateway.core.order import Codec, Order, Part
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """A picture as the provider returned it, checked and measured."""
+
+    data: bytes
+    codec: Codec
+    width: int
+    height: int
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """The submit was taken; `upstream_id` is what to poll."""
+
+    upstream_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """The images. Fewer than asked is possible and is charged as returned; never empty."""
+
+    images: tuple[Image, ...]
+    #: how long the provider says it took, in seconds, where it says so
+    seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """Not finished yet."""
+
+    progress: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Declined:
+    """The provider provably took nothing, or says the job failed: nothing is owed. `again`: this very submit may be tried
+    again; `after` seconds from now where the provider said so."""
+
+    failure: Failure
+    again: bool = False
+    after: float | None = None
+    #: our key or credit is refused: no other order would fare better
+    account: bool = False
+    #: the account's allowance is spent (429)
+    limited: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Unknown:
+    """The submit may or may not have been accepted, or an accepted job is gone without a trace: money may be owed."""
+
+    reason: str
+    timeout: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Later:
+    """This call failed and says nothing about the job (a 5xx, a cut, a 429, a refused key): ask again."""
+
+    reason: str
+    after: float | None = None
+    #: our key is refused: the circuit opens, and no job fails for it
+    account: bool = False
+    timeout: bool = False
+    limited: bool = False
+
+
+class Provider(Protocol):
+    """One wire. Both calls run to their own total deadline and must not be cancelled from outside; neither raises."""
+
+    name: str
+
+    @abstractmethod
+    async def submit(self, order: Order, part: Part) -> Accepted | Finished | Declined | Unknown: ...
+
+    @abstractmethod
+    async def poll(self, upstream_id: str, order: Order, age: float) -> Finished | Pending | Declined | Unknown | Later:
+        """`age`: seconds since the submit (a 404 in the first 60 s is "not yet")."""
+
+
+class Allowance(Protocol):
+    """The account's requests a minute, shared by all who spend it."""
+
+    @abstractmethod
+    async def take(self, provider: str, keep: int) -> float:
+        """Spend one request if more than `keep` are left: 0.0. Otherwise nothing is spent, and the seconds to wait."""
+
+    @abstractmethod
+    async def left(self, provider: str) -> int: ...
+
+    @abstractmethod
+    async def ready_in(self, provider: str, count: int) -> float:
+        """Seconds until `count` requests could be spent (more than a minute's worth: whole minutes more)."""
+
+    @abstractmethod
+    async def exhausted(self, provider: str, seconds: float) -> None:
+        """The upstream said 429: nothing is left for so long."""

@@ -1,0 +1,41 @@
+"""Telemetry: what the pipeline tells of itself."""
+
+from abc import abstractmethod
+from collections.abc import Mapping
+from typing import Protocol
+
+Fields = Mapping[str, str | int | float | bool | None]
+
+
+class Telemetry(Protocol):
+    """What the pipeline tells of itself. Label values are from closed sets; never a prompt, a secret, a request id."""
+
+    @abstractmethod
+    def phase(self, phase: str, seconds: float) -> None: ...
+
+    @abstractmethod
+    def jobs_in_flight(self, provider: str, change: int) -> None: ...
+
+    @abstractmethod
+    def job_ended(self, provider: str, model: str, outcome: str) -> None: ...
+
+    @abstractmethod
+    def collected(self, provider: str, polls: int, excess_seconds: float | None) -> None: ...
+
+    @abstractmethod
+    def upstream_request(self, provider: str, op: str, code: str) -> None: ...
+
+    @abstractmethod
+    def circuit(self, provider: str, op: str, state: str) -> None: ...
+
+    @abstractmethod
+    def allowance(self, provider: str, left: int) -> None: ...
+
+    @abstractmethod
+    def spent(self, *, team: str, key_id: str, model: str, images: int, amount: int, source: str) -> None: ...
+
+    @abstractmethod
+    def rejected(self, reason: str, team: str) -> None: ...
+
+    @abstractmethod
+    def log(self, level: str, event: str, fields: Fields) -> None: ...

@@ -1,0 +1,283 @@
+"""The composition root: everything is built here by hand, opened in order, closed in reverse.
+
+When a port cannot answer: keys and ledger fail closed (503, nothing is admitted or held); what the upstream did is written
+again and again until the journal takes it; pictures that cannot be kept are collected again; the allowance is kept in
+this process and cannot fail.
+"""
+
+import asyncio
+import secrets
+import socket
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager, closing
+from dataclasses import dataclass
+from functools import partial
+from importlib.metadata import version
+
+from pydantic import SecretStr
+
+from gateway.core import keys as key_form
+from gateway.core.catalogue import Catalogue
+from gateway.core.policy import Policies, parse
+from gateway.edge.admin import admin_routes
+from gateway.edge.admin_socket import admin_listener, admin_socket_path
+from gateway.edge.app import IMAGE_ROUTES, ROUTES, Parts, create_admin_app, create_app
+from gateway.edge.envelope import App
+from gateway.edge.files import PictureFiles
+from gateway.edge.front import Front
+from gateway.edge.ops import Operations
+from gateway.edge.render import Renderer
+from gateway.edge.server import EdgeServer, bind_tcp
+from gateway.pipeline.administration import Administration
+from gateway.pipeline.admission import Admission
+from gateway.pipeline.crew import Crew
+from gateway.pipeline.dispatch import Dispatch
+from gateway.pipeline.flights import Flights
+from gateway.pipeline.generate import Generate
+from gateway.pipeline.governor import Governor
+from gateway.pipeline.jobs import TeamJobs
+from gateway.pipeline.leg import Leg
+from gateway.pipeline.recovery import Recovery
+from gateway.pipeline.spending import Spending
+from gateway.pipeline.system_clock import SystemClock
+from gateway.pipeline.waiting import Waiting
+from gateway.ports import Clock
+from gateway.providers.empiriolabs import Account, Model, open_empiriolabs
+from gateway.settings import Settings, packaged_policies, runtime_directory
+from gateway.stores.blobs import open_blobs
+from gateway.stores.sqlite.allowance import LocalAllowance
+from gateway.stores.sqlite.store import SqliteStore, open_store
+from gateway.telemetry.logs import Log, standard_logging
+from gateway.telemetry.metrics import Metrics, Vocabulary
+from gateway.telemetry.recorder import Recorder
+from gateway.telemetry.watch import Watch
+
+_PROVIDER = "empiriolabs"
+#: seconds for submits under way when the gateway stops: their answers must reach the journal
+_SUBMIT_GRACE = 8.0
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """The whole gateway, open."""
+
+    app: App
+    administration: Administration
+    log: Log
+    begin_stopping: Callable[[], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A gateway that answers at `url`."""
+
+    url: str
+    administration: Administration
+
+
+def load_policies(settings: Settings) -> Policies:
+    """Raises PolicyError, and OSError when the directory cannot be read."""
+    root = settings.policies or packaged_policies()
+    return parse({path.relative_to(root).as_posix(): path.read_text() for path in sorted(root.rglob("*.toml"))})
+
+
+@asynccontextmanager
+async def open_services(settings: Settings, clock: Clock | None = None) -> AsyncIterator[Services]:
+    """Opens store, pictures and provider, and resumes what was running. Raises StoreDown, PolicyError, OSError."""
+    clock = clock or SystemClock()
+    policies = load_policies(settings)
+    async with AsyncExitStack() as stack:
+        log = Log(sys.stderr, settings.log_format, settings.log_level, clock.now)
+        stack.enter_context(standard_logging(log))
+        metrics = Metrics(version("imagegate"))
+        recorder = Recorder(metrics, log, _vocabulary(policies))
+        store = await stack.enter_async_context(open_store(settings.store_path))
+        blobs = await stack.enter_async_context(open_blobs(settings.blobs_path))
+        keyring = await _keyring(settings, store)
+        crew = Crew(clock, recorder)
+        legs = await _open_legs(stack, settings, policies, crew=crew, recorder=recorder, clock=clock)
+        stack.push_async_callback(crew.stop, _SUBMIT_GRACE)
+
+        flights = Flights(clock)
+        spending = Spending(store, clock, recorder)
+        dispatch = Dispatch(
+            legs=legs,
+            jobs=store,
+            blobs=blobs,
+            spending=spending,
+            waiting=Waiting(crew, flights, clock, recorder),
+            flights=flights,
+            crew=crew,
+            clock=clock,
+            telemetry=recorder,
+        )
+        generate = Generate(
+            catalogue=Catalogue(policies, settings.strict),
+            jobs=store,
+            spending=spending,
+            dispatch=dispatch,
+            flights=flights,
+            clock=clock,
+        )
+        recovery = Recovery(
+            jobs=store,
+            spending=spending,
+            dispatch=dispatch,
+            policy=policies.gateway,
+            crew=crew,
+            clock=clock,
+            telemetry=recorder,
+        )
+        administration = Administration(store, store, store, clock, keyring.peppers[0])
+        admission = Admission(store, keyring.peppers, recorder)
+        app = create_app(
+            Parts(
+                front=Front(
+                    admission=admission,
+                    renderer=Renderer(blobs, clock, keyring.url_secrets[0], settings.url_ttl),
+                    max_wait=settings.max_wait,
+                    public_url=settings.public_url,
+                ),
+                generate=generate,
+                team_jobs=TeamJobs(store, dispatch, flights),
+                files=PictureFiles(blobs, admission, clock, keyring.url_secrets),
+                operations=Operations(
+                    jobs=store,
+                    policies=policies.digest,
+                    version=version("imagegate"),
+                    tokens=_tokens(settings),
+                    exposition=metrics.exposition,
+                    providers=lambda: {name: leg.states() for name, leg in legs.items()},
+                    stopping=lambda: crew.stopping,
+                ),
+                admin=admin_routes(administration, admin_key=_plain(settings.admin_key), set_log_level=log.set_level),
+                observer=recorder,
+                telemetry=recorder,
+            )
+        )
+        for key in await store.list_keys():
+            recorder.known_key(key.team, key.id)
+        await recovery.resume()
+        crew.start("recovery", recovery.watch())
+        crew.start("watch", Watch(store, store, recorder, clock).run(crew.rest))
+
+        def begin_stopping() -> None:
+            crew.begin_stopping()
+            flights.stop()
+            for leg in legs.values():
+                leg.governor.wake()
+
+        stack.callback(begin_stopping)
+        yield Services(app, administration, log, begin_stopping)
+
+
+async def serve(settings: Settings) -> None:
+    """The gateway until SIGTERM or SIGINT. Raises as `open_services`, and ListenError, AdminSocketError, StartError."""
+    async with _serving(settings) as (server, sockets, _):
+        await server.run_on(sockets)
+
+
+@asynccontextmanager
+async def running(settings: Settings, clock: Clock | None = None) -> AsyncIterator[Running]:
+    """The whole gateway in this loop, on the settings' host and port (0: a free one), until the block ends."""
+    async with _serving(settings, clock) as (server, sockets, services), asyncio.TaskGroup() as group:
+        group.create_task(server.run_on(sockets))
+        try:
+            await server.ready.wait()
+            host, port = sockets[0].getsockname()[:2]
+            yield Running(
+                f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}", services.administration
+            )
+        finally:
+            server.stop()
+
+
+@asynccontextmanager
+async def offline_admin(settings: Settings) -> AsyncIterator[App]:
+    """/admin/v1 alone, over the store itself, for when no gateway runs. Raises StoreDown."""
+    clock = SystemClock()
+    async with open_store(settings.store_path) as store:
+        keyring = await _keyring(settings, store)
+        log = Log(sys.stderr, settings.log_format, "error", clock.now)
+        recorder = Recorder(Metrics(version("imagegate")), log, _vocabulary(load_policies(settings)))
+        administration = Administration(store, store, store, clock, keyring.peppers[0])
+        admin = admin_routes(administration, admin_key=None, set_log_level=log.set_level)
+        yield create_admin_app(admin, recorder, recorder)
+
+
+@asynccontextmanager
+async def _serving(
+    settings: Settings, clock: Clock | None = None
+) -> AsyncIterator[tuple[EdgeServer, list[socket.socket], Services]]:
+    async with AsyncExitStack() as stack:
+        # bound first: a port that is taken is told before anything is opened or resumed
+        listener = stack.enter_context(closing(bind_tcp(settings.host, settings.port)))
+        services = await stack.enter_async_context(open_services(settings, clock))
+        path = admin_socket_path(settings.data.resolve(), runtime_directory())
+        sockets = [listener, stack.enter_context(admin_listener(path))]
+        yield EdgeServer(services.app, on_stopping=services.begin_stopping, log=services.log.logger), sockets, services
+
+
+@dataclass(frozen=True, slots=True)
+class _Keyring:
+    """Derived from every secret of the ring; the first hashes new keys and signs URLs."""
+
+    peppers: tuple[bytes, ...]
+    url_secrets: tuple[bytes, ...]
+
+
+async def _keyring(settings: Settings, store: SqliteStore) -> _Keyring:
+    ring = settings.secret_ring or (await store.secret(secrets.token_bytes(32)),)
+    return _Keyring(
+        peppers=tuple(key_form.derive(secret, "keys") for secret in ring),
+        url_secrets=tuple(key_form.derive(secret, "urls") for secret in ring),
+    )
+
+
+async def _open_legs(
+    stack: AsyncExitStack, settings: Settings, policies: Policies, *, crew: Crew, recorder: Recorder, clock: Clock
+) -> dict[str, Leg]:
+    """EmpirioLabs when there is a key for it. Its connections close after the crew has stopped."""
+    key = _plain(settings.empiriolabs_api_key)
+    if key is None:
+        recorder.log("warning", "no_provider", {"missing": "EMPIRIOLABS_API_KEY"})
+        return {}
+    account = Account(
+        url=settings.empiriolabs_url,
+        key=key,
+        models={
+            model.id: Model(
+                result=model.empiriolabs.result,
+                hold=policies.route(model.id).upstream_wait == "hold",
+                moderation=tuple(model.moderation.markers),
+            )
+            for model in policies.models.values()
+            if model.empiriolabs is not None
+        },
+        private_hosts=settings.private_hosts,
+    )
+    provider = await stack.enter_async_context(
+        open_empiriolabs(account, clock, partial(recorder.upstream_request, _PROVIDER))
+    )
+    allowance = LocalAllowance(clock, settings.empiriolabs_rpm)
+    governor = Governor(_PROVIDER, settings.empiriolabs_rpm, allowance, crew, clock)
+    return {_PROVIDER: Leg(provider, governor, clock, recorder)}
+
+
+def _vocabulary(policies: Policies) -> Vocabulary:
+    return Vocabulary(
+        version=version("imagegate"),
+        routes=ROUTES,
+        image_routes=IMAGE_ROUTES,
+        models=tuple(policies.models),
+        providers=(_PROVIDER,),
+    )
+
+
+def _tokens(settings: Settings) -> tuple[str, ...]:
+    return tuple(token for token in map(_plain, (settings.metrics_token, settings.admin_key)) if token is not None)
+
+
+def _plain(secret: SecretStr | None) -> str | None:
+    return secret.get_secret_value() if secret is not None else None
