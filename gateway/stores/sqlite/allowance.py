@@ -22,32 +22,33 @@ class LocalAllowance(Allowance):
         self._blocked_until: dict[str, float] = {}
 
     async def take(self, provider: str, keep: int) -> float:
-        if self._limit == 0:
-            return 0.0
-        now = self._clock.monotonic()
-        spent = self._recent(provider, now)
-        blocked = self._blocked_until.get(provider, now) - now
-        too_many = len(spent) + 1 + keep - self._limit
-        if blocked <= 0 and too_many <= 0:
-            spent.append(now)
-            return 0.0
-        if too_many <= 0:
-            return blocked
-        # `keep` may be more than the limit: then even an empty log has no room, and a full minute is as good an answer
-        freed = spent[too_many - 1] + WINDOW - now if too_many <= len(spent) else WINDOW
-        return max(blocked, freed)
+        seconds = await self.ready_in(provider, keep + 1)
+        if seconds == 0 and self._limit:
+            self._spent[provider].append(self._clock.monotonic())
+        return seconds
 
     async def left(self, provider: str) -> int:
         if self._limit == 0:
             return PLENTY
         now = self._clock.monotonic()
-        if self._blocked_until.get(provider, now) > now:
-            return 0
-        return self._limit - len(self._recent(provider, now))
+        return 0 if self._blocked(provider, now) else self._limit - len(self._recent(provider, now))
+
+    async def ready_in(self, provider: str, count: int) -> float:
+        if self._limit == 0 or count <= 0:
+            return 0.0
+        now = self._clock.monotonic()
+        recent = self._recent(provider, now)
+        minutes, more = divmod(count - 1, self._limit)
+        must_go = len(recent) + more + 1 - self._limit
+        freed = recent[must_go - 1] + WINDOW - now if must_go > 0 else 0.0
+        return max(self._blocked(provider, now), freed) + minutes * WINDOW
 
     async def exhausted(self, provider: str, seconds: float) -> None:
-        until = self._clock.monotonic() + seconds
-        self._blocked_until[provider] = max(until, self._blocked_until.get(provider, until))
+        now = self._clock.monotonic()
+        self._blocked_until[provider] = now + max(seconds, self._blocked(provider, now))
+
+    def _blocked(self, provider: str, now: float) -> float:
+        return max(0.0, self._blocked_until.get(provider, now) - now)
 
     def _recent(self, provider: str, now: float) -> deque[float]:
         spent = self._spent.setdefault(provider, deque())

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from queue import Empty, SimpleQueue
@@ -117,7 +117,8 @@ class Writer:
             self._db.execute("COMMIT")
         except Exception as error:  # noqa: BLE001 - the thread's outermost guard: every caller of the batch is told
             if self._db.in_transaction:
-                self._db.execute("ROLLBACK")
+                with suppress(apsw.Error):  # then the next BEGIN fails as well, and this is tried again
+                    self._db.execute("ROLLBACK")
             return [_Outcome(error=self._down(error)) for _ in batch]
         return outcomes
 

@@ -1,0 +1,87 @@
+"""Jobs, keys and instants for the contract suites, and the type of what they are run against."""
+
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from typing import Protocol
+
+from gateway.core.job import Attempt, Failure, Job, Picture
+from gateway.core.order import Order
+from gateway.ports import Jobs, Keys, Ledger
+
+
+class Store(Keys, Ledger, Jobs, Protocol):
+    """All that a store of durable state answers for."""
+
+
+#: Opens the store of that name: the same name again is the same store.
+Opening = Callable[[str], AbstractAsyncContextManager[Store]]
+
+SECOND = 1000
+HOUR = 3600 * SECOND
+DAY = 24 * HOUR
+#: Sunday, 2026-11-22 12:00 UTC: the next midnight ends a day and a week, and no month.
+NOON = 1_795_348_800_000
+MIDNIGHT = NOON + 12 * HOUR
+PRICE = 8_500
+
+TIMEOUT = Failure("upstream_unconfirmed", "The provider may or may not have accepted this order.")
+FAILED = Failure("upstream_error", "The provider failed.")
+CANCELLED = Failure("cancelled", "Cancelled.")
+
+ORDER = Order(
+    operation="generation",
+    model="flux-2-klein-4b",
+    prompt="a cat on a mat, “sat”",
+    negative_prompt=None,
+    seed=7,
+    width=1024,
+    height=768,
+    steps=4,
+    guidance=1.5,
+    max_sequence_length=512,
+    count=1,
+    codec="png",
+    response_format="url",
+    unit_price=PRICE,
+    policy="p1",
+    ignored=("quality", "style"),
+)
+
+
+def a_job(  # noqa: PLR0913 - a test names what it is about
+    number: int,
+    *,
+    held: int = PRICE,
+    attempts: int = 1,
+    at: int = NOON,
+    key: str = "key1",
+    team: str = "red",
+    body: str = "body",
+    retry: int = 0,
+) -> Job:
+    """Job `j<number>`, with attempts `j<number>.0` and on, each holding `held`."""
+    job_id = f"j{number}"
+    return Job(
+        id=job_id,
+        key_id=key,
+        team=team,
+        user="ann" if number % 2 else None,
+        order=ORDER,
+        created_at=at,
+        detached=False,
+        body_hash=body,
+        retry_count=retry,
+        attempts=tuple(
+            Attempt(f"{job_id}.{part}", job_id, part, "empiriolabs", 1, 7 + part, held, at) for part in range(attempts)
+        ),
+    )
+
+
+def a_picture(letter: str = "a") -> Picture:
+    return Picture(f"{letter * 64}.png", "png", 1024, 768, 123_456)
+
+
+async def submit(store: Store, attempt_id: str, at: int = NOON) -> None:
+    """Take a reserved attempt to the state in which an upstream works on it."""
+    assert await store.submitting(attempt_id, at)
+    await store.submitted(attempt_id, f"up-{attempt_id}")
