@@ -272,6 +272,7 @@ def _vocabulary(policies: Policies) -> Vocabulary:
         image_routes=IMAGE_ROUTES,
         models=tuple(policies.models),
         providers=(_PROVIDER,),
+        phases=("reserve", "submit", "wait", "keep", "settle"),
     )
 
 

@@ -2,7 +2,8 @@
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import ParamSpec, TypeVar
 
@@ -98,7 +99,8 @@ class Dispatch:
                 leg.governor.landed()  # dropped while it stood in the queue
                 return
             attempt = replace(attempt, submitted_at=now)
-            outcome = await leg.submit(job.order, part)
+            with self._timed("submit"):
+                outcome = await leg.submit(job.order, part)
             if isinstance(outcome, Accepted):
                 await self._surely(self._jobs.submitted, attempt.id, outcome.upstream_id)
                 await self._collect(leg, job, replace(attempt, upstream_id=outcome.upstream_id), resumed=False)
@@ -124,7 +126,8 @@ class Dispatch:
     async def _collect(self, leg: Leg, job: Job, attempt: Attempt, *, resumed: bool) -> None:
         try:
             while True:
-                outcome = await self._waiting.collect(leg, job, attempt, resumed=resumed)
+                with self._timed("wait"):
+                    outcome = await self._waiting.collect(leg, job, attempt, resumed=resumed)
                 try:
                     await self._end(job, attempt, outcome)
                 except (OSError, StoreDown) as error:
@@ -139,8 +142,10 @@ class Dispatch:
 
     async def _end(self, job: Job, attempt: Attempt, outcome: Finished | Declined | Unknown) -> None:
         if isinstance(outcome, Finished):
-            pictures = [await self._keep(image) for image in outcome.images]
-            await self._surely(self._spending.settle, job, attempt, pictures)
+            with self._timed("keep"):
+                pictures = [await self._keep(image) for image in outcome.images]
+            with self._timed("settle"):
+                await self._surely(self._spending.settle, job, attempt, pictures)
             ending = "completed"
         elif isinstance(outcome, Declined):
             await self._surely(self._spending.release, attempt, outcome.failure)
@@ -156,6 +161,12 @@ class Dispatch:
     async def _keep(self, image: Image) -> Picture:
         name = await self._blobs.keep(image.data, image.codec)
         return Picture(name, image.codec, image.width, image.height, len(image.data))
+
+    @contextmanager
+    def _timed(self, phase: str) -> Iterator[None]:
+        began = self._clock.monotonic()
+        yield
+        self._telemetry.phase(phase, self._clock.monotonic() - began)
 
     async def _surely(
         self, write: Callable[_Arguments, Awaitable[_Answer]], *args: _Arguments.args, **kwargs: _Arguments.kwargs

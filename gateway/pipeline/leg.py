@@ -53,7 +53,7 @@ class Leg:
             self._submits.succeeded(now)
         if isinstance(outcome, Declined) and outcome.limited:
             await self.governor.exhausted(outcome.after or _DEFAULT_PAUSE)
-        self._show("submit", self._submits)
+        await self._show("submit", self._submits)
         return outcome
 
     def read_pause(self) -> float:
@@ -73,7 +73,7 @@ class Leg:
                 await self.governor.exhausted(outcome.after or _DEFAULT_PAUSE)
         else:
             self._reads.succeeded(now)
-        self._show("read", self._reads)
+        await self._show("read", self._reads)
         return outcome
 
     def durations(self, order: Order, images: int) -> Durations:
@@ -93,8 +93,9 @@ class Leg:
         now = self._clock.monotonic()
         return {"submit": self._submits.state(now), "read": self._reads.state(now)}
 
-    def _show(self, op: str, circuit: Circuit) -> None:
+    async def _show(self, op: str, circuit: Circuit) -> None:
         self._telemetry.circuit(self.name, op, circuit.state(self._clock.monotonic()))
+        self._telemetry.allowance(self.name, await self.governor.left())
 
 
 def _bucket(order: Order, images: int) -> _Bucket:

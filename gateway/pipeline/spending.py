@@ -29,7 +29,9 @@ class Spending:
         Raises BudgetSpent and BudgetReserved, with nothing held.
         """
         job = self._draft(caller, order, call, provider, per_call)
+        began = self._clock.monotonic()
         refusal = await self._ledger.reserve(job)
+        self._telemetry.phase("reserve", self._clock.monotonic() - began)
         if refusal is not None:
             problem = _problem(refusal)
             self._telemetry.rejected(problem.code, caller.team)
