@@ -12,7 +12,7 @@ from gateway.core.job import LIVE, Attempt, Failure, Job, Picture, State
 from gateway.core.order import Order, Part
 from gateway.pipeline.crew import Crew
 from gateway.pipeline.flights import Flights
-from gateway.pipeline.leg import Leg
+from gateway.pipeline.leg import NOT_ANSWERING, Leg
 from gateway.pipeline.spending import UNCONFIRMED, Spending
 from gateway.pipeline.waiting import Waiting
 from gateway.ports import Accepted, Blobs, Clock, Declined, Finished, Image, Jobs, StoreDown, Telemetry, Unknown
@@ -94,6 +94,11 @@ class Dispatch:
         part = Part(attempt.part, attempt.images, attempt.seed)
         tries = 0
         while await self._has_turn(leg, job):
+            if leg.submit_pause() > 0:
+                # it opened while this order stood in the queue: nothing has left, so nothing is owed
+                leg.governor.landed()
+                await self._surely(self._end, job, attempt, Declined(Failure("no_capacity", NOT_ANSWERING)))
+                return
             now = self._clock.now()
             if not await self._surely(self._jobs.submitting, attempt.id, now):
                 leg.governor.landed()  # dropped while it stood in the queue

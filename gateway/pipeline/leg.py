@@ -12,6 +12,7 @@ from gateway.ports import Accepted, Clock, Declined, Finished, Later, Pending, P
 #: an upstream's 429 without a Retry-After
 _DEFAULT_PAUSE = 5.0
 _LEARNED = 5
+NOT_ANSWERING = "The image provider is not answering just now."
 _JITTER = 0.1
 
 _Bucket = tuple[str, int, int, int]
@@ -32,9 +33,9 @@ class Leg:
 
     async def check(self, order: Order, calls: int, patience: float) -> None:
         """Refuse before anything is held: raises NoCapacity when the circuit is open or the turn would come too late."""
-        pause = self._submits.wait(self._clock.monotonic())
+        pause = self.submit_pause()
         if pause > 0:
-            raise NoCapacity("The image provider is not answering just now.", retry_after=pause)
+            raise NoCapacity(NOT_ANSWERING, retry_after=pause)
         wait = await self.governor.expected_wait(calls)
         if wait > 0 and wait + self.durations(order, order.count).median > patience:
             raise NoCapacity("The queue for the image provider is too long just now.", retry_after=wait)
@@ -55,6 +56,10 @@ class Leg:
             await self.governor.exhausted(outcome.after or _DEFAULT_PAUSE)
         await self._show("submit", self._submits)
         return outcome
+
+    def submit_pause(self) -> float:
+        """Seconds that the circuit of submits stays open."""
+        return self._submits.wait(self._clock.monotonic())
 
     def read_pause(self) -> float:
         """Seconds that the circuit of reads stays open."""
