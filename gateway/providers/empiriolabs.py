@@ -1,0 +1,154 @@
+"""EmpirioLabs as a provider: orders go out as async jobs (or held requests), pictures come back. Rules 3, 4, 10 and 11."""
+
+import asyncio
+import re
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TypeVar
+
+from gateway.core.order import Order, Part
+from gateway.ports import Accepted, Clock, Declined, Finished, Later, Pending, Provider, Unknown
+from gateway.providers.addresses import origin_of
+from gateway.providers.downloads import Downloads, Lines
+from gateway.providers.empiriolabs_refusal import NOT_SENT
+from gateway.providers.empiriolabs_result import MAX_IMAGE
+from gateway.providers.empiriolabs_wire import ResultKind, Returned, is_job_id, judge_poll, judge_submit, payload
+from gateway.providers.reply import Broken, Reply
+from gateway.providers.transport import Call, Limits, Line, connector, open_client, open_public_socket
+
+#: `on_request(op, code)`: op is submit, poll or download; code an HTTP status, `timeout`, `unreachable` or `cut`.
+OnRequest = Callable[[str, str], None]
+_Verdict = TypeVar("_Verdict")
+
+#: Bytes: a larger JSON body is read in a thread, so that the loop goes on serving.
+_SLOW = 1024 * 1024
+#: Large bodies held at once, submits, polls and downloads together.
+_LARGE_AT_ONCE = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Deadlines:
+    """Seconds. `connect` includes the wait for a free connection; `poll_body` is what a poll may take once it is answered."""
+
+    connect: float = 10.0
+    submit: float = 30.0
+    hold: float = 300.0
+    poll: float = 30.0
+    poll_body: float = 30.0
+    download: float = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """How one model is asked for, from its policy. `moderation`: lower-case pieces of an error that mean refused content."""
+
+    result: ResultKind = "b64_json"
+    hold: bool = False
+    moderation: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """Where and as whom to buy. `private_hosts`: `host` or `host:port` of results on private addresses."""
+
+    url: str
+    key: str = field(repr=False)
+    models: Mapping[str, Model] = field(default_factory=dict)
+    private_hosts: tuple[str, ...] = ()
+    deadlines: Deadlines = Deadlines()
+    #: bytes of an answer to a submit or a poll, which may hold the base64 of four images
+    largest: int = MAX_IMAGE
+
+
+class EmpirioLabs(Provider):
+    """Keeps no state between calls. An order's size need not be that of its images: they are reported as measured.
+
+    Raises ValueError for a key or an address that no request can carry: found at a submit, it would look like a lost one.
+    """
+
+    name = "empiriolabs"
+
+    def __init__(self, account: Account, lines: Lines, clock: Clock, on_request: OnRequest | None = None) -> None:
+        if not re.fullmatch(r"[\x21-\x7e]+", account.key):
+            raise ValueError("an EmpirioLabs key is printable ASCII without blanks")
+        own = origin_of(account.url)
+        if own is None:
+            raise ValueError("EmpirioLabs' address is a plain http(s) URL in ASCII")
+        self._account = account
+        self._url = account.url.rstrip("/")
+        self._headers = {"authorization": f"Bearer {account.key}", "accept": "application/json"}
+        self._line = lines.trusted
+        self._count = on_request or (lambda _op, _code: None)
+        self._downloads = Downloads(lines, own, account.private_hosts, clock, account.deadlines.download)
+
+    async def submit(self, order: Order, part: Part) -> Accepted | Finished | Declined | Unknown:
+        """One POST, never repeated. Of more images than asked for, the first `part.images` are taken."""
+        model = self._model(order)
+        body = payload(order, part, result=model.result, hold=model.hold)
+        call = Call(
+            "POST", f"{self._url}/v1/images/generations", self._headers | {"content-type": "application/json"}, body
+        )
+        seconds = self._account.deadlines.hold if model.hold else self._account.deadlines.submit
+        async with self._line.call(call, Limits(seconds, seconds, self._account.largest)) as reply:
+            self._count("submit", reply.code)
+            if isinstance(reply, Broken):
+                return _not_answered(reply)
+            verdict = await _judged(reply, partial(judge_submit, reply, model.moderation))
+        if not isinstance(verdict, Returned):
+            return verdict
+        finished = await self._collect(verdict, part.images)
+        if isinstance(finished, Finished):
+            return finished
+        # Made and charged. With an id, polls will name fresh URLs; without one, nobody can ask for it again.
+        return Accepted(verdict.upstream_id) if verdict.upstream_id else Unknown(finished)
+
+    async def poll(self, upstream_id: str, order: Order, age: float) -> Finished | Pending | Declined | Unknown | Later:
+        """One GET, and the downloads if the job is done. At most `order.count` images are taken: a poll does not know its
+        part, so whoever asked for fewer cuts the rest off."""
+        if not is_job_id(upstream_id):
+            return Unknown("a job id that no path can hold")
+        call = Call("GET", f"{self._url}/v1/jobs/{upstream_id}", self._headers)
+        times = self._account.deadlines
+        limits = Limits(times.poll, times.poll + times.poll_body, self._account.largest)
+        async with self._line.call(call, limits) as reply:
+            self._count("poll", reply.code)
+            if isinstance(reply, Broken):
+                return Later(f"poll: {reply.reason}", timeout=reply.code == "timeout")
+            verdict = await _judged(reply, partial(judge_poll, reply, age, self._model(order).moderation))
+        if not isinstance(verdict, Returned):
+            return verdict
+        finished = await self._collect(verdict, order.count)
+        return finished if isinstance(finished, Finished) else Later(finished)
+
+    async def _collect(self, returned: Returned, most: int) -> Finished | str:
+        got = await self._downloads.collect(returned.pictures[:most], partial(self._count, "download"))
+        return got if isinstance(got, str) else Finished(got, returned.seconds)
+
+    def _model(self, order: Order) -> Model:
+        return self._account.models.get(order.model, Model())
+
+
+def _not_answered(submit: Broken) -> Declined | Unknown:
+    if submit.unsent:
+        return Declined(NOT_SENT, again=True)
+    return Unknown(f"submit: {submit.reason}", timeout=submit.code == "timeout")
+
+
+async def _judged(reply: Reply, judge: Callable[[], _Verdict]) -> _Verdict:
+    return judge() if len(reply.body) <= _SLOW else await asyncio.to_thread(judge)
+
+
+@asynccontextmanager
+async def open_empiriolabs(
+    account: Account, clock: Clock, on_request: OnRequest | None = None
+) -> AsyncIterator[EmpirioLabs]:
+    """The provider with its connections, which close behind it. End every call before that."""
+    large = asyncio.Semaphore(_LARGE_AT_ONCE)
+    async with AsyncExitStack() as stack:
+        connect = account.deadlines.connect
+        anywhere = await stack.enter_async_context(open_client(connector(), connect))
+        public = await stack.enter_async_context(open_client(connector(socket_factory=open_public_socket), connect))
+        lines = Lines(Line(anywhere, clock, large), Line(public, clock, large))
+        yield EmpirioLabs(account, lines, clock, on_request)

@@ -1,0 +1,194 @@
+"""Calls over HTTP that come back as values: bounded in time and size, never redirected, never decompressed, never raised."""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
+from dataclasses import dataclass, field
+from http.cookiejar import CookieJar, DefaultCookiePolicy
+from typing import Literal
+
+import aiohttp
+import httpx
+from aiohttp import AddrInfoType, SocketFactoryType
+from aiohttp.abc import AbstractResolver
+from aiohttp.http_exceptions import HttpProcessingError
+from httpx_aiohttp import AiohttpTransport
+
+from gateway.ports import Clock
+from gateway.providers.addresses import is_public
+from gateway.providers.reply import Broken, Reply, retry_after
+
+#: A body larger than this waits for one of the few slots, so that a burst of pictures cannot fill the memory.
+LARGE = 256 * 1024
+
+#: Takes a URL past httpx, and goes no further.
+_AS_WRITTEN = "x-imagegate-url"
+
+#: Everything a call can end with. httpx_aiohttp does not wrap all of aiohttp's (a malformed head comes through as it is),
+#: and uvloop says RuntimeError where others say OSError.
+FAULTS = (
+    httpx.HTTPError,
+    httpx.InvalidURL,
+    httpx.CookieConflict,
+    aiohttp.ClientError,
+    HttpProcessingError,
+    OSError,
+    EOFError,
+    ValueError,
+    RuntimeError,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    method: Literal["GET", "POST"]
+    url: str
+    headers: Mapping[str, str] = field(default_factory=dict)
+    content: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """`head` seconds until the answer begins, `whole` until it has ended; `size` bytes of body."""
+
+    head: float
+    whole: float
+    size: int
+
+
+def unsent(error: BaseException) -> bool:
+    """Is it proved that nothing of the request left: DNS, connection or TLS failed, or the wait for a connection ended?
+
+    Told by aiohttp's class alone: httpx_aiohttp calls an answer lost after the server had read the body `ConnectTimeout`.
+    """
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)):
+            return True
+        cause = cause.__cause__
+    return False
+
+
+def broken(error: BaseException) -> Broken:
+    """Only class names are told: messages hold addresses, and a result's URL is a secret."""
+    reason = f"no answer ({type(error.__cause__ or error).__name__})"
+    if unsent(error):
+        return Broken("unreachable", unsent=True, reason=reason)
+    if isinstance(error, TimeoutError):
+        return Broken("timeout", unsent=False, reason="no answer in time")
+    return Broken("cut", unsent=False, reason=reason)
+
+
+class Line:
+    """One HTTP client and the bounds under which it is used."""
+
+    def __init__(self, client: httpx.AsyncClient, clock: Clock, large: asyncio.Semaphore) -> None:
+        self._client = client
+        self._clock = clock
+        self._large = large
+
+    @asynccontextmanager
+    async def call(self, call: Call, limits: Limits) -> AsyncIterator[Reply | Broken]:
+        """The answer; a large one keeps its slot while the block runs, so judge it inside."""
+        async with AsyncExitStack() as slot:
+            yield await self._exchange(call, limits, slot)
+
+    async def _exchange(self, call: Call, limits: Limits, slot: AsyncExitStack) -> Reply | Broken:
+        # Both stay readable when the deadline strikes: a job id may stand in what had come by then.
+        body = bytearray()
+        response: httpx.Response | None = None
+        complete = timeout = False
+        try:
+            headers = {**call.headers, _AS_WRITTEN: call.url}
+            request = self._client.build_request(call.method, call.url, headers=headers, content=call.content)
+            async with self._clock.timeout(limits.whole):
+                async with self._clock.timeout(limits.head):
+                    response = await self._client.send(request, stream=True)
+                try:
+                    await self._read(response, body, limits.size, slot)
+                    complete = True
+                finally:
+                    await response.aclose()
+        except FAULTS as error:
+            if response is None:
+                return broken(error)
+            timeout = isinstance(error, TimeoutError)
+        after = retry_after(response.headers.get("retry-after", ""), response.headers.get("date", ""))
+        return Reply(response.status_code, body, complete, after, timeout)
+
+    async def _read(self, response: httpx.Response, body: bytearray, size: int, slot: AsyncExitStack) -> None:
+        # We asked for identity. Anything else is a mistake or a bomb: 194 kB of gzip can hold 200 MB.
+        if response.headers.get("content-encoding", "identity").strip().lower() != "identity":
+            raise ValueError("an encoded body")
+        waited = False
+        async with aclosing(response.aiter_raw()) as chunks:  # type: ignore[type-var]  # a generator, typed as less
+            async for chunk in chunks:
+                body += chunk
+                if len(body) > size:
+                    raise ValueError("a body over the limit")
+                if len(body) > LARGE and not waited:
+                    waited = True
+                    await slot.enter_async_context(self._large)
+
+
+def open_public_socket(info: AddrInfoType) -> socket.socket:
+    """A socket factory that refuses addresses which are not the public internet's.
+
+    It sees the very address that will be connected to, after the last DNS answer, and IP literals as well: aiohttp asks no
+    resolver about those.
+    """
+    family, kind, protocol, _, address = info
+    if not is_public(str(address[0])):
+        raise PermissionError("a result on an address that is not public")
+    return socket.socket(family, kind, protocol)
+
+
+def connector(
+    *,
+    socket_factory: SocketFactoryType | None = None,
+    resolver: AbstractResolver | None = None,
+    limit: int = 200,
+) -> aiohttp.TCPConnector:
+    """TLS trusts certifi's roots, or those of `SSL_CERT_FILE`. Idle connections are reused for 4 s only: servers commonly
+    close theirs after 5, and a submit that meets the closing is of unknown outcome and may cost an image."""
+    return aiohttp.TCPConnector(
+        ssl=httpx.create_ssl_context(),
+        socket_factory=socket_factory,
+        resolver=resolver,
+        limit=limit,
+        keepalive_timeout=4.0,
+    )
+
+
+async def _send_as_written(request: aiohttp.ClientRequest, send: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+    """aiohttp rewrites a URL (`%2F` in a query becomes `/`), and a CDN's signature over its bytes would no longer hold."""
+    request.url = type(request.url)(request.headers.pop(_AS_WRITTEN), encoded=True)
+    return await send(request)
+
+
+@asynccontextmanager
+async def open_client(pool: aiohttp.TCPConnector, connect: float) -> AsyncIterator[httpx.AsyncClient]:
+    """httpx over aiohttp. `connect`: seconds for a free connection, DNS, TCP and TLS together.
+
+    The environment's proxies and netrc are not followed, on purpose (`trust_env`): the address rule is about the address
+    connected to, and a netrc entry would fight our own Authorization header. No cookie is kept.
+    """
+    session = aiohttp.ClientSession(
+        connector=pool,
+        cookie_jar=aiohttp.DummyCookieJar(),
+        middlewares=(_send_as_written,),
+        trust_env=False,
+    )
+    async with (
+        session,
+        httpx.AsyncClient(
+            transport=AiohttpTransport(client=session),
+            trust_env=False,
+            follow_redirects=False,
+            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
+            timeout=httpx.Timeout(None, connect=connect, pool=connect),
+            headers={"accept-encoding": "identity", "user-agent": "imagegate"},
+        ) as client,
+    ):
+        yield client
