@@ -120,6 +120,12 @@ def packaged_policies() -> Path:
     return inside if inside.is_dir() else package.parent / "policies"
 
 
+def policy_texts(directory: Path) -> dict[str, str]:
+    """Every policy file by its name within the directory. Raises OSError and UnicodeDecodeError."""
+    paths = sorted(directory.rglob("*.toml"))
+    return {path.relative_to(directory).as_posix(): path.read_text(encoding="utf-8") for path in paths}
+
+
 def runtime_directory() -> Path:
     """Where a socket goes whose path in the data directory would be too long for the kernel."""
     return Path(os.environ.get("XDG_RUNTIME_DIR") or "/tmp")  # noqa: S108, TID251 - the one place; the socket's mode guards it

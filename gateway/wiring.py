@@ -42,9 +42,9 @@ from gateway.pipeline.recovery import Recovery
 from gateway.pipeline.spending import Spending
 from gateway.pipeline.system_clock import SystemClock
 from gateway.pipeline.waiting import Waiting
-from gateway.ports import Clock
+from gateway.ports import Blobs, Clock
 from gateway.providers.empiriolabs import Account, Model, open_empiriolabs
-from gateway.settings import Settings, packaged_policies, runtime_directory
+from gateway.settings import Settings, packaged_policies, policy_texts, runtime_directory
 from gateway.stores.blobs import open_blobs
 from gateway.stores.sqlite.allowance import LocalAllowance
 from gateway.stores.sqlite.store import SqliteStore, open_store
@@ -76,17 +76,11 @@ class Running:
     administration: Administration
 
 
-def load_policies(settings: Settings) -> Policies:
-    """Raises PolicyError, and OSError when the directory cannot be read."""
-    root = settings.policies or packaged_policies()
-    return parse({path.relative_to(root).as_posix(): path.read_text() for path in sorted(root.rglob("*.toml"))})
-
-
 @asynccontextmanager
 async def open_services(settings: Settings, clock: Clock | None = None) -> AsyncIterator[Services]:
     """Opens store, pictures and provider, and resumes what was running. Raises StoreDown, PolicyError, OSError."""
     clock = clock or SystemClock()
-    policies = load_policies(settings)
+    policies = parse(policy_texts(settings.policies or packaged_policies()))
     async with AsyncExitStack() as stack:
         log = Log(sys.stderr, settings.log_format, settings.log_level, clock.now)
         stack.enter_context(standard_logging(log))
@@ -97,79 +91,18 @@ async def open_services(settings: Settings, clock: Clock | None = None) -> Async
         keyring = await _keyring(settings, store)
         crew = Crew(clock, recorder)
         legs = await _open_legs(stack, settings, policies, crew=crew, recorder=recorder, clock=clock)
+        # after the legs: their connections close only when the crew has stopped using them
         stack.push_async_callback(crew.stop, _SUBMIT_GRACE)
-
-        flights = Flights(clock)
-        spending = Spending(store, clock, recorder)
-        dispatch = Dispatch(
-            legs=legs,
-            jobs=store,
-            blobs=blobs,
-            spending=spending,
-            waiting=Waiting(crew, flights, clock, recorder),
-            flights=flights,
-            crew=crew,
-            clock=clock,
-            telemetry=recorder,
-        )
-        generate = Generate(
-            catalogue=Catalogue(policies, settings.strict),
-            jobs=store,
-            spending=spending,
-            dispatch=dispatch,
-            flights=flights,
-            clock=clock,
-        )
-        recovery = Recovery(
-            jobs=store,
-            spending=spending,
-            dispatch=dispatch,
-            policy=policies.gateway,
-            crew=crew,
-            clock=clock,
-            telemetry=recorder,
-        )
-        administration = Administration(store, store, store, clock, keyring.peppers[0])
-        admission = Admission(store, keyring.peppers, recorder)
-        app = create_app(
-            Parts(
-                front=Front(
-                    admission=admission,
-                    renderer=Renderer(blobs, clock, keyring.url_secrets[0], settings.url_ttl),
-                    max_wait=settings.max_wait,
-                    public_url=settings.public_url,
-                ),
-                generate=generate,
-                team_jobs=TeamJobs(store, dispatch, flights),
-                files=PictureFiles(blobs, admission, clock, keyring.url_secrets),
-                operations=Operations(
-                    jobs=store,
-                    policies=policies.digest,
-                    version=version("imagegate"),
-                    tokens=_tokens(settings),
-                    exposition=metrics.exposition,
-                    providers=lambda: {name: leg.states() for name, leg in legs.items()},
-                    stopping=lambda: crew.stopping,
-                ),
-                admin=admin_routes(administration, admin_key=_plain(settings.admin_key), set_log_level=log.set_level),
-                observer=recorder,
-                telemetry=recorder,
-            )
-        )
+        base = _Base(settings, policies, clock, store, blobs, keyring, crew, legs, log, metrics, recorder)
+        pipeline = _pipeline(base)
+        stack.callback(pipeline.begin_stopping)
         for key in await store.list_keys():
             recorder.known_key(key.team, key.id)
-        await recovery.resume()
-        crew.start("recovery", recovery.watch())
+        await pipeline.recovery.resume()
+        crew.start("recovery", pipeline.recovery.watch())
         crew.start("watch", Watch(store, store, recorder, clock).run(crew.rest))
-
-        def begin_stopping() -> None:
-            crew.begin_stopping()
-            flights.stop()
-            for leg in legs.values():
-                leg.governor.wake()
-
-        stack.callback(begin_stopping)
-        yield Services(app, administration, log, begin_stopping)
+        administration = Administration(store, store, store, clock, keyring.peppers[0])
+        yield Services(_app(base, pipeline, administration), administration, log, pipeline.begin_stopping)
 
 
 async def serve(settings: Settings) -> None:
@@ -200,7 +133,11 @@ async def offline_admin(settings: Settings) -> AsyncIterator[App]:
     async with open_store(settings.store_path) as store:
         keyring = await _keyring(settings, store)
         log = Log(sys.stderr, settings.log_format, "error", clock.now)
-        recorder = Recorder(Metrics(version("imagegate")), log, _vocabulary(load_policies(settings)))
+        recorder = Recorder(
+            Metrics(version("imagegate")),
+            log,
+            _vocabulary(parse(policy_texts(settings.policies or packaged_policies()))),
+        )
         administration = Administration(store, store, store, clock, keyring.peppers[0])
         admin = admin_routes(administration, admin_key=None, set_log_level=log.set_level)
         yield create_admin_app(admin, recorder, recorder)
@@ -225,6 +162,100 @@ class _Keyring:
 
     peppers: tuple[bytes, ...]
     url_secrets: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Base:
+    """What the pipeline and the app are built from."""
+
+    settings: Settings
+    policies: Policies
+    clock: Clock
+    store: SqliteStore
+    blobs: Blobs
+    keyring: _Keyring
+    crew: Crew
+    legs: dict[str, Leg]
+    log: Log
+    metrics: Metrics
+    recorder: Recorder
+
+
+@dataclass(frozen=True, slots=True)
+class _Pipeline:
+    generate: Generate
+    team_jobs: TeamJobs
+    recovery: Recovery
+    begin_stopping: Callable[[], None]
+
+
+def _pipeline(base: _Base) -> _Pipeline:
+    store, clock, crew, recorder = base.store, base.clock, base.crew, base.recorder
+    flights = Flights(clock)
+    spending = Spending(store, clock, recorder)
+    dispatch = Dispatch(
+        legs=base.legs,
+        jobs=store,
+        blobs=base.blobs,
+        spending=spending,
+        waiting=Waiting(crew, flights, clock, recorder),
+        flights=flights,
+        crew=crew,
+        clock=clock,
+        telemetry=recorder,
+    )
+    generate = Generate(
+        catalogue=Catalogue(base.policies, base.settings.strict),
+        jobs=store,
+        spending=spending,
+        dispatch=dispatch,
+        flights=flights,
+        clock=clock,
+    )
+    recovery = Recovery(
+        jobs=store,
+        spending=spending,
+        dispatch=dispatch,
+        policy=base.policies.gateway,
+        crew=crew,
+        clock=clock,
+        telemetry=recorder,
+    )
+
+    def begin_stopping() -> None:
+        crew.begin_stopping()
+        flights.stop()
+        for leg in base.legs.values():
+            leg.governor.wake()
+
+    return _Pipeline(generate, TeamJobs(store, dispatch, flights), recovery, begin_stopping)
+
+
+def _app(base: _Base, pipeline: _Pipeline, administration: Administration) -> App:
+    settings, keyring = base.settings, base.keyring
+    admission = Admission(base.store, keyring.peppers, base.recorder)
+    renderer = Renderer(base.blobs, base.clock, keyring.url_secrets[0], settings.url_ttl)
+    operations = Operations(
+        jobs=base.store,
+        policies=base.policies.digest,
+        version=version("imagegate"),
+        tokens=_tokens(settings),
+        exposition=base.metrics.exposition,
+        providers=lambda: {name: leg.states() for name, leg in base.legs.items()},
+        stopping=lambda: base.crew.stopping,
+    )
+    return create_app(
+        Parts(
+            front=Front(admission, renderer, settings.max_wait, settings.public_url),
+            generate=pipeline.generate,
+            team_jobs=pipeline.team_jobs,
+            files=PictureFiles(base.blobs, admission, base.clock, keyring.url_secrets),
+            operations=operations,
+            admin=admin_routes(administration, admin_key=_plain(settings.admin_key), set_log_level=base.log.set_level),
+            observer=base.recorder,
+            telemetry=base.recorder,
+        )
+    )
 
 
 async def _keyring(settings: Settings, store: SqliteStore) -> _Keyring:
