@@ -95,14 +95,13 @@ async def open_services(settings: Settings, clock: Clock | None = None) -> Async
         stack.push_async_callback(crew.stop, _SUBMIT_GRACE)
         base = _Base(settings, policies, clock, store, blobs, keyring, crew, legs, log, metrics, recorder)
         pipeline = _pipeline(base)
-        stack.callback(pipeline.begin_stopping)
         for key in await store.list_keys():
             recorder.known_key(key.team, key.id)
         await pipeline.recovery.resume()
         crew.start("recovery", pipeline.recovery.watch())
         crew.start("watch", Watch(store, store, recorder, clock).run(crew.rest))
         administration = Administration(store, store, store, clock, keyring.peppers[0])
-        yield Services(_app(base, pipeline, administration), administration, log, pipeline.begin_stopping)
+        yield Services(_app(base, pipeline, administration), administration, log, crew.begin_stopping)
 
 
 async def serve(settings: Settings) -> None:
@@ -186,12 +185,11 @@ class _Pipeline:
     generate: Generate
     team_jobs: TeamJobs
     recovery: Recovery
-    begin_stopping: Callable[[], None]
 
 
 def _pipeline(base: _Base) -> _Pipeline:
     store, clock, crew, recorder = base.store, base.clock, base.crew, base.recorder
-    flights = Flights(clock)
+    flights = Flights(clock, crew)
     spending = Spending(store, clock, recorder)
     dispatch = Dispatch(
         legs=base.legs,
@@ -221,14 +219,7 @@ def _pipeline(base: _Base) -> _Pipeline:
         clock=clock,
         telemetry=recorder,
     )
-
-    def begin_stopping() -> None:
-        crew.begin_stopping()
-        flights.stop()
-        for leg in base.legs.values():
-            leg.governor.wake()
-
-    return _Pipeline(generate, TeamJobs(store, dispatch, flights), recovery, begin_stopping)
+    return _Pipeline(generate, TeamJobs(store, dispatch, flights), recovery)
 
 
 def _app(base: _Base, pipeline: _Pipeline, administration: Administration) -> App:
@@ -239,7 +230,7 @@ def _app(base: _Base, pipeline: _Pipeline, administration: Administration) -> Ap
         jobs=base.store,
         policies=base.policies.digest,
         version=version("imagegate"),
-        tokens=_tokens(settings),
+        tokens=tuple(filter(None, map(_plain, (settings.metrics_token, settings.admin_key)))),
         exposition=base.metrics.exposition,
         providers=lambda: {name: leg.states() for name, leg in base.legs.items()},
         stopping=lambda: base.crew.stopping,
@@ -297,18 +288,8 @@ async def _open_legs(
 
 
 def _vocabulary(policies: Policies) -> Vocabulary:
-    return Vocabulary(
-        version=version("imagegate"),
-        routes=ROUTES,
-        image_routes=IMAGE_ROUTES,
-        models=tuple(policies.models),
-        providers=(_PROVIDER,),
-        phases=("reserve", "submit", "wait", "keep", "settle"),
-    )
-
-
-def _tokens(settings: Settings) -> tuple[str, ...]:
-    return tuple(token for token in map(_plain, (settings.metrics_token, settings.admin_key)) if token is not None)
+    phases = ("reserve", "submit", "wait", "keep", "settle")
+    return Vocabulary(version("imagegate"), ROUTES, IMAGE_ROUTES, tuple(policies.models), (_PROVIDER,), phases)
 
 
 def _plain(secret: SecretStr | None) -> str | None:

@@ -1,7 +1,7 @@
 """The crew: every task that outlives a request. Shutdown waits for it, and an error in one task never reaches another."""
 
 import asyncio
-from collections.abc import Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from typing import Any
 
 from gateway.ports import Clock, Telemetry
@@ -17,6 +17,7 @@ class Crew:
         self._telemetry = telemetry
         self._tasks: set[asyncio.Task[None]] = set()
         self._stopping = asyncio.Event()
+        self._on_stopping: list[Callable[[], None]] = []
 
     @property
     def stopping(self) -> bool:
@@ -47,9 +48,16 @@ class Crew:
             raise Stopping
         await asyncio.sleep(0)
 
+    def on_stopping(self, wake: Callable[[], None]) -> None:
+        """Have `wake` called when the gateway goes down."""
+        self._on_stopping.append(wake)
+
     def begin_stopping(self) -> None:
         """Wake whoever rests; calls to the upstream that are under way go on to their own end."""
-        self._stopping.set()
+        if not self.stopping:
+            self._stopping.set()
+            for wake in self._on_stopping:
+                wake()
 
     async def stop(self, grace: float) -> None:
         """Wait `grace` seconds for submits under way: their answers must reach the journal. Then cut what is left."""

@@ -4,6 +4,7 @@ import asyncio
 from dataclasses import dataclass, field
 from typing import Literal
 
+from gateway.pipeline.crew import Crew
 from gateway.ports import Clock
 
 Ending = Literal["landed", "late", "gone"]
@@ -17,10 +18,11 @@ class Flight:
 
 
 class Flights:
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, crew: Crew) -> None:
         self._clock = clock
+        self._crew = crew
         self._flights: dict[str, Flight] = {}
-        self._stopping = False
+        crew.on_stopping(self._stop)
 
     def open(self, job_id: str) -> None:
         self._flights.setdefault(job_id, Flight())
@@ -45,9 +47,8 @@ class Flights:
         if flight is not None:
             _wake(flight, "landed")
 
-    def stop(self) -> None:
-        """The gateway is stopping: waiting clients are answered now, the jobs go on with the next start."""
-        self._stopping = True
+    def _stop(self) -> None:
+        """Waiting clients are answered now, the jobs go on with the next start."""
         for flight in self._flights.values():
             _wake(flight, "late")
 
@@ -56,7 +57,7 @@ class Flights:
         flight = self._flights.get(job_id)
         if flight is None:
             return "landed"
-        if self._stopping:
+        if self._crew.stopping:
             return "late"
         waiter: asyncio.Future[Ending] = asyncio.get_running_loop().create_future()
         flight.waiters.add(waiter)

@@ -39,6 +39,7 @@ class Governor:
         self._changed = asyncio.Event()
         self._pumping = False
         self.in_flight = 0
+        crew.on_stopping(self._changed.set)
 
     async def turn_to_submit(self, job_id: str) -> None:
         """Wait for a submit's turn; it then counts as in flight until `landed`. Cancelled by `drop`; raises Stopping."""
@@ -79,10 +80,6 @@ class Governor:
 
     async def left(self) -> int:
         return await self._allowance.left(self._provider)
-
-    def wake(self) -> None:
-        """The gateway is stopping: let the queue go."""
-        self._changed.set()
 
     def drop(self, job_id: str) -> None:
         """Nobody wants this job any more: its submits leave the queue, and those waiting for them are cancelled."""
