@@ -1,1 +1,6 @@
-"""A stand-in EmpirioLabs over real HTTP, seeded and scriptable."""
+"""A stand-in EmpirioLabs over real HTTP: `running`, `in_thread` or `serve` it with `Options`."""
+
+from gateway.simulator.options import Fault, Options
+from gateway.simulator.server import in_thread, running, serve
+
+__all__ = ["Fault", "Options", "in_thread", "running", "serve"]

@@ -1,0 +1,119 @@
+"""The account: who is let in, 50 requests a minute, credit, and a ledger of what was bought that no restart of a client
+can change."""
+
+import json
+import time
+from collections import defaultdict, deque
+from dataclasses import asdict, dataclass, field
+from typing import Any, TextIO
+
+from gateway.simulator.options import Options
+from gateway.simulator.wire import PRICE_MICRODOLLARS, Refused
+
+KEY_PREFIX = "sk-empiriolabs-"
+_WINDOW = 60.0
+
+
+class SpedClock:
+    """The wall's clock, `speed` times faster."""
+
+    def __init__(self, speed: float) -> None:
+        self._speed = speed
+        self._began = time.monotonic()
+        self._wall = time.time()  # noqa: TID251 - the simulator is a world of its own
+
+    def now(self) -> float:
+        """Seconds since the epoch."""
+        return self._wall + (time.monotonic() - self._began) * self._speed
+
+    def real(self, seconds: float) -> float:
+        """Seconds of the wall that `seconds` here take."""
+        return seconds / self._speed
+
+
+@dataclass(slots=True)
+class Bought:
+    """One accepted submit, remembered for ever."""
+
+    job_id: str
+    prompt: str
+    seed: int
+    seed_asked: int | None
+    asked: int
+    accepted_at: float
+    status: str = "queued"
+    billed_images: int = 0
+    polls: int = 0
+
+
+@dataclass(slots=True)
+class Ledger:
+    """`requests`: how many came, by `operation status`."""
+
+    file: TextIO | None = None
+    bought: dict[str, Bought] = field(default_factory=dict)
+    requests: dict[str, int] = field(default_factory=lambda: defaultdict(int))
+
+    def accept(self, bought: Bought) -> None:
+        self.bought[bought.job_id] = bought
+        self._write({"event": "accepted", **asdict(bought)})
+
+    def end(self, job_id: str, status: str, images: int) -> None:
+        bought = self.bought[job_id]
+        bought.status, bought.billed_images = status, images
+        self._write({"event": "ended", "job_id": job_id, "status": status, "billed_images": images})
+
+    def count(self, operation: str, status: int | str) -> None:
+        self.requests[f"{operation} {status}"] += 1
+
+    def show(self) -> dict[str, Any]:
+        return {
+            "submits": len(self.bought),
+            "images": sum(bought.billed_images for bought in self.bought.values()),
+            "jobs": [asdict(bought) for bought in self.bought.values()],
+            "requests": dict(self.requests),
+        }
+
+    def _write(self, line: dict[str, Any]) -> None:
+        if self.file is not None:
+            self.file.write(json.dumps(line) + "\n")
+            self.file.flush()
+
+
+class Door:
+    """Authentication, the sliding minute, and credit."""
+
+    def __init__(self, options: Options, clock: SpedClock, ledger: Ledger) -> None:
+        self._options = options
+        self._clock = clock
+        self._ledger = ledger
+        self._spent: deque[float] = deque()
+
+    def enter(self, headers: dict[bytes, bytes]) -> None:
+        """Raises Refused: 401, 429."""
+        bearer = headers.get(b"authorization", b"").decode("latin-1").removeprefix("Bearer ").strip()
+        key = bearer or headers.get(b"x-api-key", b"").decode("latin-1")
+        if not key:
+            raise Refused(401, "missing_api_key", "an API key is required")
+        if key not in self._options.keys if self._options.keys else not key.startswith(KEY_PREFIX):
+            raise Refused(401, "invalid_api_key", "the API key is not valid")
+        self._allow()
+
+    def charge(self, images: int) -> None:
+        """Raises Refused when the credit does not cover so many more images."""
+        if self._options.credits is None:
+            return
+        spent = sum(bought.billed_images or bought.asked for bought in self._ledger.bought.values())
+        if (spent + images) * PRICE_MICRODOLLARS > self._options.credits * 1_000_000:
+            raise Refused(402, "insufficient_credits", "the account has no credit left")
+
+    def _allow(self) -> None:
+        if not self._options.rpm:
+            return
+        now = self._clock.now()
+        while self._spent and self._spent[0] <= now - _WINDOW:
+            self._spent.popleft()
+        if len(self._spent) >= self._options.rpm:
+            wait = max(1, round(self._spent[0] + _WINDOW - now))
+            raise Refused(429, "rate_limit_exceeded", "too many requests a minute", retry_after=wait)
+        self._spent.append(now)

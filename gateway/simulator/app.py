@@ -1,0 +1,167 @@
+"""A stand-in EmpirioLabs over real HTTP: `running(options)` serves it in the caller's loop.
+
+Behaves as the provider's page and documentation say; what they leave open is assumed in `wire` and `jobs`, and said there.
+"""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import ExitStack, asynccontextmanager
+from pathlib import Path
+from typing import TextIO
+
+from aiohttp import BodyPartReader, web
+
+from gateway.simulator.account import Door, Ledger, SpedClock
+from gateway.simulator.faults import Faults, Sent
+from gateway.simulator.jobs import SimulatedJob, Workshop
+from gateway.simulator.options import Options
+from gateway.simulator.wire import MODEL, Refused, catalogue, read
+
+_LARGEST = 128 * 1024 * 1024
+_DRIP_SECONDS = 1.0
+_MEDIA = {"png": "image/png", "webp": "image/webp", "jpeg": "image/jpeg"}
+
+_Answer = Callable[[web.Request], Awaitable[Sent]]
+
+
+class Simulator:
+    """One account, its jobs and their pictures."""
+
+    def __init__(self, options: Options, ledger: Ledger) -> None:
+        self._clock = SpedClock(options.speed)
+        self._ledger = ledger
+        self._door = Door(options, self._clock, ledger)
+        self._shop = Workshop(options, self._clock, ledger)
+        self._faults = Faults(options)
+
+    def app(self) -> web.Application:
+        app = web.Application(client_max_size=_LARGEST)
+        app.router.add_post("/v1/images/generations", self._handler("submit", self._submit))
+        app.router.add_get("/v1/jobs/{job_id}", self._handler("poll", self._poll))
+        app.router.add_get("/v1/models", self._handler("models", self._models))
+        app.router.add_get("/v1/models/{model_id}", self._handler("models", self._model))
+        app.router.add_post("/v1/files/upload", self._handler("upload", self._upload))
+        app.router.add_get("/cdn/{job_id}/{name}", self._handler("cdn", self._picture))
+        app.router.add_get("/simulator/ledger", self._show_ledger)
+        return app
+
+    def _handler(self, operation: str, answer: _Answer) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+        async def handle(request: web.Request) -> web.StreamResponse:
+            fault = self._faults.draw(operation)
+            try:
+                if operation != "cdn":
+                    self._door.enter({name.lower().encode(): value.encode() for name, value in request.headers.items()})
+                if fault == "submit_503":
+                    raise Refused(503, "model_unavailable", "no worker is online")  # noqa: TRY301 - as any refusal
+                sent = await answer(request)
+            except Refused as refusal:
+                sent = Sent(refusal.status, _json(refusal.body()), retry_after=refusal.retry_after)
+                fault = None
+            self._ledger.count(operation, fault or sent.status)
+            return await self._send(request, Faults.befall(sent, fault) if fault else sent)
+
+        return handle
+
+    async def _submit(self, request: web.Request) -> Sent:
+        wanted = read(await _body(request))
+        self._door.charge(wanted.images)
+        job = self._shop.accept(wanted, f"{request.scheme}://{request.host}")
+        if not wanted.sync:
+            return Sent(200, _json({"job_id": job.job_id, "status": "queued", "created_at": job.created_at}))
+        await self._shop.finish(job)
+        if job.fails:
+            raise Refused(502, "upstream_error", "the worker failed")
+        return Sent(200, _json({"created": int(job.ends_at), "data": await self._shop.items(job)}))
+
+    async def _poll(self, request: web.Request) -> Sent:
+        job = self._found(request)
+        return Sent(200, _json(await self._shop.show(job)))
+
+    def _found(self, request: web.Request) -> SimulatedJob:
+        job = self._shop.find(request.match_info["job_id"])
+        if job is None:
+            raise Refused(404, "job_not_found", "no such job")
+        return job
+
+    async def _models(self, _: web.Request) -> Sent:
+        return Sent(200, _json({"object": "list", "data": [catalogue()]}))
+
+    async def _model(self, request: web.Request) -> Sent:
+        if request.match_info["model_id"] != MODEL:
+            raise Refused(404, "model_not_found", "no such model")
+        return Sent(200, _json(catalogue()))
+
+    async def _upload(self, request: web.Request) -> Sent:
+        size = 0
+        async for part in await request.multipart():
+            if isinstance(part, BodyPartReader):
+                size += len(await part.read())
+        if not size:
+            raise Refused(400, "invalid_request", "a file is required")
+        return Sent(200, _json({"path": f"bunny://uploads/{size:08x}"}))
+
+    async def _picture(self, request: web.Request) -> Sent:
+        query = request.query
+        if not self._shop.admits(request.path, query.get("expires", ""), query.get("token", "")):
+            return Sent(403, b"signature or expiry is wrong", "text/plain")
+        number, _, codec = request.match_info["name"].partition(".")
+        return Sent(200, await self._shop.picture(request.match_info["job_id"], int(number)), _MEDIA[codec])
+
+    async def _show_ledger(self, _: web.Request) -> web.Response:
+        self._shop.settle_all()
+        return web.json_response(self._ledger.show())
+
+    async def _send(self, request: web.Request, sent: Sent) -> web.StreamResponse:
+        transport = request.transport
+        if sent.lost and transport is not None:
+            transport.close()
+        headers = {"retry-after": str(sent.retry_after)} if sent.retry_after is not None else {}
+        whole = web.Response(status=sent.status, body=sent.body, content_type=sent.content_type, headers=headers)
+        if sent.cut is None and not sent.drip:
+            return whole
+        response = web.StreamResponse(status=sent.status, headers={"content-type": sent.content_type})
+        response.content_length = len(sent.body)
+        await response.prepare(request)
+        if sent.cut is not None:
+            await response.write(sent.body[: sent.cut])
+            if transport is not None:
+                transport.close()
+            return response
+        for byte in sent.body:
+            await response.write(bytes([byte]))
+            await asyncio.sleep(self._clock.real(_DRIP_SECONDS))
+        return response
+
+
+@asynccontextmanager
+async def running(options: Options | None = None, host: str = "127.0.0.1", port: int = 0) -> AsyncIterator[str]:
+    """Serve in this loop; yields the base URL. Raises OSError when the port is taken."""
+    options = options or Options()
+    with ExitStack() as stack:
+        file = stack.enter_context(_append(options.ledger)) if options.ledger else None
+        runner = web.AppRunner(Simulator(options, Ledger(file)).app(), access_log=None, shutdown_timeout=0.5)
+        await runner.setup()
+        try:
+            site = web.TCPSite(runner, host, port)
+            await site.start()
+            bound = runner.addresses[0][1]
+            yield f"http://{host}:{bound}"
+        finally:
+            await runner.cleanup()
+
+
+def _append(path: str) -> TextIO:
+    return Path(path).open("a", encoding="utf-8")
+
+
+async def _body(request: web.Request) -> object:
+    try:
+        body: object = json.loads(await request.read())
+    except (ValueError, RecursionError):
+        raise Refused(400, "invalid_request", "the body is not valid JSON") from None
+    return body
+
+
+def _json(body: object) -> bytes:
+    return json.dumps(body).encode()
