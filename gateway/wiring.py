@@ -55,7 +55,7 @@ from gateway.telemetry.watch import Watch
 
 _PROVIDER = "empiriolabs"
 #: seconds for submits under way when the gateway stops: their answers must reach the journal
-_SUBMIT_GRACE = 8.0
+_SUBMIT_GRACE = 15.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -59,7 +59,7 @@ class AliasDefaults(_Policy):
 
 
 class Moderation(_Policy):
-    markers: list[str] = []
+    markers: list[Annotated[str, Field(min_length=3, pattern=r"^[^A-Z]+$")]] = []
 
 
 class EmpirioLabsModel(_Policy):

@@ -147,8 +147,9 @@ class Dispatch:
 
     async def _end(self, job: Job, attempt: Attempt, outcome: Finished | Declined | Unknown) -> None:
         if isinstance(outcome, Finished):
+            # a provider that returns more than was asked is not paid for the surplus: the hold is the most there is
             with self._timed("keep"):
-                pictures = [await self._keep(image) for image in outcome.images]
+                pictures = [await self._keep(image) for image in outcome.images[: attempt.images]]
             with self._timed("settle"):
                 await self._surely(self._spending.settle, job, attempt, pictures)
             ending = "completed"
