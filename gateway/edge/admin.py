@@ -8,11 +8,12 @@ from typing import Any
 from litestar import Request, Router, get, post, put
 from litestar.connection import ASGIConnection
 from litestar.di import NamedDependency, Provide
+from litestar.exceptions import NotFoundException
 from litestar.handlers import BaseRouteHandler
 from litestar.params import FromPath
 from litestar.types import Guard
 
-from gateway.core.errors import InvalidApiKey, NotFound
+from gateway.core.errors import InvalidApiKey
 from gateway.edge.admin_answers import (
     BudgetShape,
     CreatedKey,
@@ -172,7 +173,7 @@ def _guard(admin_key: str | None) -> Guard:
         if connection.scope["state"].get("admin_socket") is True:
             return
         if expected is None:
-            raise NotFound(f"there is nothing at {connection.scope['path']}")
+            raise NotFoundException
         scheme, _, given = connection.headers.get("authorization", "").partition(" ")
         if scheme.lower() != "bearer" or not hmac.compare_digest(given.strip().encode("latin-1"), expected):
             raise InvalidApiKey("the admin key is missing or wrong")

@@ -1,25 +1,25 @@
 """/admin/v1 over ASGI and the real store: who is let in, what is refused by which field, and what each answer holds."""
 
+import io
 import json
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
-from litestar import Litestar, Request, Response
-from litestar.datastructures import State as AppState
 
-from gateway.core.errors import GatewayError
 from gateway.core.job import Attempt, Failure, Job
 from gateway.core.order import Order
 from gateway.edge.admin import admin_routes
-from gateway.edge.envelope import Message, Receive, Send, render_error
+from gateway.edge.app import create_admin_app
 from gateway.pipeline.administration import Administration
 from gateway.ports import Clock
 from gateway.stores.sqlite.store import SqliteStore, open_store
+from gateway.telemetry.logs import Log
+from gateway.telemetry.metrics import Metrics, Vocabulary
+from gateway.telemetry.recorder import Recorder
 
 ADMIN_KEY = "an admin key of at least thirty-two characters"
 NOON = 1_795_348_800_000
@@ -48,30 +48,19 @@ class Desk:
     levels: list[str] = field(default_factory=list)
 
     def over_socket(self) -> httpx.AsyncClient:
-        return self._client(admin_socket=True, admin_key=None)
+        """A unix socket has no port, by which the guard knows it."""
+        return self._client("http://admin", admin_key=None)
 
     def over_tcp(self, admin_key: str | None, **headers: str) -> httpx.AsyncClient:
-        client = self._client(admin_socket=False, admin_key=admin_key)
-        client.headers.update(headers)
-        return client
+        return self._client("http://127.0.0.1:8080", admin_key, headers)
 
-    def _client(self, *, admin_socket: bool, admin_key: str | None) -> httpx.AsyncClient:
+    def _client(self, origin: str, admin_key: str | None, headers: dict[str, str] | None = None) -> httpx.AsyncClient:
         administration = Administration(self.store, self.store, self.store, StoppedClock(), b"pepper")
-        app = Litestar(
-            [admin_routes(administration, admin_key=admin_key, set_log_level=self.levels.append)],
-            exception_handlers={GatewayError: _render},
-            openapi_config=None,
-        )
-
-        async def guarded(scope: Message, receive: Receive, send: Send) -> None:
-            scope["state"] = {"admin_socket": admin_socket}
-            await app(scope, receive, send)  # type: ignore[arg-type]  # ASGI's own types do not meet
-
-        return httpx.AsyncClient(transport=httpx.ASGITransport(guarded), base_url="http://admin/admin/v1")
-
-
-def _render(_: Request[Any, Any, AppState], error: GatewayError) -> Response[bytes]:
-    return Response(render_error(error)[1], status_code=error.status, media_type="application/json")
+        routes = admin_routes(administration, admin_key=admin_key, set_log_level=self.levels.append)
+        log = Log(io.StringIO(), "json", "error", StoppedClock().now)
+        recorder = Recorder(Metrics("0"), log, Vocabulary("0", ("admin", "unknown"), (), (), ()))
+        transport = httpx.ASGITransport(create_admin_app(routes, recorder, recorder))
+        return httpx.AsyncClient(transport=transport, base_url=f"{origin}/admin/v1", headers=headers)
 
 
 @pytest.fixture
