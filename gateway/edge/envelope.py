@@ -1,0 +1,75 @@
+"""The error envelope as bytes, the headers that go with every answer, and the raw ASGI sender for layers below the app."""
+
+import secrets
+import string
+from collections.abc import Awaitable, Callable, MutableMapping
+from http import HTTPStatus
+from typing import Any, TypeAlias
+
+import msgspec
+
+from gateway.core.errors import GatewayError
+
+Header: TypeAlias = tuple[bytes, bytes]
+Message: TypeAlias = MutableMapping[str, Any]
+Receive: TypeAlias = Callable[[], Awaitable[Message]]
+Send: TypeAlias = Callable[[Message], Awaitable[None]]
+#: Litestar and uvicorn type the same three arguments by unions that do not meet, so only the shape is said here.
+App: TypeAlias = Callable[[Any, Any, Any], Awaitable[None]]
+
+_BASE62 = (string.digits + string.ascii_letters).encode()
+#: Folding 256 byte values on 62 letters makes eight of them a quarter likelier: of no weight in an id that guards nothing.
+_TO_BASE62 = bytes(_BASE62[value % 62] for value in range(256))
+
+
+class RequestTimeout(GatewayError):
+    """The head or the body did not arrive in time."""
+
+    status = HTTPStatus.REQUEST_TIMEOUT
+    type = "invalid_request_error"
+    code = "request_timeout"
+
+
+class HeadersTooLarge(GatewayError):
+    """Request target or headers are over a cap; the first byte above it ends the reading."""
+
+    status = HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
+    type = "invalid_request_error"
+    code = "headers_too_large"
+
+
+def envelope(message: str, type_: str, code: str, param: str | None = None) -> bytes:
+    """OpenAI's error object as JSON, always with all four keys: their SDKs read each of them."""
+    return msgspec.json.encode({"error": {"message": message, "type": type_, "param": param, "code": code}})
+
+
+def new_request_id() -> str:
+    """`req_` and 22 fresh base62 characters (131 bits)."""
+    return "req_" + secrets.token_bytes(22).translate(_TO_BASE62).decode()
+
+
+def common_headers(request_id: str) -> list[Header]:
+    """What every answer carries, whoever made it."""
+    return [(b"x-request-id", request_id.encode()), (b"x-content-type-options", b"nosniff")]
+
+
+def render_error(error: GatewayError) -> tuple[list[Header], bytes]:
+    """Headers (without the common ones) and body that tell a client of `error`."""
+    body = envelope(error.message, error.type, error.code, error.param)
+    headers = [
+        (b"content-type", b"application/json"),
+        (b"content-length", b"%d" % len(body)),
+        (b"cache-control", b"private, no-store"),
+    ]
+    if not error.retry:
+        headers.append((b"x-should-retry", b"false"))
+    if error.retry_after is not None:
+        headers.append((b"retry-after", b"%d" % max(1, round(error.retry_after))))
+    return headers, body
+
+
+async def send_error(send: Send, error: GatewayError, extra: tuple[Header, ...] = ()) -> None:
+    """Answers a request by `error` as a whole ASGI response."""
+    headers, body = render_error(error)
+    await send({"type": "http.response.start", "status": error.status, "headers": [*headers, *extra]})
+    await send({"type": "http.response.body", "body": body})

@@ -1,0 +1,174 @@
+"""The outermost ASGI layer: one Host, a deadline and a cap for bodies, a gate on open requests, a request id and safe
+headers on every answer, and a bland envelope for whatever escapes the app."""
+
+import asyncio
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+from gateway.core.errors import GatewayError, InternalError, Interrupted, InvalidRequest, NoCapacity, RequestTooLarge
+from gateway.edge.envelope import (
+    App,
+    Message,
+    Receive,
+    RequestTimeout,
+    Send,
+    common_headers,
+    new_request_id,
+    send_error,
+)
+
+#: A registered name, IPv4 or bracketed IPv6, and a port (RFC 9110 7.2): it ends up in the URLs that we answer with.
+_HOST = re.compile(rb"([A-Za-z0-9._~-]{1,255}|\[[0-9A-Fa-f:.]{2,45}\])(:[0-9]{1,5})?")
+
+
+@dataclass(frozen=True, slots=True)
+class GuardLimits:
+    """What one request, and all of them together, may take."""
+
+    #: seconds for a body, and the bytes that buy one more
+    body_s: float = 60.0
+    body_bytes_per_s: int = 64_000
+    body_bytes: int = 1024 * 1024
+    #: caps of the paths that take more (or less) than `body_bytes`
+    body_bytes_of: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
+    #: a waiting request costs some 15 kB (reliability.md 7.2), so this is 300 MB
+    open_requests: int = 20_000
+
+    def body_cap(self, path: str) -> int:
+        return self.body_bytes_of.get(path, self.body_bytes)
+
+
+class Guard:
+    """Wraps the app. Sets `request_id: str` and `admin_socket: bool` in the scope's state."""
+
+    def __init__(self, app: App, limits: GuardLimits) -> None:
+        self._app = app
+        self._limits = limits
+        self._open = 0
+
+    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+        if scope["type"] == "websocket":
+            await receive()
+            await send({"type": "websocket.close", "code": 1008})
+        elif scope["type"] != "http":
+            await self._app(scope, receive, send)
+        else:
+            await self._serve(scope, _Exchange(scope, receive, send, self._limits))
+
+    async def _serve(self, scope: Message, exchange: "_Exchange") -> None:
+        self._open += 1
+        try:
+            exchange.check_head()
+            # The operator's own socket stays open under load.
+            if self._open > self._limits.open_requests and not exchange.admin:
+                raise NoCapacity("Too many requests are open.", retry_after=1)  # noqa: TRY301 - answered like the rest
+            await self._app(scope, exchange.receive, exchange.send)
+            if not exchange.started and not exchange.gone:
+                raise RuntimeError("the app returned without an answer")  # noqa: TRY301 - as an app that raised
+        except GatewayError as error:
+            await exchange.refuse(error)
+        except asyncio.CancelledError:
+            # The server's grace is over.
+            await exchange.refuse(Interrupted("The gateway is stopping.", retry_after=1))
+            raise
+        except Exception as error:
+            # uvicorn logs what comes out here, and closes.
+            error.add_note(f"request {exchange.request_id}")
+            await exchange.refuse(InternalError(f"The gateway failed on request {exchange.request_id}."))
+            raise
+        finally:
+            self._open -= 1
+
+
+class _Exchange:
+    """One request and its answer."""
+
+    def __init__(self, scope: Message, receive: Receive, send: Send, limits: GuardLimits) -> None:
+        self.request_id = new_request_id()
+        # A unix socket has no port (ASGI, "server"): uvicorn asks the kernel, so no byte of a client can say so.
+        server = scope.get("server")
+        self.admin = server is not None and server[1] is None
+        self.started = False
+        self.gone = False
+        self._refused = False
+        self._headers = scope["headers"]
+        self._common = common_headers(self.request_id)
+        self._receive = receive
+        self._send = send
+        self._limits = limits
+        self._cap = limits.body_cap(scope["path"])
+        self._announced = False
+        self._body_ended = False
+        self._received = 0
+        self._since: float | None = None
+        scope.setdefault("state", {}).update(request_id=self.request_id, admin_socket=self.admin)
+
+    def check_head(self) -> None:
+        """Raises InvalidRequest for the Host header, RequestTooLarge for a Content-Length over the cap."""
+        hosts = [value for name, value in self._headers if name == b"host"]
+        if not self.admin and (len(hosts) != 1 or _HOST.fullmatch(hosts[0]) is None):
+            raise InvalidRequest("The request needs exactly one valid Host header.")
+        for name, value in self._headers:
+            if name == b"content-length":
+                if not value.isdigit():
+                    raise InvalidRequest("Content-Length must be a number.")
+                self._announced = self._announced or int(value) > 0
+                if int(value) > self._cap:
+                    raise self._too_large()
+            elif name == b"transfer-encoding":
+                self._announced = True
+        # Without either header there is no body (RFC 9112 6.3), and no deadline to keep.
+        self._body_ended = not self._announced
+
+    async def receive(self) -> Message:
+        """As ASGI's; raises RequestTimeout or RequestTooLarge after having answered the client with it."""
+        if self._body_ended:
+            message = await self._receive()
+            self.gone = message["type"] == "http.disconnect"
+            return message
+        try:
+            async with asyncio.timeout_at(self._deadline()):
+                message = await self._receive()
+        except TimeoutError:
+            error = RequestTimeout("The request's body did not arrive in time.")
+            await self._refuse_body(error)
+            raise error from None
+        if message["type"] == "http.disconnect":
+            self.gone = self._body_ended = True
+            return message
+        self._received += len(message.get("body", b""))
+        self._body_ended = not message.get("more_body", False)
+        if self._received > self._cap:
+            too_large = self._too_large()
+            await self._refuse_body(too_large)
+            raise too_large
+        return message
+
+    async def send(self, message: Message) -> None:
+        if self._refused:
+            return
+        if message["type"] == "http.response.start":
+            self.started = True
+            message = {**message, "headers": [*message.get("headers", ()), *self._common]}
+        await self._send(message)
+
+    async def refuse(self, error: GatewayError) -> None:
+        """Answers for the app if it has not begun to, and closes; from here on the app speaks to nobody."""
+        if not self.started:
+            await send_error(self.send, error, ((b"connection", b"close"),))
+        self._refused = True
+
+    async def _refuse_body(self, error: GatewayError) -> None:
+        # Answered here and not by the app alone: a framework may take any error out of receive() for its own, a 500.
+        self._body_ended = True
+        await self.refuse(error)
+
+    def _deadline(self) -> float:
+        if self._since is None:
+            self._since = asyncio.get_running_loop().time()
+        return self._since + self._limits.body_s + self._received / self._limits.body_bytes_per_s
+
+    def _too_large(self) -> RequestTooLarge:
+        return RequestTooLarge(f"The request's body is over {self._cap} bytes.")

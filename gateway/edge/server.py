@@ -1,0 +1,188 @@
+"""The HTTP server: uvicorn on one TCP address and the admin socket, inside whatever event loop is running."""
+
+import asyncio
+import errno
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager
+from pathlib import Path
+from types import FrameType
+
+import uvicorn
+from structlog.typing import FilteringBoundLogger
+from uvicorn.server import HANDLED_SIGNALS
+
+from gateway.edge.admin_socket import admin_listener
+from gateway.edge.envelope import App
+from gateway.edge.protocol import EdgeProtocol
+
+BACKLOG = 4096
+KEEP_ALIVE_S = 75
+#: for answers under way when the server is told to stop; below the 30 s that Kubernetes gives
+GRACE_S = 10
+#: a peer that takes no byte for so long is gone: asyncio has no deadline for writing
+_UNACKNOWLEDGED_MS = 60_000
+
+
+class ListenError(OSError):
+    """The TCP address cannot be listened on; the text is for the person who chose it."""
+
+
+class PortTakenError(ListenError):
+    """Something else listens there; another port would do."""
+
+
+class StartError(RuntimeError):
+    """The app failed to start; uvicorn has logged why."""
+
+
+def bind_tcp(host: str, port: int) -> socket.socket:
+    """A listening socket; port 0 takes a free one. A name with several addresses gives its IPv4 one.
+
+    Raises PortTakenError, ListenError.
+    """
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    except OSError as error:
+        raise ListenError(f"cannot listen on {host}: {error.strerror}") from error
+    family, _, _, _, address = min(found, key=lambda entry: entry[0])
+    listener = socket.socket(family)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+        if sys.platform == "linux":
+            listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _UNACKNOWLEDGED_MS)
+        listener.bind(address)
+        listener.listen(BACKLOG)
+    except OSError as error:
+        listener.close()
+        if error.errno == errno.EADDRINUSE:
+            raise PortTakenError(f"{host}:{port} is taken by another program; choose another port") from error
+        raise ListenError(f"cannot listen on {host}:{port}: {error.strerror}") from error
+    return listener
+
+
+class EdgeServer(uvicorn.Server):
+    """uvicorn with our protocol, which tells of a stop at once, ends without killing the process, and can be cancelled."""
+
+    def __init__(
+        self,
+        app: App,
+        *,
+        on_stopping: Callable[[], None],
+        log: FilteringBoundLogger,
+        protocol: type[EdgeProtocol] = EdgeProtocol,
+        grace_s: int = GRACE_S,
+    ) -> None:
+        super().__init__(
+            uvicorn.Config(
+                app,
+                interface="asgi3",
+                http=protocol,
+                ws="none",
+                lifespan="on",
+                workers=1,  # else uvicorn reads WEB_CONCURRENCY
+                proxy_headers=False,  # they would rewrite scope["client"] by a header
+                forwarded_allow_ips=[],  # else uvicorn reads FORWARDED_ALLOW_IPS
+                server_header=False,
+                access_log=False,
+                log_config=None,
+                log_level="warning",
+                backlog=BACKLOG,
+                timeout_keep_alive=KEEP_ALIVE_S,
+                timeout_graceful_shutdown=grace_s,
+            )
+        )
+        #: set once connections are answered
+        self.ready = asyncio.Event()
+        self._on_stopping = on_stopping
+        self._log = log
+        self._loop = asyncio.get_running_loop()
+        self._sockets: list[socket.socket] = []
+        self._stopping = False
+
+    async def run_on(self, sockets: list[socket.socket]) -> None:
+        """Serves until a signal, `stop` or cancellation; every way ends in order. Raises StartError."""
+        self._sockets = sockets
+        await self.serve(sockets)
+
+    def stop(self) -> None:
+        """Says so to the app first, so that waiting requests are answered before the grace runs out."""
+        if not self._stopping:
+            self._stopping = True
+            self._log.info("stopping")
+            self._on_stopping()
+        self.should_exit = True
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        try:
+            await super().startup(sockets)
+        except SystemExit as error:
+            raise StartError("the app failed to start") from error
+        self._log.info("listening", on=[_name(each) for each in self._sockets])
+        self.ready.set()
+
+    async def main_loop(self) -> None:
+        try:
+            await super().main_loop()
+        except asyncio.CancelledError:
+            self.stop()
+            await self.shutdown(self._sockets)
+            raise
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().shutdown(sockets)
+        # uvloop never ends its close() while a connection is open, say to a client that does not read its answer.
+        for connection in list(self.server_state.connections):
+            connection.transport.abort()
+        await asyncio.sleep(0)
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        super().handle_exit(sig, frame)
+        # A signal handler may run between any two bytecodes: the app is told by the loop.
+        self._loop.call_soon_threadsafe(self.stop)
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """As uvicorn's, but for raising the signals again at the end: the process would die with its stores open."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        before = {each: signal.signal(each, self.handle_exit) for each in HANDLED_SIGNALS}
+        try:
+            yield
+        finally:
+            for each, handler in before.items():
+                signal.signal(each, handler)
+
+
+def _name(listener: socket.socket) -> str:
+    address = listener.getsockname()
+    if isinstance(address, str):
+        return address
+    host = f"[{address[0]}]" if ":" in address[0] else address[0]
+    return f"http://{host}:{address[1]}"
+
+
+async def serve(
+    app: App,
+    *,
+    host: str,
+    port: int,
+    admin_socket: Path | None,
+    on_stopping: Callable[[], None],
+    log: FilteringBoundLogger,
+) -> None:
+    """Serves `app` (in its Guard) until SIGTERM or SIGINT. Raises ListenError, AdminSocketError, StartError.
+
+    Who needs the port that was bound, or a stop by hand, uses `bind_tcp` and `EdgeServer`.
+    """
+    with ExitStack() as stack:
+        sockets = [stack.enter_context(closing(bind_tcp(host, port)))]
+        if admin_socket is not None:
+            sockets.append(stack.enter_context(admin_listener(admin_socket)))
+        await EdgeServer(app, on_stopping=on_stopping, log=log).run_on(sockets)
