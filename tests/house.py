@@ -1,0 +1,130 @@
+"""The pipeline over an upstream in memory, on the real store and real files; a second one goes on where a first stopped."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from fakes import FastClock, RememberingTelemetry, ScriptedProvider
+
+from gateway.core.catalogue import Catalogue
+from gateway.core.policy import Policies, parse
+from gateway.pipeline.call import Call
+from gateway.pipeline.crew import Crew
+from gateway.pipeline.dispatch import Dispatch
+from gateway.pipeline.flights import Flights
+from gateway.pipeline.generate import Generate
+from gateway.pipeline.governor import Governor
+from gateway.pipeline.jobs import TeamJobs
+from gateway.pipeline.leg import Leg
+from gateway.pipeline.recovery import Recovery
+from gateway.pipeline.spending import Spending
+from gateway.pipeline.waiting import Waiting
+from gateway.ports import Blobs
+from gateway.settings import packaged_policies, policy_texts
+from gateway.stores.blobs import open_blobs
+from gateway.stores.sqlite.allowance import LocalAllowance
+from gateway.stores.sqlite.store import SqliteStore, open_store
+
+
+@dataclass(frozen=True, slots=True)
+class House:
+    """A gateway without its edge."""
+
+    provider: ScriptedProvider
+    clock: FastClock
+    store: SqliteStore
+    blobs: Blobs
+    telemetry: RememberingTelemetry
+    crew: Crew
+    governor: Governor
+    dispatch: Dispatch
+    generate: Generate
+    team_jobs: TeamJobs
+    recovery: Recovery
+
+    def crash(self) -> None:
+        """As kill -9 leaves it: no task takes another step, and only the store and the upstream remember."""
+        for task in self.crew._tasks:
+            task.cancel()
+
+
+@asynccontextmanager
+async def open_house(
+    directory: Path,
+    provider: ScriptedProvider,
+    *,
+    clock: FastClock | None = None,
+    limit: int = 0,
+    policies: Policies | None = None,
+    account: bool = True,
+) -> AsyncIterator[House]:
+    """`limit`: the allowance of requests a minute; `account=False`: no provider is configured. Stops within a second."""
+    clock, policies = clock or FastClock(), policies or packaged()
+    telemetry = RememberingTelemetry()
+    async with open_store(directory / "imagegate.db") as store, open_blobs(directory / "pictures") as blobs:
+        crew = Crew(clock, telemetry)
+        flights = Flights(clock, crew)
+        governor = Governor(provider.name, limit, LocalAllowance(clock, limit), crew, clock)
+        spending = Spending(store, clock, telemetry)
+        dispatch = Dispatch(
+            legs={provider.name: Leg(provider, governor, clock, telemetry)} if account else {},
+            jobs=store,
+            blobs=blobs,
+            spending=spending,
+            waiting=Waiting(crew, flights, clock, telemetry),
+            flights=flights,
+            crew=crew,
+            clock=clock,
+            telemetry=telemetry,
+        )
+        generate = Generate(
+            catalogue=Catalogue(policies),
+            jobs=store,
+            spending=spending,
+            dispatch=dispatch,
+            flights=flights,
+            clock=clock,
+        )
+        recovery = Recovery(
+            jobs=store,
+            spending=spending,
+            dispatch=dispatch,
+            policy=policies.gateway,
+            crew=crew,
+            clock=clock,
+            telemetry=telemetry,
+        )
+        team_jobs = TeamJobs(store, dispatch, flights)
+        house = House(provider, clock, store, blobs, telemetry, crew, governor, dispatch, generate, team_jobs, recovery)
+        try:
+            yield house
+        finally:
+            await crew.stop(1.0)
+            assert await store.drift() == 0
+            assert telemetry.failures == []
+
+
+def packaged(**changes: str) -> Policies:
+    """The policies as shipped, with some of their lines changed: `outcome='"release"'`."""
+    texts = policy_texts(packaged_policies())
+    return parse({name: "\n".join(_changed(text, changes)) for name, text in texts.items()})
+
+
+def _changed(text: str, changes: dict[str, str]) -> Iterator[str]:
+    for line in text.splitlines():
+        name = line.partition(" = ")[0]
+        yield f"{name} = {changes[name]}" if name in changes else line
+
+
+def a_call(
+    *,
+    patience: float = 600,
+    retry: int = 0,
+    body: str = "body",
+    wait: float | None = None,
+    respond_async: bool = False,
+    gone: asyncio.Future[None] | None = None,
+) -> Call:
+    return Call(patience, body, retry, prefer_wait=wait, respond_async=respond_async, gone=gone)
