@@ -95,6 +95,10 @@ def _encodes(text: str) -> bool:
 
 
 def _size(ask: Ask, model: ModelPolicy, alias: str | None) -> tuple[int, int]:
+    ratio = ask.aspect_ratio or "1:1"
+    if ratio not in model.aspect_ratios:
+        supported = ", ".join(model.aspect_ratios)
+        raise InvalidRequest(f"Invalid 'aspect_ratio'. Supported values are: {supported}.", param="aspect_ratio")
     asked = ask.size if ask.size not in (None, "auto") else None
     if asked is not None and alias is not None:
         asked = model.alias_sizes.get(asked, asked)
@@ -106,10 +110,6 @@ def _size(ask: Ask, model: ModelPolicy, alias: str | None) -> tuple[int, int]:
         return _legal(size, model, "size")
     if pair is not None:
         return _legal(pair, model, "width")
-    ratio = ask.aspect_ratio or "1:1"
-    if ratio not in model.aspect_ratios:
-        supported = ", ".join(model.aspect_ratios)
-        raise InvalidRequest(f"Invalid 'aspect_ratio'. Supported values are: {supported}.", param="aspect_ratio")
     return asks.split_size(model.aspect_ratios[ratio])
 
 
