@@ -1,0 +1,64 @@
+"""Policies: what is shipped parses to the contract's figures, and a set with anything wrong in it is refused whole."""
+
+import pytest
+from house import packaged
+
+from gateway.core.policy import PolicyError, parse
+from gateway.settings import packaged_policies, policy_texts
+
+SHIPPED = policy_texts(packaged_policies())
+MODEL = "models/flux-2-klein-4b.toml"
+
+
+def test_the_shipped_policies_are_those_of_the_contract() -> None:
+    policies = parse(SHIPPED)
+    model = policies.models["flux-2-klein-4b"]
+    assert (policies.routes.default, policies.route(model.id).legs) == (model.id, ["empiriolabs"])
+    assert (model.unit_price, model.images_per_call) == (8500, 4)
+    assert (policies.gateway.unconfirmed.after, policies.gateway.unconfirmed.outcome) == (65 * 60, "charge")
+    assert (policies.gateway.jobs.keep, policies.gateway.retries.adopt_within) == (7 * 86_400, 15 * 60)
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new", "told"),
+    [
+        ("gateway.toml", 'outcome = "charge"', 'outcome = "ask"', "gateway.toml: unconfirmed.outcome"),
+        ("gateway.toml", "after = 3900", "afer = 3900", "unconfirmed.after"),
+        ("gateway.toml", "[jobs]", "[jobs", "gateway.toml"),
+        ("routes.toml", 'default = "flux-2-klein-4b"', 'default = "flux"', "describes flux"),
+        ("routes.toml", 'legs = ["empiriolabs"]', "legs = []", "routes.0.legs"),
+        ("routes.toml", 'legs = ["empiriolabs"]', 'legs = ["elsewhere"]', "routes.0.legs.0"),
+        (MODEL, "price = 0.0085", 'price = "0.0085"', "price"),
+        (MODEL, "price = 0.0085", "price = -1.0", "price"),
+        (MODEL, 'id = "flux-2-klein-4b"', 'id = "flux-3"', "describes flux-2-klein-4b"),
+        (MODEL, '"1:1" = "1024x1024"', '"1:1" = "1024"', "WIDTHxHEIGHT"),
+        (MODEL, "[empiriolabs]", "[elsewhere]", "elsewhere"),
+    ],
+)
+def test_anything_wrong_refuses_the_whole_set_and_says_where(name: str, old: str, new: str, told: str) -> None:
+    assert old in SHIPPED[name]
+    with pytest.raises(PolicyError, match=told):
+        parse({**SHIPPED, name: SHIPPED[name].replace(old, new)})
+
+
+@pytest.mark.parametrize("missing", ["gateway.toml", "routes.toml", MODEL])
+def test_a_set_lacks_nothing(missing: str) -> None:
+    with pytest.raises(PolicyError, match=missing.removeprefix("models/").removesuffix(".toml")):
+        parse({name: text for name, text in SHIPPED.items() if name != missing})
+
+
+@pytest.mark.parametrize(("name", "told"), [("notes.toml", "notes.toml is no policy"), ("models/z.toml", "twice")])
+def test_a_set_has_nothing_twice_and_nothing_else(name: str, told: str) -> None:
+    with pytest.raises(PolicyError, match=told):
+        parse({**SHIPPED, name: SHIPPED[MODEL]})
+
+
+def test_the_digest_tells_any_change() -> None:
+    assert parse(SHIPPED).digest == parse(dict(reversed(SHIPPED.items()))).digest
+    assert len({parse(SHIPPED).digest, packaged(price="0.009").digest, packaged(keep="3600").digest}) == 3
+
+
+def test_prices_are_exact() -> None:
+    assert packaged(price="0.1").models["flux-2-klein-4b"].unit_price == 100_000
+    assert packaged(price="0.0000001").models["flux-2-klein-4b"].unit_price == 1
+    assert packaged(price="0.0").models["flux-2-klein-4b"].unit_price == 0
