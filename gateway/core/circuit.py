@@ -65,7 +65,9 @@ class Circuit:
         self._open(now, ACCOUNT_PAUSE)
 
     def _open(self, now: float, pause: float) -> None:
-        self._open_until, self._probing, self._timeouts = now + pause, False, 0
+        # a call that fails late must not shorten the long pause that a refused account began
+        self._open_until = max(now + pause, self._open_until or 0.0)
+        self._probing, self._timeouts = False, 0
         self._calls.clear()
 
     def _record(self, now: float, *, failed: bool) -> None:
