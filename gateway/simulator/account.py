@@ -2,33 +2,17 @@
 can change."""
 
 import json
-import time
 from collections import defaultdict, deque
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, TextIO
 
+from gateway.simulator.clock import FastClock
 from gateway.simulator.options import Options
-from gateway.simulator.wire import PRICE_MICRODOLLARS, Refused
+from gateway.simulator.wire import PRICE, RefusedError
 
 KEY_PREFIX = "sk-empiriolabs-"
 _WINDOW = 60.0
-
-
-class SpedClock:
-    """The wall's clock, `speed` times faster."""
-
-    def __init__(self, speed: float) -> None:
-        self._speed = speed
-        self._began = time.monotonic()
-        self._wall = time.time()  # noqa: TID251 - the simulator is a world of its own
-
-    def now(self) -> float:
-        """Seconds since the epoch."""
-        return self._wall + (time.monotonic() - self._began) * self._speed
-
-    def real(self, seconds: float) -> float:
-        """Seconds of the wall that `seconds` here take."""
-        return seconds / self._speed
 
 
 @dataclass(slots=True)
@@ -83,29 +67,29 @@ class Ledger:
 class Door:
     """Authentication, the sliding minute, and credit."""
 
-    def __init__(self, options: Options, clock: SpedClock, ledger: Ledger) -> None:
+    def __init__(self, options: Options, clock: FastClock, ledger: Ledger) -> None:
         self._options = options
         self._clock = clock
         self._ledger = ledger
         self._spent: deque[float] = deque()
 
-    def enter(self, headers: dict[bytes, bytes]) -> None:
-        """Raises Refused: 401, 429."""
-        bearer = headers.get(b"authorization", b"").decode("latin-1").removeprefix("Bearer ").strip()
-        key = bearer or headers.get(b"x-api-key", b"").decode("latin-1")
+    def enter(self, headers: Mapping[str, str]) -> None:
+        """Raises RefusedError: 401, 429."""
+        bearer = headers.get("authorization", "").removeprefix("Bearer ").strip()
+        key = bearer or headers.get("x-api-key", "")
         if not key:
-            raise Refused(401, "missing_api_key", "an API key is required")
+            raise RefusedError(401, "missing_api_key", "an API key is required")
         if key not in self._options.keys if self._options.keys else not key.startswith(KEY_PREFIX):
-            raise Refused(401, "invalid_api_key", "the API key is not valid")
+            raise RefusedError(401, "invalid_api_key", "the API key is not valid")
         self._allow()
 
     def charge(self, images: int) -> None:
-        """Raises Refused when the credit does not cover so many more images."""
+        """Raises RefusedError when the credit does not cover so many more images."""
         if self._options.credits is None:
             return
         spent = sum(bought.billed_images or bought.asked for bought in self._ledger.bought.values())
-        if (spent + images) * PRICE_MICRODOLLARS > self._options.credits * 1_000_000:
-            raise Refused(402, "insufficient_credits", "the account has no credit left")
+        if (spent + images) * PRICE > self._options.credits * 1_000_000:
+            raise RefusedError(402, "insufficient_credits", "the account has no credit left")
 
     def _allow(self) -> None:
         if not self._options.rpm:
@@ -115,5 +99,5 @@ class Door:
             self._spent.popleft()
         if len(self._spent) >= self._options.rpm:
             wait = max(1, round(self._spent[0] + _WINDOW - now))
-            raise Refused(429, "rate_limit_exceeded", "too many requests a minute", retry_after=wait)
+            raise RefusedError(429, "rate_limit_exceeded", "too many requests a minute", retry_after=wait)
         self._spent.append(now)

@@ -3,7 +3,6 @@
 Behaves as the provider's page and documentation say; what they leave open is assumed in `wire` and `jobs`, and said there.
 """
 
-import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import ExitStack, asynccontextmanager
@@ -12,24 +11,28 @@ from typing import TextIO
 
 from aiohttp import BodyPartReader, web
 
-from gateway.simulator.account import Door, Ledger, SpedClock
-from gateway.simulator.faults import Faults, Sent
-from gateway.simulator.jobs import SimulatedJob, Workshop
-from gateway.simulator.options import Options
-from gateway.simulator.wire import MODEL, Refused, catalogue, read
+from gateway.simulator.account import Door, Ledger
+from gateway.simulator.clock import FastClock
+from gateway.simulator.faults import Faults, Sent, befall
+from gateway.simulator.jobs import Workshop
+from gateway.simulator.options import Fault, Options
+from gateway.simulator.wire import MODEL, RefusedError, model_entry, read_submit
 
 _LARGEST = 128 * 1024 * 1024
-_DRIP_SECONDS = 1.0
+_DRIP_S = 4.0
+_DRIP_PIECES = 20
+#: how long a job is not found yet under `poll_404_early`, in seconds
+_EARLY_S = 1.0
 _MEDIA = {"png": "image/png", "webp": "image/webp", "jpeg": "image/jpeg"}
 
-_Answer = Callable[[web.Request], Awaitable[Sent]]
+_Answer = Callable[[web.Request, Fault | None], Awaitable[Sent]]
 
 
 class Simulator:
     """One account, its jobs and their pictures."""
 
     def __init__(self, options: Options, ledger: Ledger) -> None:
-        self._clock = SpedClock(options.speed)
+        self._clock = FastClock(options.speed)
         self._ledger = ledger
         self._door = Door(options, self._clock, ledger)
         self._shop = Workshop(options, self._clock, ledger)
@@ -51,57 +54,55 @@ class Simulator:
             fault = self._faults.draw(operation)
             try:
                 if operation != "cdn":
-                    self._door.enter({name.lower().encode(): value.encode() for name, value in request.headers.items()})
-                if fault == "submit_503":
-                    raise Refused(503, "model_unavailable", "no worker is online")  # noqa: TRY301 - as any refusal
-                sent = await answer(request)
-            except Refused as refusal:
-                sent = Sent(refusal.status, _json(refusal.body()), retry_after=refusal.retry_after)
+                    self._door.enter(request.headers)
+                sent = await answer(request, fault)
+            except RefusedError as refusal:
+                sent = Sent(refusal.status, _json(refusal.envelope()), retry_after=refusal.retry_after)
                 fault = None
             self._ledger.count(operation, fault or sent.status)
-            return await self._send(request, Faults.befall(sent, fault) if fault else sent)
+            return await self._send(request, befall(sent, fault) if fault else sent)
 
         return handle
 
-    async def _submit(self, request: web.Request) -> Sent:
-        wanted = read(await _body(request))
+    async def _submit(self, request: web.Request, fault: Fault | None) -> Sent:
+        wanted = read_submit(await request.read())
+        if fault is Fault.SUBMIT_503:
+            raise RefusedError(503, "model_unavailable", "No worker is online.")
+        if fault is Fault.SUBMIT_500:
+            raise RefusedError(500, "upstream_error", "Something broke.")
         self._door.charge(wanted.images)
         job = self._shop.accept(wanted, f"{request.scheme}://{request.host}")
         if not wanted.sync:
             return Sent(200, _json({"job_id": job.job_id, "status": "queued", "created_at": job.created_at}))
         await self._shop.finish(job)
         if job.fails:
-            raise Refused(502, "upstream_error", "the worker failed")
+            raise RefusedError(502, "upstream_error", "The worker failed.")
         return Sent(200, _json({"created": int(job.ends_at), "data": await self._shop.items(job)}))
 
-    async def _poll(self, request: web.Request) -> Sent:
-        job = self._found(request)
+    async def _poll(self, request: web.Request, fault: Fault | None) -> Sent:
+        job = self._shop.find(request.match_info["job_id"])
+        if job is None or (fault is Fault.POLL_404_EARLY and self._clock.now() < job.created_at + _EARLY_S):
+            raise RefusedError(404, "job_not_found", "No such job.")
         return Sent(200, _json(await self._shop.show(job)))
 
-    def _found(self, request: web.Request) -> SimulatedJob:
-        job = self._shop.find(request.match_info["job_id"])
-        if job is None:
-            raise Refused(404, "job_not_found", "no such job")
-        return job
+    async def _models(self, _request: web.Request, _fault: Fault | None) -> Sent:
+        return Sent(200, _json({"object": "list", "data": [model_entry()]}))
 
-    async def _models(self, _: web.Request) -> Sent:
-        return Sent(200, _json({"object": "list", "data": [catalogue()]}))
-
-    async def _model(self, request: web.Request) -> Sent:
+    async def _model(self, request: web.Request, _fault: Fault | None) -> Sent:
         if request.match_info["model_id"] != MODEL:
-            raise Refused(404, "model_not_found", "no such model")
-        return Sent(200, _json(catalogue()))
+            raise RefusedError(404, "model_not_found", "No such model.")
+        return Sent(200, _json(model_entry()))
 
-    async def _upload(self, request: web.Request) -> Sent:
+    async def _upload(self, request: web.Request, _fault: Fault | None) -> Sent:
         size = 0
         async for part in await request.multipart():
             if isinstance(part, BodyPartReader):
                 size += len(await part.read())
         if not size:
-            raise Refused(400, "invalid_request", "a file is required")
+            raise RefusedError(400, "invalid_request", "A file is required.")
         return Sent(200, _json({"path": f"bunny://uploads/{size:08x}"}))
 
-    async def _picture(self, request: web.Request) -> Sent:
+    async def _picture(self, request: web.Request, _fault: Fault | None) -> Sent:
         query = request.query
         if not self._shop.admits(request.path, query.get("expires", ""), query.get("token", "")):
             return Sent(403, b"signature or expiry is wrong", "text/plain")
@@ -114,23 +115,25 @@ class Simulator:
 
     async def _send(self, request: web.Request, sent: Sent) -> web.StreamResponse:
         transport = request.transport
-        if sent.lost and transport is not None:
+        if transport is not None and sent.end == "lost":
             transport.close()
-        headers = {"retry-after": str(sent.retry_after)} if sent.retry_after is not None else {}
-        whole = web.Response(status=sent.status, body=sent.body, content_type=sent.content_type, headers=headers)
-        if sent.cut is None and not sent.drip:
-            return whole
+        elif transport is not None and sent.end == "reset":
+            transport.abort()
+        headers = {"retry-after": str(sent.retry_after)} if sent.retry_after else {}
+        if sent.end not in ("cut", "drip"):
+            return web.Response(status=sent.status, body=sent.body, content_type=sent.content_type, headers=headers)
         response = web.StreamResponse(status=sent.status, headers={"content-type": sent.content_type})
         response.content_length = len(sent.body)
         await response.prepare(request)
-        if sent.cut is not None:
-            await response.write(sent.body[: sent.cut])
+        if sent.end == "cut":
+            await response.write(sent.body[: len(sent.body) // 2])
             if transport is not None:
                 transport.close()
             return response
-        for byte in sent.body:
-            await response.write(bytes([byte]))
-            await asyncio.sleep(self._clock.real(_DRIP_SECONDS))
+        size = -(-len(sent.body) // _DRIP_PIECES)
+        for start in range(0, len(sent.body), size):
+            await response.write(sent.body[start : start + size])
+            await self._clock.sleep(_DRIP_S / _DRIP_PIECES)
         return response
 
 
@@ -151,16 +154,8 @@ async def running(options: Options | None = None, host: str = "127.0.0.1", port:
             await runner.cleanup()
 
 
-def _append(path: str) -> TextIO:
-    return Path(path).open("a", encoding="utf-8")
-
-
-async def _body(request: web.Request) -> object:
-    try:
-        body: object = json.loads(await request.read())
-    except (ValueError, RecursionError):
-        raise Refused(400, "invalid_request", "the body is not valid JSON") from None
-    return body
+def _append(path: Path) -> TextIO:
+    return path.open("a", encoding="utf-8")
 
 
 def _json(body: object) -> bytes:

@@ -1,49 +1,50 @@
 """Faults on the wire, drawn from a seed: what reaches the client of an answer that the simulator has already made."""
 
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Literal
 
-from gateway.simulator.options import Options
+from gateway.simulator.options import Fault, Options
+
+End = Literal["whole", "cut", "lost", "reset", "drip"]
 
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """An answer as it goes out; `cut` ends the connection after so many bytes of the body, `lost` before any byte."""
+    """An answer as it goes out. `end`: whole; cut in the middle of its body; lost (FIN) or reset (RST) before any byte;
+    dripped over four seconds.
+    """
 
     status: int
     body: bytes
     content_type: str = "application/json"
-    retry_after: int | None = None
-    cut: int | None = None
-    lost: bool = False
-    drip: bool = False
+    retry_after: int = 0
+    end: End = "whole"
 
 
 class Faults:
     def __init__(self, options: Options) -> None:
         self._rates = options.faults
         # a sequence of its own: a fault more or less must not change what is drawn for the jobs
-        self._dice = random.Random(options.seed + 1)  # noqa: S311 - a simulation repeats itself
+        self._dice = random.Random(options.random_seed + 1)  # noqa: S311 - a simulation repeats itself
 
-    def draw(self, operation: str) -> str | None:
+    def draw(self, operation: str) -> Fault | None:
         """The fault that befalls this `submit`, `poll` or `cdn`, if any."""
         point = self._dice.random()
-        for name, rate in self._rates.items():
-            if name.startswith(operation + "_"):
+        for fault, rate in self._rates.items():
+            if fault.startswith(operation + "_"):
                 if point < rate:
-                    return name
+                    return fault
                 point -= rate
         return None
 
-    @staticmethod
-    def befall(sent: Sent, fault: str) -> Sent:
-        kind = fault.partition("_")[2]
-        if kind == "500":
-            return Sent(500, b"<html>oops</html>", "text/html")
-        if kind == "cut":
-            return Sent(sent.status, sent.body, cut=len(sent.body) // 2)
-        if kind == "lost":
-            return Sent(sent.status, sent.body, lost=True)
-        if kind == "garbage":
-            return Sent(sent.status, b"\xff\xfe{]garbage")
-        return Sent(sent.status, sent.body, drip=True)
+
+def befall(sent: Sent, fault: Fault) -> Sent:
+    """What `fault` makes of an answer."""
+    kind = fault.partition("_")[2]
+    if kind in ("500", "502"):
+        return Sent(int(kind), b"<html>oops</html>", "text/html")
+    if kind == "garbage":
+        return Sent(sent.status, b"\xff\xfe{]garbage")
+    ends: dict[str, End] = {"cut": "cut", "lost": "lost", "reset": "reset", "drip": "drip"}
+    return replace(sent, end=ends.get(kind, "whole"))

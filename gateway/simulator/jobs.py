@@ -2,7 +2,6 @@
 
 import asyncio
 import base64
-import datetime as dt
 import hashlib
 import hmac
 import math
@@ -14,9 +13,11 @@ from typing import Any
 from gateway.core.encode import encode
 from gateway.core.order import Codec
 from gateway.core.sample_picture import draw
-from gateway.simulator.account import Bought, Ledger, SpedClock
+from gateway.simulator.account import Bought, Ledger
+from gateway.simulator.clock import FastClock, iso
 from gateway.simulator.options import Options
-from gateway.simulator.wire import SHAPES, Item, Wanted
+from gateway.simulator.shapes import Shape, choose, failed, finished
+from gateway.simulator.wire import Submit
 
 _DRAWN_SEEDS = 2**31
 _SEEDS = 2**32
@@ -27,10 +28,10 @@ _KEPT_PICTURES = 64
 @dataclass(slots=True)
 class SimulatedJob:
     job_id: str
-    wanted: Wanted
+    wanted: Submit
     seed: int
     base_url: str
-    shape: str
+    shape: Shape
     created_at: float
     ends_at: float
     fails: bool
@@ -43,27 +44,25 @@ class SimulatedJob:
 
 
 class Workshop:
-    def __init__(self, options: Options, clock: SpedClock, ledger: Ledger) -> None:
+    def __init__(self, options: Options, clock: FastClock, ledger: Ledger) -> None:
         self._options = options
         self._clock = clock
         self._ledger = ledger
-        self._dice = random.Random(options.seed)  # noqa: S311 - a simulation repeats itself
+        self._dice = random.Random(options.random_seed)  # noqa: S311 - a simulation repeats itself
         self._jobs: OrderedDict[str, SimulatedJob] = OrderedDict()
         self._pictures: OrderedDict[tuple[str, int, int, int, Codec], bytes] = OrderedDict()
 
-    def accept(self, wanted: Wanted, base_url: str) -> SimulatedJob:
+    def accept(self, wanted: Submit, base_url: str) -> SimulatedJob:
         dice, now = self._dice, self._clock.now()
         fewer = wanted.images > 1 and dice.random() < self._options.fewer_rate
-        shapes = list(SHAPES)
-        rotated = shapes[len(self._ledger.bought) % len(shapes)]
         job = SimulatedJob(
             job_id=f"job_{dice.getrandbits(96):024x}",
             wanted=wanted,
             seed=dice.randrange(_DRAWN_SEEDS) if wanted.seed is None else wanted.seed,
             base_url=base_url,
-            shape=rotated if self._options.shape == "rotate" else self._options.shape,
+            shape=choose(self._options.shape, len(self._ledger.bought)),
             created_at=now,
-            ends_at=now + self._options.median * math.exp(self._options.sigma * dice.gauss(0, 1)),
+            ends_at=now + self._options.median_s * math.exp(self._options.sigma * dice.gauss(0, 1)),
             fails=dice.random() < self._options.failure_rate,
             images=dice.randint(1, wanted.images - 1) if fewer else wanted.images,
         )
@@ -72,14 +71,10 @@ class Workshop:
         return job
 
     def find(self, job_id: str) -> SimulatedJob | None:
-        """None when it is unknown, forgotten, or not to be seen yet."""
+        """None when it is unknown or forgotten."""
         job = self._jobs.get(job_id)
         now = self._clock.now()
-        if (
-            job is None
-            or now > job.ends_at + self._options.retention
-            or now < job.created_at + self._options.late_visibility
-        ):
+        if job is None or now > job.ends_at + self._options.retention_s:
             return None
         self._ledger.bought[job_id].polls += 1
         self._settle(job, now)
@@ -92,7 +87,7 @@ class Workshop:
 
     async def finish(self, job: SimulatedJob) -> None:
         """Until the job's end (`sync: true`)."""
-        await asyncio.sleep(self._clock.real(max(0.0, job.ends_at - self._clock.now())))
+        await self._clock.sleep(max(0.0, job.ends_at - self._clock.now()))
         self._settle(job, self._clock.now())
 
     async def show(self, job: SimulatedJob) -> dict[str, Any]:
@@ -104,27 +99,27 @@ class Workshop:
             "job_id": job.job_id,
             "status": "queued" if share < 0.05 else "processing",  # noqa: PLR2004 - a moment in the queue
             "progress": round(share, 3),
-            "created_at": _iso(job.created_at),
-            "completed_at": _iso(job.ends_at) if done else None,
+            "created_at": iso(job.created_at),
+            "completed_at": iso(job.ends_at) if done else None,
             "result": None,
             "error": None,
         }
         if done and job.fails:
-            return {**body, "status": "failed", "error": {"code": "upstream_error", "message": "the worker failed"}}
+            return {**body, "status": "failed", **failed(job.shape, "upstream_error", "the worker failed")}
         if done:
-            return {**body, "status": "completed", **SHAPES[job.shape](await self.items(job))}
+            return {**body, "status": job.shape.done, **finished(job.shape, await self.items(job))}
         return body
 
-    async def items(self, job: SimulatedJob) -> list[Item]:
+    async def items(self, job: SimulatedJob) -> list[object]:
         return [await self._item(job, number) for number in range(job.images)]
 
     async def picture(self, job_id: str, number: int) -> bytes:
-        """Drawn off the loop. Raises KeyError for a picture that no job returned."""
+        """Drawn off the loop. Raises KeyError for a job that never was."""
         job = self._jobs[job_id]
-        wanted = job.wanted
-        seed = (job.seed + number) % _SEEDS
-        prompt = "" if self._options.plain_pictures else wanted.prompt
-        key = (prompt, 0 if self._options.plain_pictures else seed, wanted.width, wanted.height, wanted.codec)
+        wanted, seed, prompt = job.wanted, (job.seed + number) % _SEEDS, job.wanted.prompt
+        if self._options.picture_pool:
+            seed, prompt = seed % self._options.picture_pool, "one of a pool"
+        key = (prompt, seed, wanted.width, wanted.height, wanted.codec)
         if key not in self._pictures:
             self._pictures[key] = await asyncio.to_thread(_draw, *key)
             if len(self._pictures) > _KEPT_PICTURES:
@@ -138,12 +133,17 @@ class Workshop:
         good = expires.isdigit() and hmac.compare_digest(self.signature(path, int(expires)), token)
         return good and int(expires) > self._clock.now()
 
-    async def _item(self, job: SimulatedJob, number: int) -> Item:
-        if job.wanted.base64:
-            return {"b64_json": base64.b64encode(await self.picture(job.job_id, number)).decode()}
-        path = f"/cdn/{job.job_id}/{number}.{job.wanted.codec}"
-        expires = int(self._clock.now() + self._options.url_lifetime)
-        return {"url": f"{job.base_url}{path}?expires={expires}&token={self.signature(path, expires)}"}
+    async def _item(self, job: SimulatedJob, number: int) -> object:
+        kind = job.shape.item
+        if kind == "b64_json" or (kind in ("asked", "revised_prompt") and job.wanted.as_base64):
+            item = {"b64_json": base64.b64encode(await self.picture(job.job_id, number)).decode()}
+        else:
+            path = f"/cdn/{job.job_id}/{number}.{job.wanted.codec}"
+            expires = int(self._clock.now() + self._options.url_ttl_s)
+            item = {"url": f"{job.base_url}{path}?expires={expires}&token={self.signature(path, expires)}"}
+        if kind == "string":
+            return item["url"]
+        return {**item, "revised_prompt": "as asked"} if kind == "revised_prompt" else item
 
     def _settle(self, job: SimulatedJob, now: float) -> None:
         if not job.settled and now >= job.ends_at:
@@ -153,7 +153,3 @@ class Workshop:
 
 def _draw(prompt: str, seed: int, width: int, height: int, codec: Codec) -> bytes:
     return encode(draw(prompt, seed, width, height), codec)
-
-
-def _iso(at: float) -> str:
-    return dt.datetime.fromtimestamp(at, tz=dt.UTC).isoformat(timespec="milliseconds")

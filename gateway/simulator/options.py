@@ -16,28 +16,38 @@ URL_TTL_S = 7 * 86400.0
 class Fault(StrEnum):
     """What can go wrong with one request. After `submit_500` and `submit_503` there is no job; after every other there is."""
 
-    SUBMIT_500 = "submit_500", "a submit is answered 500 with an error object, and no job is made"
-    SUBMIT_503 = "submit_503", "a submit is answered 503 model_unavailable, and no job is made"
-    SUBMIT_502 = "submit_502", "a job is made; a proxy in between answers 502 with HTML"
-    SUBMIT_LOST = "submit_lost", "a job is made; the connection is closed (FIN) before any byte of an answer"
-    SUBMIT_RESET = "submit_reset", "a job is made; the connection is reset (RST) before any byte of an answer"
-    SUBMIT_CUT = "submit_cut", "a job is made; the answer's body ends in the middle"
-    SUBMIT_GARBAGE = "submit_garbage", "a job is made; the answer is 200 and no JSON"
-    SUBMIT_DRIP = "submit_drip", "a job is made; the answer takes four seconds, a few bytes at a time"
-    POLL_500 = "poll_500", "a poll is answered 500"
-    POLL_CUT = "poll_cut", "a poll's answer ends in the middle"
-    POLL_GARBAGE = "poll_garbage", "a poll's answer is 200 and no JSON"
-    POLL_404_EARLY = "poll_404_early", "a job is not found in its first second"
-    CDN_500 = "cdn_500", "an output URL is answered 500"
-    CDN_CUT = "cdn_cut", "an output's bytes end in the middle"
+    SUBMIT_500 = "submit_500"
+    SUBMIT_503 = "submit_503"
+    SUBMIT_502 = "submit_502"
+    SUBMIT_LOST = "submit_lost"
+    SUBMIT_RESET = "submit_reset"
+    SUBMIT_CUT = "submit_cut"
+    SUBMIT_GARBAGE = "submit_garbage"
+    SUBMIT_DRIP = "submit_drip"
+    POLL_500 = "poll_500"
+    POLL_CUT = "poll_cut"
+    POLL_GARBAGE = "poll_garbage"
+    POLL_404_EARLY = "poll_404_early"
+    CDN_500 = "cdn_500"
+    CDN_CUT = "cdn_cut"
 
-    does: str
 
-    def __new__(cls, value: str, does: str) -> "Fault":
-        fault = str.__new__(cls, value)
-        fault._value_ = value
-        fault.does = does
-        return fault
+DOES: Mapping[Fault, str] = {
+    Fault.SUBMIT_500: "a submit is answered 500 with an error object, and no job is made",
+    Fault.SUBMIT_503: "a submit is answered 503 model_unavailable, and no job is made",
+    Fault.SUBMIT_502: "a job is made; a proxy in between answers 502 with HTML",
+    Fault.SUBMIT_LOST: "a job is made; the connection is closed (FIN) before any byte of an answer",
+    Fault.SUBMIT_RESET: "a job is made; the connection is reset (RST) before any byte of an answer",
+    Fault.SUBMIT_CUT: "a job is made; the answer's body ends in the middle",
+    Fault.SUBMIT_GARBAGE: "a job is made; the answer is 200 and no JSON",
+    Fault.SUBMIT_DRIP: "a job is made; the answer takes four seconds, a few bytes at a time",
+    Fault.POLL_500: "a poll is answered 500",
+    Fault.POLL_CUT: "a poll's answer ends in the middle",
+    Fault.POLL_GARBAGE: "a poll's answer is 200 and no JSON",
+    Fault.POLL_404_EARLY: "a job is not found in its first second",
+    Fault.CDN_500: "an output URL is answered 500",
+    Fault.CDN_CUT: "an output's bytes end in the middle",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +88,7 @@ class Options:
             raise ValueError(f"no result shape {self.shape!r}: choose {ROTATE} or one of {', '.join(SHAPES)}")
         if self.speed <= 0:
             raise ValueError("speed must be above 0")
-        for name, rate in {"failure_rate": self.failure_rate, "fewer_rate": self.fewer_rate, **self.faults}.items():
+        rates: dict[str, float] = {"failure_rate": self.failure_rate, "fewer_rate": self.fewer_rate}
+        for name, rate in (rates | {fault.value: rate for fault, rate in self.faults.items()}).items():
             if not 0 <= rate <= 1:
                 raise ValueError(f"{name} is a share from 0 to 1, not {rate}")

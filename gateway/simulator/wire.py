@@ -153,7 +153,9 @@ def _check(parameter: Parameter, value: object) -> None:
             raise _bad(name, "must be a number", "invalid_type")
         if kind == "integer" and value != int(value):
             raise _bad(name, "must be a whole number")
-        if (parameter.low is not None and value < parameter.low) or (parameter.high is not None and value > parameter.high):
+        if (parameter.low is not None and value < parameter.low) or (
+            parameter.high is not None and value > parameter.high
+        ):
             raise _bad(name, f"must be from {parameter.low} to {parameter.high}, not {value}")
     elif kind == "boolean":
         if not isinstance(value, bool):
@@ -210,13 +212,18 @@ def model_entry() -> dict[str, object]:
         "capabilities": ["text-to-image", "image-editing"],
         "input_modalities": ["text", "image"],
         "output_modalities": ["image"],
-        "pricing_rows": [{"label": "Image generation", "unit": "image", "price": "0.0085", "currency": "USD", "was": "0.014"}],
+        "pricing_rows": [
+            {"label": "Image generation", "unit": "image", "price": "0.0085", "currency": "USD", "was": "0.014"}
+        ],
         "supported_parameters": [_described(parameter) for parameter in PARAMETERS],
     }
 
 
 def _described(parameter: Parameter) -> dict[str, object]:
-    said: dict[str, object] = {"name": parameter.name, "type": "number" if parameter.kind == "integer" else parameter.kind}
+    said: dict[str, object] = {
+        "name": parameter.name,
+        "type": "number" if parameter.kind == "integer" else parameter.kind,
+    }
     if parameter.default is not None:
         said["default"] = parameter.default
     if parameter.low is not None:
