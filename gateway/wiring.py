@@ -28,7 +28,7 @@ from gateway.edge.files import PictureFiles
 from gateway.edge.front import Front
 from gateway.edge.ops import Operations
 from gateway.edge.render import Renderer
-from gateway.edge.server import EdgeServer, bind_tcp
+from gateway.edge.server import EdgeServer, bind_tcp, raise_file_limit
 from gateway.pipeline.administration import Administration
 from gateway.pipeline.admission import Admission
 from gateway.pipeline.crew import Crew
@@ -106,6 +106,7 @@ async def open_services(settings: Settings, clock: Clock | None = None) -> Async
 
 async def serve(settings: Settings) -> None:
     """The gateway until SIGTERM or SIGINT. Raises as `open_services`, and ListenError, AdminSocketError, StartError."""
+    raise_file_limit()
     async with _serving(settings) as (server, sockets, _):
         await server.run_on(sockets)
 

@@ -7,8 +7,10 @@ GatewayError
 ├── NotAllowed                403
 ├── NotFound                  404  (model_not_found, job_not_found, unknown_url)
 ├── MethodNotAllowed          405
+├── RequestTimeout            408
 ├── RequestTooLarge           413
 ├── UnsupportedMediaType      415
+├── HeadersTooLarge           431
 ├── JobNotCancellable         409
 ├── Cancelled                 409  the job was cancelled while its client waited
 ├── ClientLeft                499  never sent: there is nobody to read it
@@ -96,6 +98,22 @@ class MethodNotAllowed(GatewayError):
     status = 405
     type = "invalid_request_error"
     code = "method_not_allowed"
+
+
+class RequestTimeout(GatewayError):
+    """The head or the body did not arrive in time."""
+
+    status = 408
+    type = "invalid_request_error"
+    code = "request_timeout"
+
+
+class HeadersTooLarge(GatewayError):
+    """Request target or headers are over a cap; the first byte above it ends the reading."""
+
+    status = 431
+    type = "invalid_request_error"
+    code = "headers_too_large"
 
 
 class RequestTooLarge(GatewayError):

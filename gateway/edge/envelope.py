@@ -1,9 +1,9 @@
 """The error envelope as bytes, the headers that go with every answer, and the raw ASGI sender for layers below the app."""
 
+import math
 import secrets
 import string
 from collections.abc import Awaitable, Callable, MutableMapping
-from http import HTTPStatus
 from typing import Any, TypeAlias
 
 import msgspec
@@ -20,22 +20,6 @@ App: TypeAlias = Callable[[Any, Any, Any], Awaitable[None]]
 _BASE62 = (string.digits + string.ascii_letters).encode()
 #: Folding 256 byte values on 62 letters makes eight of them a quarter likelier: of no weight in an id that guards nothing.
 _TO_BASE62 = bytes(_BASE62[value % 62] for value in range(256))
-
-
-class RequestTimeout(GatewayError):
-    """The head or the body did not arrive in time."""
-
-    status = HTTPStatus.REQUEST_TIMEOUT
-    type = "invalid_request_error"
-    code = "request_timeout"
-
-
-class HeadersTooLarge(GatewayError):
-    """Request target or headers are over a cap; the first byte above it ends the reading."""
-
-    status = HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
-    type = "invalid_request_error"
-    code = "headers_too_large"
 
 
 def envelope(message: str, type_: str, code: str, param: str | None = None) -> bytes:
@@ -64,7 +48,9 @@ def render_error(error: GatewayError) -> tuple[list[Header], bytes]:
     if not error.retry:
         headers.append((b"x-should-retry", b"false"))
     if error.retry_after is not None:
-        headers.append((b"retry-after", b"%d" % max(1, round(error.retry_after))))
+        # whole seconds for everybody, rounded up; OpenAI's SDKs read the exact one first
+        headers.append((b"retry-after", b"%d" % max(1, math.ceil(error.retry_after))))
+        headers.append((b"retry-after-ms", b"%d" % math.ceil(error.retry_after * 1000)))
     return headers, body
 
 

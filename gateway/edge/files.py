@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from litestar import get
 from litestar.di import NamedDependency
+from litestar.params import FromPath
 from litestar.types import ASGIApp
 
 from gateway.core.errors import NotFound
@@ -36,7 +37,7 @@ class PictureFiles:
 
 
 @get("/files/{name:str}", name="files")
-async def picture(request: Call, name: str, files: NamedDependency[PictureFiles]) -> ASGIApp:
+async def picture(request: Call, name: FromPath[str], files: NamedDependency[PictureFiles]) -> ASGIApp:
     """The picture's bytes."""
     size = await files.find(name, dict(request.query_params.items()))
     codec = name.rpartition(".")[2]

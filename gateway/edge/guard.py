@@ -7,12 +7,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
-from gateway.core.errors import GatewayError, InternalError, Interrupted, InvalidRequest, NoCapacity, RequestTooLarge
+from gateway.core.errors import (
+    GatewayError,
+    InternalError,
+    Interrupted,
+    InvalidRequest,
+    NoCapacity,
+    RequestTimeout,
+    RequestTooLarge,
+)
 from gateway.edge.envelope import (
     App,
     Message,
     Receive,
-    RequestTimeout,
     Send,
     common_headers,
     new_request_id,

@@ -2,6 +2,7 @@
 
 from litestar import delete, get
 from litestar.di import NamedDependency
+from litestar.params import FromPath
 from litestar.types import ASGIApp
 
 from gateway.core.errors import InvalidRequest
@@ -25,7 +26,7 @@ async def list_jobs(request: Call, front: NamedDependency[Front], team_jobs: Nam
 
 @get("/v1/jobs/{job_id:str}", name="jobs.get")
 async def get_job(
-    request: Call, job_id: str, front: NamedDependency[Front], team_jobs: NamedDependency[TeamJobs]
+    request: Call, job_id: FromPath[str], front: NamedDependency[Front], team_jobs: NamedDependency[TeamJobs]
 ) -> ASGIApp:
     """A job; once completed with the result that the waiting call would have had."""
     caller = await front.identify(request)
@@ -36,7 +37,7 @@ async def get_job(
 
 @delete("/v1/jobs/{job_id:str}", name="jobs.cancel", status_code=200)
 async def cancel_job(
-    request: Call, job_id: str, front: NamedDependency[Front], team_jobs: NamedDependency[TeamJobs]
+    request: Call, job_id: FromPath[str], front: NamedDependency[Front], team_jobs: NamedDependency[TeamJobs]
 ) -> ASGIApp:
     """Cancel a job that was not submitted yet; its hold is released."""
     caller = await front.identify(request)

@@ -11,8 +11,8 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from uvicorn.server import ServerState
 
-from gateway.core.errors import GatewayError, InvalidRequest
-from gateway.edge.envelope import HeadersTooLarge, RequestTimeout, common_headers, new_request_id, render_error
+from gateway.core.errors import GatewayError, HeadersTooLarge, InvalidRequest, RequestTimeout
+from gateway.edge.envelope import common_headers, new_request_id, render_error
 
 
 @dataclass(frozen=True, slots=True)

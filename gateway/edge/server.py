@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import resource
 import signal
 import socket
 import sys
@@ -23,6 +24,7 @@ BACKLOG = 4096
 KEEP_ALIVE_S = 75
 #: for answers under way when the server is told to stop; below the 30 s that Kubernetes gives
 GRACE_S = 10
+_FILES = 65_536
 #: a peer that takes no byte for so long is gone: asyncio has no deadline for writing
 _UNACKNOWLEDGED_MS = 60_000
 
@@ -37,6 +39,14 @@ class PortTakenError(ListenError):
 
 class StartError(RuntimeError):
     """The app failed to start; uvicorn has logged why."""
+
+
+def raise_file_limit() -> None:
+    """Thousands of clients may wait at once, each with its connection, and the soft limit is often 1024."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _FILES if hard == resource.RLIM_INFINITY else min(_FILES, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def bind_tcp(host: str, port: int) -> socket.socket:
