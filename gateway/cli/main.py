@@ -1,0 +1,26 @@
+"""The root of the command line: which commands there are, and where each one lives."""
+
+import click
+
+from gateway.cli.lazy import Entry, LazyGroup
+
+COMMANDS = {
+    "serve": Entry("gateway.cli.serve:serve", "Run the gateway."),
+    "demo": Entry("gateway.cli.demo:demo", "From nothing to a first image, with one command."),
+    "simulator": Entry(
+        "gateway.cli.simulator:simulator", "Run a stand-in EmpirioLabs; its images are marked simulated."
+    ),
+    "keys": Entry("gateway.cli.keys:keys", "Create, list, show and revoke the teams' keys."),
+    "budgets": Entry("gateway.cli.budgets:budgets", "Set and list budgets."),
+    "spend": Entry("gateway.cli.spend:spend", "What was spent, from the ledger."),
+    "jobs": Entry("gateway.cli.jobs:jobs", "What runs, what ran, and what is unconfirmed."),
+    "policies": Entry("gateway.cli.policies:policies", "Check, show and export the policies: models, prices, routes."),
+    "log-level": Entry("gateway.cli.log_level:log_level", "Change the log level of the running gateway."),
+}
+
+main = LazyGroup(
+    "imagegate",
+    COMMANDS,
+    help="An OpenAI-compatible image gateway: synchronous answers over asynchronous jobs, under budgets that hold.",
+)
+main = click.version_option(package_name="imagegate", prog_name="imagegate")(main)

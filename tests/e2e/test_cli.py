@@ -1,0 +1,292 @@
+"""The command line as people and scripts use it: over the store, over the local socket, over TCP, and the demo."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+from click.testing import CliRunner, Result
+from PIL import Image
+
+from gateway.cli.main import COMMANDS, main
+
+ADMIN_KEY = "an admin key of at least thirty-two characters"
+_LISTENING = re.compile(r"http://127\.0\.0\.1:(\d+)")
+
+
+@dataclass(frozen=True)
+class Shell:
+    """Runs `imagegate` in a directory of its own, with nothing of ours in the environment."""
+
+    directory: Path
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+    def run(self, *words: str, **environment: str) -> Result:
+        return CliRunner().invoke(main, words, env={**self.environment, **environment}, prog_name="imagegate")
+
+    def json(self, *words: str, **environment: str) -> Any:
+        result = self.run(*words, "--json", **environment)
+        assert result.exit_code == 0, result.output
+        return json.loads(result.stdout)
+
+
+@pytest.fixture
+def shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Shell:
+    for name in [name for name in os.environ if name.startswith(("IMAGEGATE_", "EMPIRIOLABS_"))]:
+        monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)
+    return Shell(tmp_path, {"IMAGEGATE_DATA": str(tmp_path / "data")})
+
+
+def _start(*words: str, cwd: Path, **environment: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "gateway", *words],
+        cwd=cwd,
+        env={**os.environ, **environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def _lines(process: subprocess.Popen[str]) -> Iterator[str]:
+    assert process.stdout is not None
+    return iter(process.stdout.readline, "")
+
+
+def _serving(shell: Shell) -> tuple[subprocess.Popen[str], str]:
+    """`imagegate serve` on the shell's data directory, and where it listens."""
+    process = _start("serve", "--port", "0", cwd=shell.directory, IMAGEGATE_ADMIN_KEY=ADMIN_KEY, **shell.environment)
+    return process, next(match[0] for line in _lines(process) if (match := _LISTENING.search(line)))
+
+
+@pytest.fixture
+def served(shell: Shell) -> Iterator[str]:
+    """The URL of a gateway that runs beside the shell."""
+    process, url = _serving(shell)
+    with process:
+        try:
+            yield url
+        finally:
+            process.send_signal(signal.SIGTERM)
+            process.communicate(timeout=30)
+    assert process.returncode == 0
+
+
+@pytest.fixture
+def served_and_killed(shell: Shell) -> None:
+    process, _ = _serving(shell)
+    with process:
+        process.kill()
+
+
+# --- the shape ---------------------------------------------------------------------------------------------------------
+
+
+def walk(command: click.Command, words: Sequence[str] = ()) -> Iterator[tuple[str, click.Command]]:
+    yield " ".join(words), command
+    if isinstance(command, click.Group):
+        context = click.Context(command)
+        for name in command.list_commands(context):
+            child = command.get_command(context, name)
+            assert child is not None
+            yield from walk(child, [*words, name])
+
+
+def test_the_commands_are_those_of_the_contract() -> None:
+    assert {words for words, command in walk(main) if not isinstance(command, click.Group)} == {
+        *("serve", "demo", "simulator", "spend", "log-level"),
+        *("keys create", "keys list", "keys show", "keys revoke"),
+        *("budgets set", "budgets list"),
+        *("jobs list", "jobs show", "jobs resolve"),
+        *("policies check", "policies show", "policies export"),
+    }
+
+
+def test_every_command_and_option_has_help() -> None:
+    for words, command in walk(main):
+        assert command.help, words
+        for parameter in command.params:
+            if isinstance(parameter, click.Option):
+                assert parameter.help, f"{words} {parameter.opts}"
+
+
+def test_the_group_says_what_its_commands_say() -> None:
+    context = click.Context(main)
+    for name, entry in COMMANDS.items():
+        command = main.get_command(context, name)
+        assert command is not None
+        assert (command.help or "").split("\n")[0] == entry.help
+
+
+def test_help_imports_nothing_heavy() -> None:
+    script = """
+import sys
+from gateway.cli.main import main
+main(["--help"], standalone_mode=False)
+print(sorted({"httpx", "rich", "litestar", "pydantic", "asyncio", "PIL"} & set(sys.modules)))
+"""
+    said = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert said.stdout.endswith("[]\n")
+    assert "demo" in said.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        (["nope"], 2),
+        (["keys", "create"], 2),
+        (["budgets", "set", "org"], 2),
+        (["budgets", "set", "org", "5/day", "--none"], 2),
+        (["spend", "--since", "yesterday"], 2),
+        (["jobs", "resolve", "job_a", "maybe"], 2),
+        (["keys", "create", "--team", "a b"], 1),
+        (["keys", "create", "--team", "a", "--budget", "5/year"], 1),
+        (["budgets", "set", "key:AAAAAAAAAAAA", "5/day"], 1),
+        (["jobs", "show", "job_nope"], 1),
+        (["keys", "list", "--url", "http://127.0.0.1:9"], 1),
+        (["log-level", "debug"], 1),
+        (["policies", "export", "/"], 1),
+    ],
+)
+def test_errors_are_one_clear_line_on_stderr(shell: Shell, words: list[str], code: int) -> None:
+    result = shell.run(*words)
+    assert (result.exit_code, result.stdout) == (code, "")
+    assert result.stderr.splitlines()[-1].startswith("Error: ")
+    assert "Traceback" not in result.stderr
+
+
+def test_a_misspelt_setting_stops_every_command(shell: Shell) -> None:
+    result = shell.run("keys", "list", IMAGEGATE_PROT="1")
+    assert result.exit_code == 1
+    assert "did you mean IMAGEGATE_PORT?" in result.stderr
+
+
+# --- three roads -------------------------------------------------------------------------------------------------------
+
+
+def test_management_works_without_a_gateway(shell: Shell) -> None:
+    _manage(shell, ())
+
+
+def test_management_works_through_the_local_socket(shell: Shell, served: str) -> None:
+    """The gateway holds the store's lock, so no other road could have answered."""
+    assert served
+    _manage(shell, ())
+    assert shell.json("log-level", "debug") == {"level": "debug"}
+
+
+def test_management_works_over_tcp_with_the_admin_key(shell: Shell, served: str) -> None:
+    elsewhere = Shell(shell.directory, {"IMAGEGATE_DATA": "elsewhere", "IMAGEGATE_ADMIN_KEY": ADMIN_KEY})
+    _manage(elsewhere, ("--url", served))
+    refused = shell.run("keys", "list", "--url", served, IMAGEGATE_ADMIN_KEY="x" * 32)
+    assert (refused.exit_code, "admin key" in refused.stderr) == (1, True)
+    assert not (shell.directory / "elsewhere").exists()
+
+
+@pytest.mark.usefixtures("served_and_killed")
+def test_a_dead_socket_is_no_gateway(shell: Shell) -> None:
+    assert (shell.directory / "data" / "admin.sock").is_socket()
+    assert shell.json("keys", "list") == {"data": []}
+
+
+def _manage(shell: Shell, road: Sequence[str]) -> None:
+    key = shell.json("keys", "create", "--team", "design", "--name", "[bold]x", "--budget", "25/month", *road)
+    assert key["secret"].startswith(f"sk-ig-{key['id']}-")
+    assert (key["team"], key["name"], key["budgets"], key["warnings"]) == ("design", "[bold]x", ["25/month"], [])
+    assert [one["id"] for one in shell.json("keys", "list", *road)["data"]] == [key["id"]]
+    assert "[bold]x" in shell.run("keys", "list", *road).stdout
+    assert key["secret"] not in shell.run("keys", "show", key["id"], *road).stdout
+
+    limits = shell.json("budgets", "set", f"key:{key['id']}", "1.50/day", *road)["budgets"]
+    assert [one["limit"]["dollars"] for one in limits] == ["1.5"]
+    assert "$1.5" in shell.run("budgets", "list", *road).stdout
+    assert shell.json("budgets", "set", f"key:{key['id']}", "--none", *road)["budgets"] == []
+
+    unlimited = shell.run("keys", "create", "--team", "open", *road)
+    assert "Warning: no budget" in unlimited.stderr
+    assert shell.json("spend", "--by", "day", *road)["total"]["microdollars"] == 0
+    assert shell.json("jobs", "list", "--status", "unconfirmed", *road) == {"data": []}
+    assert shell.json("keys", "revoke", key["id"], *road)["revoked_at"]
+
+
+# --- policies ----------------------------------------------------------------------------------------------------------
+
+
+def test_policies_are_exported_checked_and_refused_whole(shell: Shell) -> None:
+    exported = shell.json("policies", "export", "mine")
+    assert "gateway.toml" in exported["files"]
+    packaged = shell.json("policies", "check")
+    mine = shell.json("policies", "check", IMAGEGATE_POLICIES="mine")
+    assert (mine["directory"], mine["digest"]) == ("mine", packaged["digest"])
+    assert "flux-2-klein-4b" in shell.run("policies", "show").stdout
+    assert shell.run("policies", "export", "mine").exit_code == 1
+
+    (shell.directory / "mine" / "gateway.toml").write_text("[jobs]\nkept = 1\n")
+    refused = shell.run("policies", "check", "mine")
+    assert (refused.exit_code, "gateway.toml" in refused.stderr) == (1, True)
+
+
+# --- the demo ----------------------------------------------------------------------------------------------------------
+
+
+def test_the_demo_ends_with_an_image_file(shell: Shell) -> None:
+    first = _demo(shell)
+    with Image.open(first["path"]) as image:
+        image.load()
+        assert (image.width, image.height, image.format) == (1024, 1024, first["codec"].upper())
+    assert Path(first["path"]).parent == shell.directory / ".imagegate" / "demo"
+    assert (first["simulated"], first["cost"], first["budget_remaining"]) == (True, "0.0085", "4.9915")
+
+    again = _demo(shell)
+    assert (again["team"], again["budget_remaining"]) == ("demo", "4.9915")
+    assert again["key_id"] != first["key_id"]
+    spent = shell.json("spend", IMAGEGATE_DATA=str(shell.directory / ".imagegate" / "demo"))
+    assert spent["data"] == [{"group": "demo", "images": 2, "microdollars": 17000, "dollars": "0.017"}]
+
+
+def test_the_demo_says_why_there_is_no_image(shell: Shell) -> None:
+    """A key whose upstream does not answer: nothing was bought, and a person reads one line, no traceback."""
+    real = {"EMPIRIOLABS_API_KEY": "sk-empiriolabs-x", "IMAGEGATE_EMPIRIOLABS_URL": "http://127.0.0.1:9"}
+    said = _run_demo(shell, "--once", **real)
+    assert (said.returncode, said.stdout) == (1, "")
+    assert "one image is bought" in said.stderr
+    assert said.stderr.splitlines()[-1].startswith("Error: ")
+    assert "Traceback" not in said.stderr
+
+
+def test_the_demo_serves_on_until_it_is_interrupted(shell: Shell) -> None:
+    with _start("demo", "--port", "0", cwd=shell.directory) as process:
+        url = next(match[0] for line in _lines(process) if "Serving on" in line and (match := _LISTENING.search(line)))
+        with urllib.request.urlopen(f"{url}/healthz") as answer:
+            assert answer.status == 200
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=30)
+    assert process.returncode == 0
+
+
+def _demo(shell: Shell) -> Any:
+    said = _run_demo(shell, "--once")
+    assert said.returncode == 0, said.stderr
+    assert "simulat" in said.stderr
+    return json.loads(said.stdout)
+
+
+def _run_demo(shell: Shell, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "gateway", "demo", "--json", "--port", "0", *words],
+        cwd=shell.directory,
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
