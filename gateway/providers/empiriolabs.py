@@ -16,7 +16,7 @@ from gateway.providers.empiriolabs_refusal import NOT_SENT
 from gateway.providers.empiriolabs_result import MAX_IMAGE
 from gateway.providers.empiriolabs_wire import ResultKind, Returned, is_job_id, judge_poll, judge_submit, payload
 from gateway.providers.reply import Broken, Reply
-from gateway.providers.transport import Call, Limits, Line, connector, open_client, open_public_socket
+from gateway.providers.transport import Call, Limits, Line, connector, open_client, open_public_socket, trusted_tls
 
 #: `on_request(op, code)`: op is submit, poll or download; code an HTTP status, `timeout`, `unreachable` or `cut`.
 OnRequest = Callable[[str, str], None]
@@ -147,8 +147,9 @@ async def open_empiriolabs(
     """The provider with its connections, which close behind it. End every call before that."""
     large = asyncio.Semaphore(_LARGE_AT_ONCE)
     async with AsyncExitStack() as stack:
-        connect = account.deadlines.connect
-        anywhere = await stack.enter_async_context(open_client(connector(), connect))
-        public = await stack.enter_async_context(open_client(connector(socket_factory=open_public_socket), connect))
+        connect, tls = account.deadlines.connect, trusted_tls()
+        to_public = connector(tls=tls, socket_factory=open_public_socket)
+        anywhere = await stack.enter_async_context(open_client(connector(tls=tls), connect, tls))
+        public = await stack.enter_async_context(open_client(to_public, connect, tls))
         lines = Lines(Line(anywhere, clock, large), Line(public, clock, large))
         yield EmpirioLabs(account, lines, clock, on_request)

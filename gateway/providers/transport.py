@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+import ssl
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass, field
@@ -144,16 +145,22 @@ def open_public_socket(info: AddrInfoType) -> socket.socket:
     return socket.socket(family, kind, protocol)
 
 
+def trusted_tls() -> ssl.SSLContext:
+    """Trusts certifi's roots, or those of `SSL_CERT_FILE`. Reading them takes some 40 ms: connections share one."""
+    return httpx.create_ssl_context()
+
+
 def connector(
     *,
+    tls: ssl.SSLContext | None = None,
     socket_factory: SocketFactoryType | None = None,
     resolver: AbstractResolver | None = None,
     limit: int = 200,
 ) -> aiohttp.TCPConnector:
-    """TLS trusts certifi's roots, or those of `SSL_CERT_FILE`. Idle connections are reused for 4 s only: servers commonly
-    close theirs after 5, and a submit that meets the closing is of unknown outcome and may cost an image."""
+    """Idle connections are reused for 4 s only: servers commonly close theirs after 5, and a submit that meets the closing
+    is of unknown outcome and may cost an image."""
     return aiohttp.TCPConnector(
-        ssl=httpx.create_ssl_context(),
+        ssl=tls or trusted_tls(),
         socket_factory=socket_factory,
         resolver=resolver,
         limit=limit,
@@ -168,8 +175,10 @@ async def _send_as_written(request: aiohttp.ClientRequest, send: aiohttp.ClientH
 
 
 @asynccontextmanager
-async def open_client(pool: aiohttp.TCPConnector, connect: float) -> AsyncIterator[httpx.AsyncClient]:
-    """httpx over aiohttp. `connect`: seconds for a free connection, DNS, TCP and TLS together.
+async def open_client(
+    pool: aiohttp.TCPConnector, connect: float, tls: ssl.SSLContext | None = None
+) -> AsyncIterator[httpx.AsyncClient]:
+    """httpx over aiohttp. `connect`: seconds for a free connection, DNS, TCP and TLS together. `tls` is that of the pool.
 
     The environment's proxies and netrc are not followed, on purpose (`trust_env`): the address rule is about the address
     connected to, and a netrc entry would fight our own Authorization header. No cookie is kept.
@@ -183,7 +192,8 @@ async def open_client(pool: aiohttp.TCPConnector, connect: float) -> AsyncIterat
     async with (
         session,
         httpx.AsyncClient(
-            transport=AiohttpTransport(client=session),
+            # never used beside a session of its own, but the transport would read all roots again
+            transport=AiohttpTransport(client=session, verify=tls or True),
             trust_env=False,
             follow_redirects=False,
             cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
