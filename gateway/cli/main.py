@@ -8,7 +8,8 @@ COMMANDS = {
     "serve": Entry("gateway.cli.serve:serve", "Run the gateway."),
     "demo": Entry("gateway.cli.demo:demo", "From nothing to a first image, with one command."),
     "simulator": Entry(
-        "gateway.cli.simulator:simulator", "Run a stand-in EmpirioLabs; its images are marked simulated."
+        "gateway.cli.simulator:simulator",
+        "Run a stand-in EmpirioLabs over real HTTP. Its images are drawn here, and marked as simulated.",
     ),
     "keys": Entry("gateway.cli.keys:keys", "Create, list, show and revoke the teams' keys."),
     "budgets": Entry("gateway.cli.budgets:budgets", "Set and list budgets."),

@@ -175,19 +175,19 @@ def test_a_misspelt_setting_stops_every_command(shell: Shell) -> None:
 
 
 def test_management_works_without_a_gateway(shell: Shell) -> None:
-    _manage(shell, ())
+    _check_management(shell, ())
 
 
 def test_management_works_through_the_local_socket(shell: Shell, served: str) -> None:
     """The gateway holds the store's lock, so no other road could have answered."""
     assert served
-    _manage(shell, ())
+    _check_management(shell, ())
     assert shell.json("log-level", "debug") == {"level": "debug"}
 
 
 def test_management_works_over_tcp_with_the_admin_key(shell: Shell, served: str) -> None:
     elsewhere = Shell(shell.directory, {"IMAGEGATE_DATA": "elsewhere", "IMAGEGATE_ADMIN_KEY": ADMIN_KEY})
-    _manage(elsewhere, ("--url", served))
+    _check_management(elsewhere, ("--url", served))
     refused = shell.run("keys", "list", "--url", served, IMAGEGATE_ADMIN_KEY="x" * 32)
     assert (refused.exit_code, "admin key" in refused.stderr) == (1, True)
     assert not (shell.directory / "elsewhere").exists()
@@ -199,7 +199,7 @@ def test_a_dead_socket_is_no_gateway(shell: Shell) -> None:
     assert shell.json("keys", "list") == {"data": []}
 
 
-def _manage(shell: Shell, road: Sequence[str]) -> None:
+def _check_management(shell: Shell, road: Sequence[str]) -> None:
     key = shell.json("keys", "create", "--team", "design", "--name", "[bold]x", "--budget", "25/month", *road)
     assert key["secret"].startswith(f"sk-ig-{key['id']}-")
     assert (key["team"], key["name"], key["budgets"], key["warnings"]) == ("design", "[bold]x", ["25/month"], [])
