@@ -16,7 +16,9 @@ COMMANDS = {
     "spend": Entry("gateway.cli.spend:spend", "What was spent, from the ledger."),
     "jobs": Entry("gateway.cli.jobs:jobs", "What runs, what ran, and what is unconfirmed."),
     "policies": Entry("gateway.cli.policies:policies", "Check, show and export the policies: models, prices, routes."),
-    "log-level": Entry("gateway.cli.log_level:log_level", "Change the log level of the running gateway."),
+    "log-level": Entry(
+        "gateway.cli.log_level:log_level", "Change the log level of the running gateway, until it stops."
+    ),
 }
 
 main = LazyGroup(
