@@ -87,7 +87,8 @@ class Door:
         """Raises RefusedError when the credit does not cover so many more images."""
         if self._options.credits is None:
             return
-        spent = sum(bought.billed_images or bought.asked for bought in self._ledger.bought.values())
+        bought = self._ledger.bought.values()
+        spent = sum(each.asked if each.status == "queued" else each.billed_images for each in bought)
         if (spent + images) * PRICE > self._options.credits * 1_000_000:
             raise RefusedError(402, "insufficient_credits", "the account has no credit left")
 

@@ -12,7 +12,7 @@ from typing import TextIO
 from aiohttp import BodyPartReader, web
 
 from gateway.simulator.account import Door, Ledger
-from gateway.simulator.clock import FastClock
+from gateway.simulator.clock import FastClock, iso
 from gateway.simulator.faults import Faults, Sent, befall
 from gateway.simulator.jobs import Workshop
 from gateway.simulator.options import Fault, Options
@@ -47,6 +47,7 @@ class Simulator:
         app.router.add_post("/v1/files/upload", self._handler("upload", self._upload))
         app.router.add_get("/cdn/{job_id}/{name}", self._handler("cdn", self._picture))
         app.router.add_get("/simulator/ledger", self._show_ledger)
+        app.router.add_route("*", "/{path:.*}", self._handler("unknown", self._nowhere))
         return app
 
     def _handler(self, operation: str, answer: _Answer) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
@@ -73,7 +74,7 @@ class Simulator:
         self._door.charge(wanted.images)
         job = self._shop.accept(wanted, f"{request.scheme}://{request.host}")
         if not wanted.sync:
-            return Sent(200, _json({"job_id": job.job_id, "status": "queued", "created_at": job.created_at}))
+            return Sent(200, _json({"job_id": job.job_id, "status": "queued", "created_at": iso(job.created_at)}))
         await self._shop.finish(job)
         if job.fails:
             raise RefusedError(502, "upstream_error", "The worker failed.")
@@ -102,6 +103,9 @@ class Simulator:
             raise RefusedError(400, "invalid_request", "A file is required.")
         return Sent(200, _json({"path": f"bunny://uploads/{size:08x}"}))
 
+    async def _nowhere(self, request: web.Request, _fault: Fault | None) -> Sent:
+        raise RefusedError(404, "not_found", f"There is no {request.method} here.")
+
     async def _picture(self, request: web.Request, _fault: Fault | None) -> Sent:
         query = request.query
         if not self._shop.admits(request.path, query.get("expires", ""), query.get("token", "")):
@@ -110,7 +114,6 @@ class Simulator:
         return Sent(200, await self._shop.picture(request.match_info["job_id"], int(number)), _MEDIA[codec])
 
     async def _show_ledger(self, _: web.Request) -> web.Response:
-        self._shop.settle_all()
         return web.json_response(self._ledger.show())
 
     async def _send(self, request: web.Request, sent: Sent) -> web.StreamResponse:

@@ -36,7 +36,6 @@ class SimulatedJob:
     ends_at: float
     fails: bool
     images: int
-    settled: bool = False
 
     @property
     def seconds(self) -> float:
@@ -67,6 +66,9 @@ class Workshop:
             images=dice.randint(1, wanted.images - 1) if fewer else wanted.images,
         )
         self._jobs[job.job_id] = job
+        # billed at its end, polled or not: the upstream does not wait for anybody to ask
+        loop = asyncio.get_running_loop()
+        loop.call_later(self._clock.real(job.ends_at - now), self._settle, job)
         self._ledger.accept(Bought(job.job_id, wanted.prompt, job.seed, wanted.seed, wanted.images, now))
         return job
 
@@ -77,18 +79,11 @@ class Workshop:
         if job is None or now > job.ends_at + self._options.retention_s:
             return None
         self._ledger.bought[job_id].polls += 1
-        self._settle(job, now)
         return job
-
-    def settle_all(self) -> None:
-        """Bill what has ended by now, polled or not: the upstream does not wait for anybody to ask."""
-        for job in self._jobs.values():
-            self._settle(job, self._clock.now())
 
     async def finish(self, job: SimulatedJob) -> None:
         """Until the job's end (`sync: true`)."""
         await self._clock.sleep(max(0.0, job.ends_at - self._clock.now()))
-        self._settle(job, self._clock.now())
 
     async def show(self, job: SimulatedJob) -> dict[str, Any]:
         """The body of GET /v1/jobs/{id}."""
@@ -130,8 +125,9 @@ class Workshop:
         return hmac.new(_SIGNING, f"{path}\n{expires}".encode(), hashlib.sha256).hexdigest()[:32]
 
     def admits(self, path: str, expires: str, token: str) -> bool:
-        good = expires.isdigit() and hmac.compare_digest(self.signature(path, int(expires)), token)
-        return good and int(expires) > self._clock.now()
+        if not (expires.isascii() and expires.isdigit() and token.isascii()):
+            return False
+        return hmac.compare_digest(self.signature(path, int(expires)), token) and int(expires) > self._clock.now()
 
     async def _item(self, job: SimulatedJob, number: int) -> object:
         kind = job.shape.item
@@ -145,10 +141,8 @@ class Workshop:
             return item["url"]
         return {**item, "revised_prompt": "as asked"} if kind == "revised_prompt" else item
 
-    def _settle(self, job: SimulatedJob, now: float) -> None:
-        if not job.settled and now >= job.ends_at:
-            job.settled = True
-            self._ledger.end(job.job_id, "failed" if job.fails else "completed", 0 if job.fails else job.images)
+    def _settle(self, job: SimulatedJob) -> None:
+        self._ledger.end(job.job_id, "failed" if job.fails else "completed", 0 if job.fails else job.images)
 
 
 def _draw(prompt: str, seed: int, width: int, height: int, codec: Codec) -> bytes:
