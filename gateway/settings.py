@@ -121,9 +121,14 @@ def packaged_policies() -> Path:
 
 
 def policy_texts(directory: Path) -> dict[str, str]:
-    """Every policy file by its name within the directory. Raises OSError and UnicodeDecodeError."""
-    paths = sorted(directory.rglob("*.toml"))
-    return {path.relative_to(directory).as_posix(): path.read_text(encoding="utf-8") for path in paths}
+    """Every policy file by its name within the directory. Raises OSError, also for one that is not UTF-8."""
+    texts = {}
+    for path in sorted(directory.rglob("*.toml")):
+        try:
+            texts[path.relative_to(directory).as_posix()] = path.read_text(encoding="utf-8")
+        except UnicodeDecodeError as error:
+            raise OSError(f"{path} is not UTF-8 text") from error
+    return texts
 
 
 def runtime_directory() -> Path:

@@ -114,16 +114,18 @@ async def serve(settings: Settings) -> None:
 @asynccontextmanager
 async def running(settings: Settings, clock: Clock | None = None) -> AsyncIterator[Running]:
     """The whole gateway in this loop, on the settings' host and port (0: a free one), until the block ends."""
-    async with _serving(settings, clock) as (server, sockets, services), asyncio.TaskGroup() as group:
-        group.create_task(server.run_on(sockets))
+    async with _serving(settings, clock) as (server, sockets, services):
+        serving, ready = asyncio.ensure_future(server.run_on(sockets)), asyncio.ensure_future(server.ready.wait())
+        await asyncio.wait({serving, ready}, return_when=asyncio.FIRST_COMPLETED)
         try:
-            await server.ready.wait()
-            host, port = sockets[0].getsockname()[:2]
-            yield Running(
-                f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}", services.administration
-            )
+            if ready.done():
+                host, port = sockets[0].getsockname()[:2]
+                host = f"[{host}]" if ":" in host else host
+                yield Running(f"http://{host}:{port}", services.administration)
         finally:
+            ready.cancel()
             server.stop()
+            await serving
 
 
 @asynccontextmanager

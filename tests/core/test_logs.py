@@ -203,3 +203,4 @@ def test_a_line_cannot_be_forged(log_format: LogFormat) -> None:
 def test_a_broken_stream_fails_nobody(bench: Bench) -> None:
     bench.stream.close()
     bench.log.write("info", "into the void", {})
+    assert bench.stream.closed

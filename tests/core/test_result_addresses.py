@@ -104,6 +104,7 @@ def test_only_plain_urls_are_read(url: str, origin: Origin | None) -> None:
 
 @given(st.text())
 def test_any_text_is_an_address_or_not(text: str) -> None:
-    is_public(text)
-    origin_of(text)
-    origin_of("https://" + text)
+    assert is_public(text) in (True, False)
+    for url in (text, "https://" + text):
+        origin = origin_of(url)
+        assert origin is None or isinstance(origin, Origin)
