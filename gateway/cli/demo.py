@@ -61,13 +61,12 @@ async def _demo(settings: Settings, port: int | None, *, once: bool, as_json: bo
             key = SecretStr("sk-empiriolabs-simulated")
             settings = settings.model_copy(update={"empiriolabs_api_key": key, "empiriolabs_url": upstream})
         gateway = await _start(stack, settings, port)
-        failure = await _show(gateway, simulated=simulated, as_json=as_json)
-        if failure is None and not once:
+        with Console(stderr=True).status("Asking for an image …"):
+            image = await _first_image(gateway, simulated=simulated)
+        print_first_image(image, as_json=as_json)
+        if not once:
             click.echo(f"Serving on {gateway.url}; Ctrl-C ends.", err=True)
             await _until_stopped()
-    if failure is not None:
-        # Only here: the gateway's task group would wrap it.
-        raise failure
 
 
 def _say_who_makes_it(*, simulated: bool) -> None:
@@ -89,17 +88,6 @@ async def _start(stack: AsyncExitStack, settings: Settings, port: int | None) ->
         if port is not None:
             raise
     return await stack.enter_async_context(running(settings.model_copy(update={"port": 0})))
-
-
-async def _show(gateway: Running, *, simulated: bool, as_json: bool) -> click.ClickException | httpx.HTTPError | None:
-    """Make the image and tell of it; what went wrong, if anything did."""
-    try:
-        with Console(stderr=True).status("Asking for an image …"):
-            image = await _first_image(gateway, simulated=simulated)
-    except (click.ClickException, httpx.HTTPError) as error:
-        return error
-    print_first_image(image, as_json=as_json)
-    return None
 
 
 async def _first_image(gateway: Running, *, simulated: bool) -> FirstImage:
