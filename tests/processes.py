@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 UPSTREAM_KEY = "sk-empiriolabs-test"
+ADMIN_KEY = "an admin key of at least thirty-two characters"
 
 
 def free_port() -> int:
@@ -139,6 +140,21 @@ def manage(process: Process, *arguments: str) -> dict[str, Any]:
         raise RuntimeError(done.stderr.decode())
     answer: dict[str, Any] = json.loads(done.stdout)
     return answer
+
+
+def administer(process: Process, path: str, ask: dict[str, Any] | None = None) -> dict[str, Any]:
+    """GET /admin/v1/PATH, or POST `ask` to it, of a gateway that was given IMAGEGATE_ADMIN_KEY=ADMIN_KEY.
+
+    Takes milliseconds, where `manage` starts a whole process.
+    """
+    request = urllib.request.Request(
+        f"{process.url}/admin/v1/{path}",
+        data=None if ask is None else json.dumps(ask).encode(),
+        headers={"authorization": f"Bearer {ADMIN_KEY}", "content-type": "application/json"},
+    )
+    with urllib.request.urlopen(request, timeout=60) as answer:
+        said: dict[str, Any] = json.load(answer)
+        return said
 
 
 def new_key(process: Process, *budgets: str, team: str = "alpha") -> str:

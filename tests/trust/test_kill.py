@@ -1,0 +1,139 @@
+"""`kill -9` at any moment under load: nothing that was paid for is lost, nothing is bought or charged twice, and no budget
+is overdrawn, before the crash, after it, or across it.
+"""
+
+import asyncio
+import os
+from collections.abc import Callable
+from pathlib import Path
+from random import Random
+
+import pytest
+from books import PRICE, Books, overdrawn, settle_down, tell
+from crowd import Crowd
+from processes import ADMIN_KEY, Process, administer, gateway, manage, new_key, simulator
+
+from gateway.core.money import dollars
+
+LONG = os.environ.get("TRUST", "short") == "long"
+#: Pictures in the pool of the simulator (0: each its own, which costs it too much for a full load), clients, kills.
+RUNS = [pytest.param(4, 40, 50 if LONG else 5, id="full load"), pytest.param(0, 6, 5 if LONG else 1, id="own pictures")]
+#: Seconds between a start and its kill.
+LONGEST = 2.0
+#: Left in the team's budget for the last third of the kills, in micro-dollars a client: about a second of load.
+LAST_MONEY = 10_000
+#: A submit that drips is under way for four seconds: some kill will fall into one.
+UPSTREAM = (
+    *("--median", "0.6", "--failure-rate", "0.05", "--fewer-rate", "0.1", "--shape", "rotate", "--seed", "20"),
+    *(
+        "--fault",
+        "submit_drip=0.005",
+        "--fault",
+        "submit_503=0.01",
+        "--fault",
+        "poll_500=0.02",
+        "--fault",
+        "cdn_cut=0.02",
+    ),
+)
+
+
+@pytest.mark.timeout(1200)
+@pytest.mark.parametrize(("pool", "clients", "kills"), RUNS)
+async def test_nothing_paid_is_lost(
+    tmp_path: Path, record_property: Callable[[str, object], None], pool: int, clients: int, kills: int
+) -> None:
+    options = (*UPSTREAM, "--picture-pool", str(pool), "--ledger", str(tmp_path / "bill.jsonl"))
+    with (
+        simulator(tmp_path, *options) as upstream,
+        gateway(tmp_path, upstream.url, IMAGEGATE_ADMIN_KEY=ADMIN_KEY) as process,
+    ):
+        crowd = Crowd(process.url, new_key(process, "1000/month"), clients, Random(pool))
+        worst = await kill_under_load(process, crowd, kills - kills // 3 - 1)
+        tighten(process, clients * LAST_MONEY)
+        worst = max(worst, await kill_under_load(process, crowd, kills // 3 + 1))
+        settle_down(process, upstream)
+        books = Books.of(process, upstream)
+        resolve(process, books)
+        after = Books.of(process, upstream)
+    refused = sum(often for said, often in crowd.counts().items() if said.startswith("429"))
+    tell(
+        record_property,
+        f"{kills} × kill -9, {clients} clients",
+        {
+            "requests answered": sum(often for said, often in crowd.counts().items() if said[0].isdigit()),
+            "requests cut off by a kill": crowd.counts()["cut"],
+            "of which without budget": refused,
+            "submits accepted upstream": len(books.bought),
+            "images billed upstream": books.billed,
+            "paid images lost": books.lost_images(),
+            "wrong or double charges": books.wrong_charges(),
+            "submits repeated": books.repeated_submits(),
+            "images bought beyond a wish": books.bought_beyond(crowd.wishes),
+            "promised jobs missing or changed": books.broken_promises(crowd.promised),
+            "spent + held above budget": max(0, worst),
+            "ledger drift": books.drift + after.drift,
+            "attempts unconfirmed": len(books.unconfirmed),
+            "of which were bought": len(books.orphans()),
+        },
+    )
+    assert refused > 0
+    assert crowd.counts()["cut"] > kills
+    assert_whole(books, crowd)
+    assert worst <= 0
+    assert_resolved(books, after)
+    if pool == 0:
+        assert books.distinct_pictures() == sum(job["images"] for job in books.jobs) > 0
+
+
+async def kill_under_load(process: Process, crowd: Crowd, kills: int) -> int:
+    """Each kill is followed by a start. The most micro-dollars that a budget was ever seen overdrawn by."""
+    worst = -1
+    async with crowd.at_work():
+        for _ in range(kills):
+            await asyncio.sleep(crowd.random.uniform(0, LONGEST))
+            worst = max(worst, await asyncio.to_thread(overdrawn, process))
+            process.kill()
+            await asyncio.to_thread(process.start)
+            worst = max(worst, await asyncio.to_thread(overdrawn, process))
+    return max(worst, overdrawn(process))
+
+
+def tighten(process: Process, left: int) -> None:
+    """Leave the team so little that its budget runs out. Nobody asks for anything between the look and the change."""
+    (key,) = administer(process, "budgets")["data"]
+    limit = key["spent"]["microdollars"] + key["held"]["microdollars"] + left
+    manage(process, "budgets", "set", "team:alpha", f"{dollars(limit)}/total")
+
+
+def assert_whole(books: Books, crowd: Crowd) -> None:
+    assert books.lost_images() == 0
+    assert books.wrong_charges() == 0
+    assert books.repeated_submits() == 0
+    assert books.bought_beyond(crowd.wishes) == 0
+    assert books.broken_promises(crowd.promised) == 0
+    assert books.drift == 0
+    assert books.held == sum(attempt["images"] * PRICE for attempt in books.unconfirmed)
+    orphaned = sum(each["billed_images"] for each in books.orphans())
+    assert books.settled == books.spent == (books.billed - orphaned) * PRICE
+
+
+def resolve(process: Process, books: Books) -> None:
+    """As an operator who has looked each one up at the upstream; the first by the command line."""
+    bought = {each["seed"] for each in books.orphans()}
+    for number, job in enumerate(job for job in books.jobs if job["unconfirmed"]):
+        seeds = {attempt["seed"] for attempt in job["attempts"] if attempt["state"] == "unconfirmed"}
+        outcome = "charge" if seeds & bought else "release"
+        if number == 0:
+            manage(process, "jobs", "resolve", job["id"], outcome)
+        else:
+            administer(process, f"jobs/{job['id']}/resolve", {"outcome": outcome})
+
+
+def assert_resolved(before: Books, after: Books) -> None:
+    orphans = {each["seed"] for each in before.orphans()}
+    charged = sum(attempt["images"] for attempt in before.unconfirmed if attempt["seed"] in orphans)
+    assert not after.unconfirmed
+    assert after.held == 0
+    assert after.settled == after.spent == before.spent + charged * PRICE
+    assert after.drift == 0
