@@ -45,6 +45,8 @@ class Governor:
         """Wait for a submit's turn; it then counts as in flight until `landed`. Cancelled by `drop`; raises Stopping."""
         if self._limit:
             await self._turn(_SUBMIT, 0, job_id)
+        elif self._crew.stopping:
+            raise Stopping
         else:
             self.in_flight += 1
 
@@ -58,6 +60,7 @@ class Governor:
 
     def landed(self) -> None:
         self.in_flight -= 1
+        self._changed.set()  # the poll kept for it may be free now: a submit need not wait for the minute to pass
 
     async def early_poll(self) -> bool:
         """Spend one on a poll that could wait, if nobody needs it more."""
