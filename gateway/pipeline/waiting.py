@@ -27,7 +27,8 @@ class Waiting:
         looked, polls, failures = 0.0, 0, 0
         # after a restart the picture may have been waiting for long: look at once, before the upstream forgets it
         overdue = resumed
-        while (age := self._age(attempt)) < GIVE_UP:
+        # one look is due even after a long stop: a job that hung before it was done may still be there
+        while not polls or self._age(attempt) < GIVE_UP:
             if not overdue:
                 await self._until_worthwhile(leg, job, attempt, looked)
             else:
