@@ -138,10 +138,11 @@ class Books:
 
 def overdrawn(gateway: Process) -> int:
     """Micro-dollars that spent and held together are over a budget, in the worst of them."""
-    return max(
+    worst: int = max(
         state["spent"]["microdollars"] + state["held"]["microdollars"] - state["limit"]["microdollars"]
         for state in administer(gateway, "budgets")["data"]
     )
+    return worst
 
 
 def settle_down(gateway: Process, upstream: Process, patience: float = 60.0) -> None:

@@ -70,17 +70,19 @@ class Crowd:
 
     async def _live(self, session: aiohttp.ClientSession) -> None:
         while not self._over:
-            wish = self._wish(f"wish {next(self._numbers)}")
-            for retry in count():
-                said = await self._send(session, wish, retry)
-                # What an SDK repeats, but for budgets: those clients go on to their next wish.
-                if said not in (REFUSED, CUT) and not said.startswith(("503", "504")):
-                    break
-                if self._over:
-                    return
-                await asyncio.sleep(PAUSE)
+            said = await self._until_answered(session, self._wish(f"wish {next(self._numbers)}"))
             if said.startswith("429"):
                 await asyncio.sleep(BROKE_PAUSE)
+
+    async def _until_answered(self, session: aiohttp.ClientSession, wish: dict[str, Any]) -> str:
+        """Asks again what an SDK asks again, but for budgets: those clients go on to their next wish."""
+        retry = 0
+        while True:
+            said = await self._send(session, wish, retry)
+            if self._over or (said not in (REFUSED, CUT) and not said.startswith(("503", "504"))):
+                return said
+            retry += 1
+            await asyncio.sleep(PAUSE)
 
     def _wish(self, prompt: str) -> dict[str, Any]:
         images = self.random.choices(range(1, 7), (6, 3, 2, 1, 1, 1))[0]
