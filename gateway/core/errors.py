@@ -234,4 +234,6 @@ _OF_FAILED_JOBS: tuple[type[GatewayError], ...] = (
 def of_failure(code: str, message: str, job_id: str) -> GatewayError:
     """The error that answers for a failed job."""
     kind = next((kind for kind in _OF_FAILED_JOBS if kind.code == code), UpstreamFailed)
+    if kind is UpstreamUnconfirmed:
+        message = f"{message} Its job is {job_id}."  # whoever reports it has only the text of an SDK's exception
     return kind(message, job_id=job_id)
