@@ -18,6 +18,7 @@ from gateway.core.encode import encode
 from gateway.core.order import Codec
 from gateway.core.sample_picture import draw
 from gateway.pipeline.administration import Administration
+from gateway.ports import Clock
 from gateway.simulator.app import running
 from gateway.simulator.options import Options
 from gateway.simulator.shapes import SHAPES
@@ -94,7 +95,9 @@ class Inside:
 
 
 @asynccontextmanager
-async def inside(directory: Path, options: Options | None = None, **environment: str) -> AsyncIterator[Inside]:
+async def inside(
+    directory: Path, options: Options | None = None, clock: Clock | None = None, **environment: str
+) -> AsyncIterator[Inside]:
     """Jobs of 50 ms unless `options` say otherwise; the upstream has no limit unless the environment sets one."""
     async with running(options or quick()) as simulator_url:
         found = settings.read(
@@ -109,7 +112,7 @@ async def inside(directory: Path, options: Options | None = None, **environment:
             directory,
             data=directory / "data",
         )
-        async with wiring.running(found) as served:
+        async with wiring.running(found, clock) as served:
             key = (await served.administration.create_key("alpha", "", ["100/month"]))[1]
             yield Inside(simulator_url, served.url, key, served.administration)
 
