@@ -43,16 +43,9 @@ class Process:
     def start(self, path: str = "/healthz", patience: float = 30.0) -> float:
         """Start it and wait until it answers; the seconds that took."""
         began = time.perf_counter()
-        with self.log.open("ab") as log:
-            self.running = subprocess.Popen(
-                [sys.executable, "-m", "gateway", *self.arguments],
-                env=self.environment,
-                stdout=log,
-                stderr=log,
-                cwd=self.log.parent,
-            )
+        running = self.launch()
         while time.perf_counter() - began < patience:
-            if self.running.poll() is not None:
+            if running.poll() is not None:
                 raise RuntimeError(f"ended at once: {self.log.read_text()[-2000:]}")
             try:
                 urllib.request.urlopen(self.url + path, timeout=1).close()
@@ -63,6 +56,18 @@ class Process:
             else:
                 return time.perf_counter() - began
         raise RuntimeError(f"did not answer within {patience} s: {self.log.read_text()[-2000:]}")
+
+    def launch(self) -> subprocess.Popen[bytes]:
+        """Start it and wait for nothing."""
+        with self.log.open("ab") as log:
+            self.running = subprocess.Popen(
+                [sys.executable, "-m", "gateway", *self.arguments],
+                env=self.environment,
+                stdout=log,
+                stderr=log,
+                cwd=self.log.parent,
+            )
+        return self.running
 
     def kill(self) -> None:
         """kill -9."""

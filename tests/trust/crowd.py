@@ -40,6 +40,8 @@ class Crowd:
     heard: list[Heard] = field(default_factory=list)
     #: job id → images in its answer; None: 202
     promised: dict[str, int | None] = field(default_factory=dict)
+    #: of the first picture in each answer that had any
+    urls: list[str] = field(default_factory=list)
     #: prompt → images asked for, however often
     wishes: dict[str, int] = field(default_factory=dict)
     _numbers: Iterator[int] = field(default_factory=count)
@@ -112,6 +114,7 @@ class Crowd:
             body = await answer.json()
             if answer.status == 200:
                 self.promised[body["job_id"]] = len(body["data"])
+                self.urls += [item["url"] for item in body["data"][:1] if "url" in item]
             elif answer.status == 202:
                 self.promised[body["job_id"]] = None
             else:

@@ -28,8 +28,8 @@ MOST_MEMORY = 250 * 1024 * 1024
 #: Connections that may stay open for a while after the last client, to the upstream and from this test.
 FEW_DESCRIPTORS = 10
 UPSTREAM = ("--median", "0.05", "--picture-pool", "4", "--seed", "3")
-#: Half of these orders can be submitted in the first minute, since each submit leaves room for its poll.
-RPM, QUEUED = 20, 30
+#: After the first few, by which the gateway learns how long jobs take, a minute has room for half of these orders.
+RPM, FIRST, QUEUED = 40, 5, 30
 
 
 @dataclass(frozen=True)
@@ -147,20 +147,22 @@ async def test_who_leaves_the_queue_pays_nothing(tmp_path: Path) -> None:
         gateway(tmp_path, upstream.url, IMAGEGATE_ADMIN_KEY=ADMIN_KEY, IMAGEGATE_EMPIRIOLABS_RPM=str(RPM)) as process,
     ):
         leaver = Leaver(process.port, new_key(process, "1000/month"), Random(4))
+        assert [await ask(process, leaver.key, f"first {number}") for number in range(FIRST)] == [200] * FIRST
         writers = []
         for number in range(QUEUED):
             _, writer = await asyncio.open_connection("127.0.0.1", process.port)
             writer.write(leaver.request(number))
             writers.append(writer)
-        await asyncio.to_thread(until_journalled, process, QUEUED)
+        await asyncio.to_thread(until_journalled, process, FIRST + QUEUED)
         for writer in writers:
             writer.close()
             await gone(writer)
         await asyncio.to_thread(settle_down, process, upstream)
         books = Books.of(process, upstream)
     states = Counter(attempt["state"] for attempt in books.attempts)
-    assert states["done"] == len(books.bought) == RPM // 2
-    assert states["failed"] == len(books.attempts) - RPM // 2
+    assert set(states) == {"done", "failed"}
+    assert FIRST < states["done"] == len(books.bought)
+    assert states["failed"] >= QUEUED // 3
     assert_whole(books)
 
 

@@ -4,7 +4,10 @@ is overdrawn, before the crash, after it, or across it.
 
 import asyncio
 import os
+import urllib.request
 from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 
@@ -18,8 +21,11 @@ from gateway.core.money import dollars
 LONG = os.environ.get("TRUST", "short") == "long"
 #: Pictures in the pool of the simulator (0: each its own, which costs it too much for a full load), clients, kills.
 RUNS = [pytest.param(4, 40, 50 if LONG else 5, id="full load"), pytest.param(0, 6, 5 if LONG else 1, id="own pictures")]
-#: Seconds between a start and its kill.
+#: Seconds between a start and its kill; some kills come before the gateway answers, while it takes up what was running.
 LONGEST = 2.0
+WHILE_STARTING = 0.2
+#: Picture URLs, of those that were answered, to be fetched in the end.
+SAMPLE = 20
 #: Left in the team's budget for the last third of the kills, in micro-dollars a client: about a second of load.
 LAST_MONEY = 10_000
 #: A submit that drips is under way for four seconds: some kill will fall into one.
@@ -49,17 +55,19 @@ async def test_nothing_paid_is_lost(
         gateway(tmp_path, upstream.url, IMAGEGATE_ADMIN_KEY=ADMIN_KEY) as process,
     ):
         crowd = Crowd(process.url, new_key(process, "1000/month"), clients, Random(pool))
-        worst = await kill_under_load(process, crowd, kills - kills // 3 - 1)
+        killer = Killer(process, crowd)
+        await killer.kill(kills - kills // 3 - 1)
         tighten(process, clients * LAST_MONEY)
-        worst = max(worst, await kill_under_load(process, crowd, kills // 3 + 1))
+        await killer.kill(kills // 3 + 1)
         settle_down(process, upstream)
+        dead = [url for url in crowd.urls[:: max(1, len(crowd.urls) // SAMPLE)] if not answers_a_picture(url)]
         books = Books.of(process, upstream)
         resolve(process, books)
         after = Books.of(process, upstream)
     refused = sum(often for said, often in crowd.counts().items() if said.startswith("429"))
     tell(
         record_property,
-        f"{kills} × kill -9, {clients} clients",
+        f"{kills} × kill -9, {clients} clients, {killer.while_starting} more kills while starting",
         {
             "requests answered": sum(often for said, often in crowd.counts().items() if said[0].isdigit()),
             "requests cut off by a kill": crowd.counts()["cut"],
@@ -71,7 +79,8 @@ async def test_nothing_paid_is_lost(
             "submits repeated": books.repeated_submits(),
             "images bought beyond a wish": books.bought_beyond(crowd.wishes),
             "promised jobs missing or changed": books.broken_promises(crowd.promised),
-            "spent + held above budget": max(0, worst),
+            "answered URLs that are dead": len(dead),
+            "spent + held above budget": max(0, killer.overdrawn),
             "ledger drift": books.drift + after.drift,
             "attempts unconfirmed": len(books.unconfirmed),
             "of which were bought": len(books.orphans()),
@@ -79,24 +88,45 @@ async def test_nothing_paid_is_lost(
     )
     assert refused > 0
     assert crowd.counts()["cut"] > kills
+    assert crowd.urls
+    assert not dead
     assert_whole(books, crowd)
-    assert worst <= 0
+    assert killer.overdrawn <= 0
     assert_resolved(books, after)
     if pool == 0:
         assert books.distinct_pictures() == sum(job["images"] for job in books.jobs) > 0
 
 
-async def kill_under_load(process: Process, crowd: Crowd, kills: int) -> int:
-    """Each kill is followed by a start. The most micro-dollars that a budget was ever seen overdrawn by."""
-    worst = -1
-    async with crowd.at_work():
-        for _ in range(kills):
-            await asyncio.sleep(crowd.random.uniform(0, LONGEST))
-            worst = max(worst, await asyncio.to_thread(overdrawn, process))
-            process.kill()
-            await asyncio.to_thread(process.start)
-            worst = max(worst, await asyncio.to_thread(overdrawn, process))
-    return max(worst, overdrawn(process))
+@dataclass
+class Killer:
+    """Kills the gateway under the crowd's load; `overdrawn`: the most micro-dollars that a budget was seen to be."""
+
+    process: Process
+    crowd: Crowd
+    while_starting: int = 0
+    overdrawn: int = -1
+
+    async def kill(self, kills: int) -> None:
+        """So often under load; each is followed by a start."""
+        async with self.crowd.at_work():
+            for _ in range(kills):
+                await asyncio.sleep(self.crowd.random.uniform(0, LONGEST))
+                await self.look()
+                self.process.kill()
+                if self.crowd.random.random() < WHILE_STARTING:
+                    await self.kill_while_starting()
+                await asyncio.to_thread(self.process.start)
+                await self.look()
+        await self.look()
+
+    async def kill_while_starting(self) -> None:
+        self.process.launch()
+        await asyncio.sleep(self.crowd.random.uniform(0.5, LONGEST))
+        self.process.kill()
+        self.while_starting += 1
+
+    async def look(self) -> None:
+        self.overdrawn = max(self.overdrawn, await asyncio.to_thread(overdrawn, self.process))
 
 
 def tighten(process: Process, left: int) -> None:
@@ -104,6 +134,12 @@ def tighten(process: Process, left: int) -> None:
     (key,) = administer(process, "budgets")["data"]
     limit = key["spent"]["microdollars"] + key["held"]["microdollars"] + left
     manage(process, "budgets", "set", "team:alpha", f"{dollars(limit)}/total")
+
+
+def answers_a_picture(url: str) -> bool:
+    with suppress(OSError), urllib.request.urlopen(url, timeout=10) as answer:
+        return answer.headers["content-type"].startswith("image/") and bool(answer.read())
+    return False
 
 
 def assert_whole(books: Books, crowd: Crowd) -> None:

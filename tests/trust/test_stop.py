@@ -91,7 +91,7 @@ async def stop_under_load(process: Process, crowd: Crowd) -> list[Stop]:
     stops = []
     async with crowd.at_work():
         for _ in range(STOPS):
-            await asyncio.sleep(crowd.random.uniform(ON_ITS_WAY, LONGEST))
+            await asyncio.sleep(crowd.random.uniform(0, LONGEST))
             stops.append(await asyncio.to_thread(Stop, process))
             await asyncio.to_thread(process.start)
     return stops
