@@ -64,7 +64,7 @@ class Dispatch:
         """End a job none of whose parts has been submitted; False when it is too late for that."""
         dropped = await self._jobs.cancel(job.id, failure, self._clock.now())
         if dropped:
-            for provider in {attempt.provider for attempt in job.attempts}:
+            for provider in {attempt.provider for attempt in job.attempts} & self._legs.keys():
                 self._legs[provider].governor.drop(job.id)
             self._flights.land(job.id)
         return dropped
@@ -76,6 +76,10 @@ class Dispatch:
             self._flights.land(job.id)
 
     async def _make_part(self, job: Job, attempt: Attempt, *, resumed: bool) -> None:
+        if attempt.provider not in self._legs:
+            # started without its account: what is owed there stays open for a start that has it again
+            self._telemetry.log("error", "no_leg", {"job": job.id, "provider": attempt.provider})
+            return
         leg = self._legs[attempt.provider]
         self._telemetry.jobs_in_flight(leg.name, +1)
         try:
