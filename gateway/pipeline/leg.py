@@ -1,6 +1,7 @@
 """A leg: one provider as the pipeline uses it, with its governor, its two circuits and what was learned of its jobs."""
 
 import random
+from dataclasses import replace
 
 from gateway.core.circuit import Circuit
 from gateway.core.errors import NoCapacity
@@ -43,6 +44,8 @@ class Leg:
     async def submit(self, order: Order, part: Part) -> Accepted | Finished | Declined | Unknown:
         self._submits.started(self._clock.monotonic())
         outcome = await self._provider.submit(order, part)
+        if isinstance(outcome, Declined) and outcome.limited and outcome.after is None:
+            outcome = replace(outcome, after=_DEFAULT_PAUSE)
         now = self._clock.monotonic()
         if isinstance(outcome, Unknown):
             self._submits.failed(now, timeout=outcome.timeout)
@@ -53,7 +56,7 @@ class Leg:
         else:
             self._submits.succeeded(now)
         if isinstance(outcome, Declined) and outcome.limited:
-            await self.governor.exhausted(outcome.after or _DEFAULT_PAUSE)
+            await self.governor.exhausted(outcome.after or 0.0)
         await self._show("submit", self._submits)
         return outcome
 
