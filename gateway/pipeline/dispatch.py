@@ -2,8 +2,8 @@
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
 from typing import ParamSpec, TypeVar
 
@@ -49,11 +49,15 @@ class Dispatch:
         self._clock = clock
         self._telemetry = telemetry
 
-    async def check(self, order: Order, provider: str, calls: int, patience: float) -> None:
-        """Raises NoCapacity and UpstreamUnavailable, before anything is held."""
+    @asynccontextmanager
+    async def place(self, order: Order, provider: str, calls: int, patience: float) -> AsyncIterator[None]:
+        """A place in the queue while its order is held and started. Raises NoCapacity and UpstreamUnavailable at once."""
         if provider not in self._legs:
             raise UpstreamUnavailable("No account with the image provider is configured.")
-        await self._legs[provider].check(order, calls, patience)
+        leg = self._legs[provider]
+        await leg.check(order, calls, patience)
+        with leg.governor.announced(calls):
+            yield
 
     def start(self, job: Job, *, resumed: bool = False) -> None:
         """Begin to make a journalled job, or go on with one that a crash interrupted."""

@@ -86,9 +86,9 @@ class Generate:
         provider = policies.route(order.model).legs[0]
         per_call = policies.models[order.model].images_per_call
         patience = policies.gateway.queue.detached_wait if call.respond_async else call.patience
-        await self._dispatch.check(order, provider, -(-order.count // per_call), patience)
-        job = await self._spending.reserve(caller, order, call, provider=provider, per_call=per_call)
-        self._dispatch.start(job)
+        async with self._dispatch.place(order, provider, -(-order.count // per_call), patience):
+            job = await self._spending.reserve(caller, order, call, provider=provider, per_call=per_call)
+            self._dispatch.start(job)
         return job
 
     async def _wait(self, job: Job, call: Call) -> None:

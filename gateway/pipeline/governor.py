@@ -7,6 +7,8 @@ for every job in flight and for itself: 50 requests a minute carry about 25 jobs
 
 import asyncio
 import heapq
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import count
 
@@ -37,6 +39,7 @@ class Governor:
         self._queue: list[_Waiter] = []
         self._arrivals = count()
         self._changed = asyncio.Event()
+        self._announced = 0
         self._pumping = False
         self.in_flight = 0
         crew.on_stopping(self._changed.set)
@@ -75,8 +78,17 @@ class Governor:
         """Seconds until so many further submits, each with one poll, would have had their turn."""
         if not self._limit:
             return 0.0
-        queued = sum(1 for waiter in self._queue if waiter.rank[0] == _SUBMIT and not waiter.turn.done())
+        queued = self._announced + sum(1 for waiter in self._queue if waiter.rank[0] == _SUBMIT and not waiter.turn.done())
         return await self._allowance.ready_in(self._provider, 2 * (queued + submits) + self.in_flight)
+
+    @contextmanager
+    def announced(self, submits: int) -> Iterator[None]:
+        """Count submits whose orders are being held, so that of a burst each sees those that come before it."""
+        self._announced += submits
+        try:
+            yield
+        finally:
+            self._announced -= submits
 
     async def exhausted(self, seconds: float) -> None:
         await self._allowance.exhausted(self._provider, seconds)
