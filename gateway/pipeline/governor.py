@@ -78,7 +78,8 @@ class Governor:
         """Seconds until so many further submits, each with one poll, would have had their turn."""
         if not self._limit:
             return 0.0
-        queued = self._announced + sum(1 for waiter in self._queue if waiter.rank[0] == _SUBMIT and not waiter.turn.done())
+        queued = self._announced
+        queued += sum(1 for waiter in self._queue if waiter.rank[0] == _SUBMIT and not waiter.turn.done())
         return await self._allowance.ready_in(self._provider, 2 * (queued + submits) + self.in_flight)
 
     @contextmanager
