@@ -234,7 +234,7 @@ class ScriptedAllowance(Allowance):
         return self.remaining
 
     async def ready_in(self, provider: str, count: int) -> float:
-        return 0.0 if count <= self.remaining else 60.0
+        return 0.0 if count <= self.remaining else 1.0
 
     async def exhausted(self, provider: str, seconds: float) -> None:
         self.remaining = 0

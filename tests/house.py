@@ -6,15 +6,19 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from fakes import FastClock, RememberingTelemetry, ScriptedProvider
+from fakes import FastClock, RememberingTelemetry, ScriptedProvider, at_rest, until
 
+from gateway.core.ask import read
 from gateway.core.catalogue import Catalogue
+from gateway.core.job import Job, Picture
+from gateway.core.money import MICROS, Budget
 from gateway.core.policy import Policies, parse
+from gateway.pipeline.admission import Caller
 from gateway.pipeline.call import Call
 from gateway.pipeline.crew import Crew
 from gateway.pipeline.dispatch import Dispatch
 from gateway.pipeline.flights import Flights
-from gateway.pipeline.generate import Generate
+from gateway.pipeline.generate import Answer, Generate
 from gateway.pipeline.governor import Governor
 from gateway.pipeline.jobs import TeamJobs
 from gateway.pipeline.leg import Leg
@@ -27,10 +31,12 @@ from gateway.stores.blobs import open_blobs
 from gateway.stores.sqlite.allowance import LocalAllowance
 from gateway.stores.sqlite.store import SqliteStore, open_store
 
+RED = Caller("keyofred", "red")
+
 
 @dataclass(frozen=True, slots=True)
 class House:
-    """A gateway without its edge."""
+    """A gateway without its edge. The whole installation may spend $10."""
 
     provider: ScriptedProvider
     clock: FastClock
@@ -38,14 +44,41 @@ class House:
     blobs: Blobs
     telemetry: RememberingTelemetry
     crew: Crew
+    flights: Flights
     governor: Governor
-    dispatch: Dispatch
     generate: Generate
     team_jobs: TeamJobs
     recovery: Recovery
 
-    def crash(self) -> None:
+    async def ask(self, call: Call | None = None, *, caller: Caller = RED, **fields: object) -> Answer:
+        """One request for a picture of a cat, from its ask to its answer. Raises any GatewayError."""
+        return await self.generate.run(caller, read({"prompt": "a cat", **fields}), call or a_call())
+
+    async def job(self, job_id: str | None = None) -> Job:
+        """That job as the store has it, or the newest one."""
+        jobs = await self.store.list_jobs(limit=100)
+        return next(job for job in jobs if job_id in {None, job.id})
+
+    async def books(self) -> tuple[int, int]:
+        """Micro-dollars spent and held by the whole installation."""
+        (state,) = await self.store.budgets(["org"], self.clock.now())
+        return state.spent, state.held
+
+    async def seen(self, picture: Picture) -> bytes:
+        return b"".join([piece async for piece in self.blobs.read(picture.name, 3 * 1024)])
+
+    async def landed(self, job_id: str) -> Job:
+        """The job once no task works on it any more."""
+        await until(lambda: not any(job_id in task.get_name() for task in self.crew._tasks))
+        return await self.job(job_id)
+
+    def clients(self) -> int:
+        """How many wait for a job now."""
+        return sum(len(flight.waiters) for flight in self.flights._flights.values())
+
+    async def crash(self) -> None:
         """As kill -9 leaves it: no task takes another step, and only the store and the upstream remember."""
+        await at_rest()  # a task that never began would complain of that
         for task in self.crew._tasks:
             task.cancel()
 
@@ -60,7 +93,7 @@ async def open_house(
     policies: Policies | None = None,
     account: bool = True,
 ) -> AsyncIterator[House]:
-    """`limit`: the allowance of requests a minute; `account=False`: no provider is configured. Stops within a second."""
+    """`limit`: the allowance of requests a minute; `account=False`: no provider is configured. Ends as SIGTERM does."""
     clock, policies = clock or FastClock(), policies or packaged()
     telemetry = RememberingTelemetry()
     async with open_store(directory / "imagegate.db") as store, open_blobs(directory / "pictures") as blobs:
@@ -97,11 +130,12 @@ async def open_house(
             telemetry=telemetry,
         )
         team_jobs = TeamJobs(store, dispatch, flights)
-        house = House(provider, clock, store, blobs, telemetry, crew, governor, dispatch, generate, team_jobs, recovery)
+        house = House(provider, clock, store, blobs, telemetry, crew, flights, governor, generate, team_jobs, recovery)
+        await store.set_budgets("org", [Budget("total", 10 * MICROS)])
         try:
             yield house
         finally:
-            await crew.stop(1.0)
+            await crew.stop(0.2)
             assert await store.drift() == 0
             assert telemetry.failures == []
 
