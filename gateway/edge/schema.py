@@ -61,6 +61,7 @@ def _preferences(value: str) -> dict[str, float | None]:
     found: dict[str, float | None] = {}
     for part in value.lower().split(","):
         name, _, argument = part.partition(";")[0].strip().partition("=")
+        name = name.rstrip()
         if name == "respond-async":
             found[name] = None
         elif name == "wait" and (seconds := _whole(argument.strip('" '))) is not None:
