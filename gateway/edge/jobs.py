@@ -49,6 +49,6 @@ async def cancel_job(
 def _limit(text: str | None) -> int:
     if text is None:
         return _DEFAULT
-    if not (text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= _MOST):
+    if not (text.isascii() and text.isdigit() and len(text) <= len(str(_MOST)) and 1 <= int(text) <= _MOST):
         raise InvalidRequest(f"'limit' must be 1 to {_MOST}.", param="limit")
     return int(text)
