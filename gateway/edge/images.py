@@ -7,7 +7,7 @@ from litestar.di import NamedDependency
 from litestar.types import ASGIApp
 
 from gateway.core.job import Status
-from gateway.edge.exchange import Call, of, watching
+from gateway.edge.exchange import Call, of, watching, whole_body
 from gateway.edge.front import Front
 from gateway.edge.schema import read_ask, read_call
 from gateway.pipeline.generate import Generate
@@ -18,7 +18,7 @@ async def generations(request: Call, front: NamedDependency[Front], generate: Na
     """Make images from a prompt, and wait for them."""
     exchange = of(request)
     caller = await front.identify(request)  # before a byte of the body is read
-    ask = read_ask(await request.body(), request.headers.get("content-type", ""))
+    ask = read_ask(await whole_body(request), request.headers.get("content-type", ""))
     call = read_call(ask, request.scope["path"], request.headers, front.max_wait)
     exchange.model = ask.model
     async with watching(request) as gone:
