@@ -96,6 +96,7 @@ async def test_whoever_leaves_harms_nobody(tmp_path: Path, record_property: Call
         await asyncio.to_thread(settle_down, process, upstream, 120.0)
         after = await asyncio.to_thread(settled_descriptors, process, before)
         books = Books.of(process, upstream)
+        errors = process.log.read_text().count('"level": "error"')
     states = Counter(attempt["state"] for attempt in books.attempts)
     tell(
         record_property,
@@ -110,6 +111,7 @@ async def test_whoever_leaves_harms_nobody(tmp_path: Path, record_property: Call
             "wrong or double charges": books.wrong_charges(),
             "held by nobody, micro-dollars": books.held,
             "ledger drift": books.drift,
+            "errors logged": errors,
             "memory at most, MB": peak // 2**20,
             "descriptors before": before,
             "descriptors after": after,
@@ -118,6 +120,7 @@ async def test_whoever_leaves_harms_nobody(tmp_path: Path, record_property: Call
     assert healthy == [200] * HEALTHY
     assert set(states) <= {"done", "failed"}
     assert_whole(books)
+    assert errors == 0
     assert peak < MOST_MEMORY
     assert after <= before + FEW_DESCRIPTORS
 
@@ -141,7 +144,9 @@ async def leave(leaver: Leaver, process: Process) -> int:
     return max(peak, watched.memory_info().rss)
 
 
-async def test_who_leaves_the_queue_pays_nothing(tmp_path: Path) -> None:
+async def test_who_leaves_the_queue_pays_nothing(
+    tmp_path: Path, record_property: Callable[[str, object], None]
+) -> None:
     with (
         simulator(tmp_path, *UPSTREAM) as upstream,
         gateway(tmp_path, upstream.url, IMAGEGATE_ADMIN_KEY=ADMIN_KEY, IMAGEGATE_EMPIRIOLABS_RPM=str(RPM)) as process,
@@ -160,6 +165,8 @@ async def test_who_leaves_the_queue_pays_nothing(tmp_path: Path) -> None:
         await asyncio.to_thread(settle_down, process, upstream)
         books = Books.of(process, upstream)
     states = Counter(attempt["state"] for attempt in books.attempts)
+    figures = {"parts released": states["failed"], "parts paid and kept": states["done"], "held": books.held}
+    tell(record_property, f"{QUEUED} clients that leave the queue", figures)
     assert set(states) == {"done", "failed"}
     assert FIRST < states["done"] == len(books.bought)
     assert states["failed"] >= QUEUED // 3

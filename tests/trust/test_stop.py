@@ -49,6 +49,7 @@ async def test_a_stop_answers_everybody_and_loses_nothing(
         stops = await stop_under_load(process, crowd)
         settle_down(process, upstream)
         books = Books.of(process, upstream)
+        errors = process.log.read_text().count('"level": "error"')
     waiting = sum((Counter(each.said for each in stop.waiting(crowd.heard)) for stop in stops), Counter[str]())
     tell(
         record_property,
@@ -64,10 +65,12 @@ async def test_a_stop_answers_everybody_and_loses_nothing(
             "wrong or double charges": books.wrong_charges(),
             "images bought beyond a wish": books.bought_beyond(crowd.wishes),
             "ledger drift": books.drift,
+            "errors logged": errors,
             "attempts unconfirmed": len(books.unconfirmed),
         },
     )
     assert [stop.status for stop in stops] == [0] * STOPS
+    assert errors == 0
     assert waiting.total() > STOPS * CLIENTS / 4
     assert set(waiting) <= ANSWERS
     assert_whole(books, crowd)
