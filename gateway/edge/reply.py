@@ -42,12 +42,14 @@ class Reply:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - the shape of ASGI
         chunks = self._chunks() if scope.get("method") != "HEAD" else _nothing()
-        first = await anext(chunks, b"")
+        held = await anext(chunks, b"")
         await send({"type": "http.response.start", "status": self._status, "headers": self._headers})
-        await send({"type": "http.response.body", "body": first, "more_body": True})
+        # the last bytes go with the word that they are the last: a client that has counted them may already send its
+        # next request, and that must not meet an answer which is still under way
         async for chunk in chunks:
-            await send({"type": "http.response.body", "body": chunk, "more_body": True})
-        await send({"type": "http.response.body", "body": b"", "more_body": False})
+            await send({"type": "http.response.body", "body": held, "more_body": True})
+            held = chunk
+        await send({"type": "http.response.body", "body": held, "more_body": False})
 
     async def _chunks(self) -> AsyncIterator[bytes]:
         for piece in self._pieces:
