@@ -31,7 +31,7 @@ class Durations:
     seen: int = 0
 
     def learn(self, seconds: float) -> None:
-        value = math.log(max(seconds, 0.01))
+        value = math.log(max(seconds, 0.001))
         if self.seen == 0:
             self.mean, self.variance = value, 0.25
         else:
@@ -57,11 +57,11 @@ class Durations:
         if self.seen < _LEARNED and age < FIRST_POLL:
             return FIRST_POLL
         if age >= OUTLIER * self.median:
-            # 5 s at first, then ever slower: a job that hangs for an hour must not spend the account's allowance
-            return age + min(max(5.0, age / 4), SLOWEST)
+            # ever slower: a job that hangs for an hour must not spend the account's allowance
+            return age + min(max(FIRST_POLL, age / 4), SLOWEST)
         return min(self._paced(age), age + max(5.0, self.median))
 
-    def due(self, age: float, *, certainty: float = 0.95) -> float:
+    def due(self, age: float, *, certainty: float = 0.98) -> float:
         """The age by which the job is done with `certainty`, given that it was not at `age`."""
         left = self._survival(age) * (1 - certainty)
         if left < _TINY or age >= OUTLIER * self.median:
@@ -70,7 +70,7 @@ class Durations:
 
     def _paced(self, age: float) -> float:
         """Where the integral of n from `age` reaches 1, by steps of a fiftieth of the median."""
-        step = max(0.02, self.median / 50)
+        step = max(0.001, self.median / 50)
         time, polls = age, 0.0
         end = OUTLIER * self.median
         while polls < 1.0 and time < end:

@@ -101,7 +101,7 @@ class Dispatch:
         """The one submit of an attempt, repeated only while the upstream provably took nothing."""
         part = Part(attempt.part, attempt.images, attempt.seed)
         tries = 0
-        while await self._has_turn(leg, job):
+        while await self._has_turn(leg, job, part):
             if leg.submit_pause() > 0:
                 # it opened while this order stood in the queue: nothing has left, so nothing is owed
                 leg.governor.landed()
@@ -126,9 +126,9 @@ class Dispatch:
             await self._surely(self._jobs.unsubmitted, attempt.id)
             await self._crew.rest(max(outcome.after or 0.0, _backoff(tries)))
 
-    async def _has_turn(self, leg: Leg, job: Job) -> bool:
+    async def _has_turn(self, leg: Leg, job: Job, part: Part) -> bool:
         try:
-            await leg.governor.turn_to_submit(job.id)
+            await leg.governor.turn_to_submit(job.id, leg.durations(job.order, part.images).due(0.0))
         except asyncio.CancelledError:
             # the job was dropped, which cancels its place in the queue; a cut at shutdown goes on upwards
             if self._crew.stopping:

@@ -1,8 +1,8 @@
 """The governor: who spends the account's next request, so that polls of paid jobs never starve behind new submits.
 
 First polls that are due (the oldest submit first: it is nearest to the end of the upstream's retention), then submits,
-and only with plenty left the early polls that shorten a wait. A submit passes only if what is left also covers one poll
-for every job in flight and for itself: 50 requests a minute carry about 25 jobs a minute.
+and only with plenty left the early polls that shorten a wait. A submit passes only if one poll for every job in flight and
+for itself will find a request by the time it is due: 50 requests a minute carry about 25 jobs a minute, however slow.
 """
 
 import asyncio
@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import count
+from math import ceil
 
 from gateway.pipeline.crew import Crew, Stopping
 from gateway.ports import Allowance, Clock
@@ -18,6 +19,8 @@ from gateway.ports import Allowance, Clock
 _POLL, _SUBMIT = 0, 1
 #: an early poll leaves this share of a minute's requests for whoever comes next
 _EARLY_RESERVE = 4
+#: how much one submit changes what is known of the polls that a job takes while the allowance is scarce
+_RELEARN = 0.05
 
 
 @dataclass(order=True, slots=True)
@@ -25,6 +28,7 @@ class _Waiter:
     rank: tuple[int, int, int]
     turn: asyncio.Future[None] = field(compare=False)
     job_id: str = field(compare=False)
+    poll_in: float = field(compare=False)
 
 
 class Governor:
@@ -41,17 +45,27 @@ class Governor:
         self._changed = asyncio.Event()
         self._announced = 0
         self._pumping = False
-        self.in_flight = 0
+        self._polls_each = 1.0
+        #: when the poll of each job in flight is due, the earliest first; which is whose does not matter
+        self._dues: list[float] = []
         crew.on_stopping(self._changed.set)
 
-    async def turn_to_submit(self, job_id: str) -> None:
-        """Wait for a submit's turn; it then counts as in flight until `landed`. Cancelled by `drop`; raises Stopping."""
+    @property
+    def in_flight(self) -> int:
+        """Jobs submitted and not yet landed."""
+        return len(self._dues)
+
+    async def turn_to_submit(self, job_id: str, poll_in: float = 0.0) -> None:
+        """Wait for a submit's turn; it then counts as in flight until `landed`, and its poll is due `poll_in` seconds later.
+
+        Cancelled by `drop`; raises Stopping.
+        """
         if self._limit:
-            await self._turn(_SUBMIT, 0, job_id)
+            await self._turn(_SUBMIT, 0, job_id, poll_in)
         elif self._crew.stopping:
             raise Stopping
         else:
-            self.in_flight += 1
+            self._took_off(poll_in)
 
     async def turn_to_poll(self, job_id: str, submitted_at: int) -> None:
         if self._limit:
@@ -59,10 +73,10 @@ class Governor:
 
     def took_off(self) -> None:
         """A job submitted before a restart is in flight again."""
-        self.in_flight += 1
+        self._took_off(0.0)
 
     def landed(self) -> None:
-        self.in_flight -= 1
+        heapq.heappop(self._dues)
         self._changed.set()  # the poll kept for it may be free now: a submit need not wait for the minute to pass
 
     async def early_poll(self) -> bool:
@@ -75,12 +89,15 @@ class Governor:
         return await self._allowance.take(self._provider, keep) == 0
 
     async def expected_wait(self, submits: int) -> float:
-        """Seconds until so many further submits, each with one poll, would have had their turn."""
+        """Seconds until so many further submits, each with its polls, would have had their turn."""
         if not self._limit:
             return 0.0
         queued = self._announced
         queued += sum(1 for waiter in self._queue if waiter.rank[0] == _SUBMIT and not waiter.turn.done())
-        return await self._allowance.ready_in(self._provider, 2 * (queued + submits) + self.in_flight)
+        # one poll may find its job unfinished: over a queue of minutes, that alone would make the last ones late
+        polls = max(1.0, self._polls_each)
+        requests = (1 + polls) * (queued + submits) + polls * self.in_flight
+        return await self._allowance.ready_in(self._provider, ceil(requests))
 
     @contextmanager
     def announced(self, submits: int) -> Iterator[None]:
@@ -104,16 +121,20 @@ class Governor:
                 waiter.turn.cancel()
         self._changed.set()
 
-    async def _turn(self, kind: int, order: int, job_id: str) -> None:
+    def _took_off(self, poll_in: float) -> None:
+        heapq.heappush(self._dues, self._clock.monotonic() + poll_in)
+
+    async def _turn(self, kind: int, order: int, job_id: str, poll_in: float = 0.0) -> None:
         if self._crew.stopping:
             raise Stopping
-        waiter = _Waiter((kind, order, next(self._arrivals)), asyncio.get_running_loop().create_future(), job_id)
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        waiter = _Waiter((kind, order, next(self._arrivals)), turn, job_id, poll_in)
         heapq.heappush(self._queue, waiter)
         self._changed.set()
         if not self._pumping:
             self._pumping = True
             self._crew.start("governor", self._pump())
-        await waiter.turn
+        await turn
 
     async def _pump(self) -> None:
         try:
@@ -132,8 +153,8 @@ class Governor:
         if front is None:
             return
         self._changed.clear()
-        keep = 0 if front.rank[0] == _POLL else min(self.in_flight + 1, self._limit - 1)
-        seconds = await self._allowance.take(self._provider, keep)
+        seconds = await self._polls_lack(front.poll_in) if front.rank[0] == _SUBMIT else 0.0
+        seconds = seconds or await self._allowance.take(self._provider, 0)
         if seconds:
             await self._nap(seconds)
             return
@@ -142,8 +163,23 @@ class Governor:
         if served is not None:
             heapq.heappop(self._queue)
             if served.rank[0] == _SUBMIT:
-                self.in_flight += 1
+                self._took_off(served.poll_in)
+                self._polls_each *= 1 - _RELEARN
+            else:
+                self._polls_each += _RELEARN
             served.turn.set_result(None)
+
+    async def _polls_lack(self, poll_in: float) -> float:
+        """0 when a submit now leaves a request for each poll at the time it is due; else seconds until it surely will.
+
+        What waits for a poll of the next seconds need not be left now: the minute moves on, and frees some until then.
+        """
+        now = self._clock.monotonic()
+        for requests, due in enumerate(sorted((*self._dues, now + poll_in)), start=2):
+            seconds = await self._allowance.ready_in(self._provider, min(requests, self._limit))
+            if seconds > max(0.0, due - now):
+                return seconds
+        return 0.0
 
     async def _nap(self, seconds: float) -> None:
         """Until the allowance grows, or somebody needier joins the queue."""
