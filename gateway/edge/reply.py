@@ -30,7 +30,8 @@ Headers = Iterable[tuple[str, str]]
 
 
 class Reply:
-    """An ASGI application that sends one answer. Raises FileNotFoundError before the first byte when a picture is gone."""
+    """An ASGI application that sends one answer. Raises FileNotFoundError before its first byte for a picture that is gone
+    or cut: afterwards nothing but a broken connection could say so."""
 
     def __init__(self, status: int, headers: Headers, pieces: tuple[Piece, ...], blobs: Blobs | None = None) -> None:
         self._status = status
@@ -41,6 +42,7 @@ class Reply:
         self._headers.append((b"content-length", b"%d" % length))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - the shape of ASGI
+        await self._find_pictures()
         chunks = self._chunks() if scope.get("method") != "HEAD" else _nothing()
         held = await anext(chunks, b"")
         await send({"type": "http.response.start", "status": self._status, "headers": self._headers})
@@ -50,6 +52,11 @@ class Reply:
             await send({"type": "http.response.body", "body": held, "more_body": True})
             held = chunk
         await send({"type": "http.response.body", "body": held, "more_body": False})
+
+    async def _find_pictures(self) -> None:
+        for piece in self._pieces:
+            if isinstance(piece, BlobPiece) and self._blobs and await self._blobs.size(piece.name) != piece.size:
+                raise FileNotFoundError(piece.name)
 
     async def _chunks(self) -> AsyncIterator[bytes]:
         for piece in self._pieces:
