@@ -44,7 +44,7 @@ class Renderer:
     def images(self, job: Job, viewer: Viewer, *, cache: str, remaining: int | None, ms: int) -> Reply:
         """200 with the pictures of a completed job."""
         body = self._result(job, viewer, cache, remaining)
-        return self._reply(200, body, job.pictures, self.headers(job, cache=cache, remaining=remaining, ms=ms))
+        return self._reply(200, body, _streamed(job), self.headers(job, cache=cache, remaining=remaining, ms=ms))
 
     def accepted(self, job: Job, *, cache: str, remaining: int | None) -> Reply:
         """202: the job goes on, and can be asked for at its Location."""
@@ -61,7 +61,7 @@ class Renderer:
 
     def job(self, job: Job, viewer: Viewer, progress: float) -> Reply:
         return self._reply(
-            200, self._job(job, viewer, progress, whole=True), job.pictures, [("x-imagegate-job", job.id)]
+            200, self._job(job, viewer, progress, whole=True), _streamed(job), [("x-imagegate-job", job.id)]
         )
 
     def job_list(self, jobs: list[tuple[Job, float]], viewer: Viewer, *, more: bool) -> Reply:
@@ -70,10 +70,9 @@ class Renderer:
         return self._reply(200, {"object": "list", "data": data, "has_more": more}, (), [])
 
     def headers(self, job: Job, *, cache: str, remaining: int | None, ms: int | None = None) -> list[tuple[str, str]]:
-        provider = job.attempts[0].provider if job.attempts else "none"
         headers = [
             ("x-imagegate-job", job.id),
-            ("x-imagegate-provider", provider),
+            ("x-imagegate-provider", _provider(job)),
             ("x-imagegate-cache", cache),
             ("x-imagegate-seed", str(job.order.seed)),
         ]
@@ -105,7 +104,6 @@ class Renderer:
 
     def _result(self, job: Job, viewer: Viewer, cache: str, remaining: int | None) -> dict[str, Any]:
         first = job.pictures[0]
-        provider = next(attempt.provider for attempt in job.attempts if attempt.pictures)
         return {
             "created": (job.completed_at or job.created_at) // 1000,
             "data": [self._item(job, picture, viewer) for picture in job.pictures],
@@ -116,7 +114,7 @@ class Renderer:
             "status": job.status,
             "imagegate": {
                 "job": job.id,
-                "provider": provider,
+                "provider": _provider(job),
                 "cache": cache,
                 "seed": job.order.seed,
                 "cost": dollars(_cost(job, cache)),
@@ -136,11 +134,26 @@ class Renderer:
         return Reply(status, [*_PRIVATE, *headers], tuple(_pieces(body, pictures)), self.blobs)
 
 
+def _provider(job: Job) -> str:
+    """Who made the pictures; while there are none, who is asked first."""
+    return next((attempt.provider for attempt in job.attempts if attempt.pictures), job.attempts[0].provider)
+
+
+def _streamed(job: Job) -> tuple[Picture, ...]:
+    """The pictures whose base64 goes into the job's result."""
+    wanted = job.status is Status.COMPLETED and job.order.response_format == "b64_json"
+    return job.pictures if wanted else ()
+
+
 def _pieces(body: dict[str, Any], pictures: tuple[Picture, ...]) -> Iterator[Piece]:
     """The body's JSON, with each picture's base64 to be streamed in where its mark stands."""
-    texts = msgspec.json.encode(body).split(b"\\u0000")
+    whole = msgspec.json.encode(body)
+    if not pictures:  # then the body may hold words from outside, a provider's or a Host's, in which a mark could stand
+        yield whole
+        return
+    texts = whole.split(b"\\u0000")
     yield texts[0]
-    for picture, text in zip(pictures, texts[1:], strict=False):
+    for picture, text in zip(pictures, texts[1:], strict=True):
         yield BlobPiece(picture.name, picture.size, base64=True)
         yield text
 
