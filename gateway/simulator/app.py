@@ -95,10 +95,15 @@ class Simulator:
         return Sent(200, _json(model_entry()))
 
     async def _upload(self, request: web.Request, _fault: Fault | None) -> Sent:
+        if request.content_type != "multipart/form-data":
+            raise RefusedError(400, "invalid_request", "Send the file as multipart/form-data.")
         size = 0
-        async for part in await request.multipart():
-            if isinstance(part, BodyPartReader):
-                size += len(await part.read())
+        try:
+            async for part in await request.multipart():
+                if isinstance(part, BodyPartReader):
+                    size += len(await part.read())
+        except ValueError as error:
+            raise RefusedError(400, "invalid_request", "The form is malformed.") from error
         if not size:
             raise RefusedError(400, "invalid_request", "A file is required.")
         return Sent(200, _json({"path": f"bunny://uploads/{size:08x}"}))
