@@ -76,6 +76,11 @@ class House:
         """How many wait for a job now."""
         return sum(len(flight.waiters) for flight in self.flights._flights.values())
 
+    def next_minute(self) -> None:
+        """Whatever the account's requests were spent on lies more than a minute back, and who waits for one is told."""
+        self.clock.skip(600)
+        self.governor.drop("nobody's job")
+
     async def crash(self) -> None:
         """As kill -9 leaves it: no task takes another step, and only the store and the upstream remember."""
         await at_rest()  # a task that never began would complain of that

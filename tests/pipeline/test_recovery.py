@@ -149,8 +149,8 @@ async def test_several_crashes_in_a_row_settle_once(site: Site) -> None:
 async def test_a_stop_leaves_a_job_submitted_for_the_next_start(site: Site) -> None:
     site.provider.finishing = False
     async with site.house() as first:
-        answer = await first.ask(a_call(wait=5))
-        assert answer.job.attempts[0].state is State.SUBMITTED
+        answer = await first.ask(a_call(respond_async=True))
+        await until(lambda: site.provider.polls)
     async with site.house() as second:
         assert (await second.job()).attempts[0].state is State.SUBMITTED
         site.provider.finishing = True
@@ -188,10 +188,10 @@ async def test_what_stays_unconfirmed_is_resolved_after_65_minutes_as_the_policy
     async with site.house(policies=packaged(outcome=f'"{outcome}"')) as house:
         with pytest.raises(errors.UpstreamUnconfirmed):
             await house.ask()
-        site.clock.skip(3800)
+        site.clock.skip(3000)
         await house.recovery.round()
         assert await house.books() == (0, PRICE)
-        site.clock.skip(150)
+        site.clock.skip(1000)
         await house.recovery.round()
         assert await house.books() == (spent, 0)
         job = await house.job()
