@@ -61,8 +61,8 @@ def _of_framework(request: _Request, error: HTTPException) -> GatewayError:
 
 
 def _allow(error: HTTPException) -> dict[str, str]:
-    headers = error.headers or {}
-    return {"allow": headers["Allow"]} if "Allow" in headers else {}
+    allowed = {value for name, value in (error.headers or {}).items() if name.lower() == "allow"}
+    return {"allow": ", ".join(allowed)} if allowed else {}
 
 
 def _unexpected(request: _Request, error: Exception) -> Response[bytes]:
