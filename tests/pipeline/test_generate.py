@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from fakes import ScriptedProvider, in_turn, until
+from fakes import ScriptedProvider, until
 from house import RED, House, a_call, open_house
 
 from gateway.core import errors
@@ -13,7 +13,7 @@ from gateway.core.job import Failure, Job, State, Status
 from gateway.core.money import Budget
 from gateway.pipeline.admission import Caller
 from gateway.pipeline.generate import Answer
-from gateway.ports import Declined, Pending, Unknown
+from gateway.ports import Declined, Pending
 
 PRICE = 8500
 BLUE = Caller("keyofblue", "blue")
@@ -239,65 +239,6 @@ async def test_without_an_account_it_says_so_and_holds_nothing(tmp_path: Path) -
         with pytest.raises(errors.UpstreamUnavailable):
             await house.ask()
         assert await house.store.list_jobs() == []
-
-
-async def test_a_retry_joins_what_is_in_flight(house: House) -> None:
-    house.provider.finishing = False
-    first = asking(house, call=a_call(body="b"))
-    job = await accepted(house)
-    retries = [asking(house, call=a_call(body="b", retry=count)) for count in (1, 2)]
-    await until(lambda: house.clients() == 3)
-    house.provider.finishing = True
-    answers = await asyncio.gather(first, *retries)
-    assert [answer.cache for answer in answers] == ["miss", "joined", "joined"]
-    assert {answer.job.id for answer in answers} == {job.id}
-    assert await house.books() == (PRICE, 0)
-
-
-async def test_a_retry_replays_what_was_completed(house: House) -> None:
-    first = await house.ask(a_call(body="b"))
-    again = await house.ask(a_call(body="b", retry=1))
-    assert (again.cache, again.job) == ("replayed", first.job)
-    assert len(house.provider.submits) == 1
-
-
-async def test_a_retry_replays_what_is_unconfirmed_and_buys_nothing(house: House) -> None:
-    house.provider.on_submit = in_turn(Unknown("cut"))
-    for retry in (0, 1, 2):
-        with pytest.raises(errors.UpstreamUnconfirmed) as told:
-            await house.ask(a_call(body="b", retry=retry))
-        assert told.value.job_id == (await house.job()).id
-    assert len(house.provider.submits) == 1
-    assert await house.books() == (0, PRICE)
-
-
-async def test_a_retry_of_what_bought_nothing_runs_anew(house: House) -> None:
-    house.provider.on_submit = in_turn(FAILED)
-    with pytest.raises(errors.UpstreamFailed):
-        await house.ask(a_call(body="b"))
-    answer = await house.ask(a_call(body="b", retry=1))
-    assert (answer.cache, answer.job.status) == ("miss", Status.COMPLETED)
-    again = await house.ask(a_call(body="b", retry=2))
-    assert (again.cache, again.job.id) == ("replayed", answer.job.id)
-
-
-async def test_two_callers_that_ask_the_same_each_get_their_own(house: House) -> None:
-    """The SDKs of two threads: each first call buys, each retry finds one of them, and no call finds one twice."""
-    firsts = [await house.ask(a_call(body="b")) for _ in range(2)]
-    retries = [await house.ask(a_call(body="b", retry=1)) for _ in range(2)]
-    assert {answer.job.id for answer in retries} == {answer.job.id for answer in firsts}
-    third = await house.ask(a_call(body="b", retry=1))
-    assert (third.cache, len(house.provider.submits)) == ("miss", 3)
-
-
-@pytest.mark.parametrize(("caller", "body", "later"), [(BLUE, "b", 0), (RED, "c", 0), (RED, "b", 901)])
-async def test_a_retry_finds_nothing_of_another_key_body_or_quarter_of_an_hour(
-    house: House, caller: Caller, body: str, later: int
-) -> None:
-    await house.ask(a_call(body="b"))
-    house.clock.skip(later)
-    answer = await house.ask(a_call(body=body, retry=1), caller=caller)
-    assert (answer.cache, len(house.provider.submits)) == ("miss", 2)
 
 
 async def test_a_job_is_seen_by_its_team_alone_and_cancelled_before_its_submit(tmp_path: Path) -> None:
