@@ -1,4 +1,4 @@
-"""An SDK's retries are adopted, not bought: what is in flight is joined, what ended is replayed, what cost nothing runs anew."""
+"""Retries of an SDK are adopted, not bought: joined in flight, replayed once ended, run anew where nothing was bought."""
 
 import asyncio
 from collections.abc import AsyncIterator
