@@ -9,15 +9,14 @@ from fakes import ScriptedProvider, until
 from house import RED, House, a_call, open_house
 
 from gateway.core import errors
-from gateway.core.job import Failure, Job, State, Status
+from gateway.core.job import Job, State, Status
 from gateway.core.money import Budget
 from gateway.pipeline.admission import Caller
 from gateway.pipeline.generate import Answer
-from gateway.ports import Declined, Pending
+from gateway.ports import Pending
 
 PRICE = 8500
 BLUE = Caller("keyofblue", "blue")
-FAILED = Declined(Failure("upstream_error", "The provider could not make the image."))
 
 
 @pytest.fixture
