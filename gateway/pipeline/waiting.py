@@ -47,7 +47,9 @@ class Waiting:
                 self._flights.advance(job.id, outcome.progress or 0.0)
                 continue
             if isinstance(outcome, Finished):
-                self._learn(leg, job, attempt, outcome, polls)
+                # where the provider does not say how long it took, it ended somewhere between the last two looks
+                seconds = outcome.seconds if outcome.seconds is not None or resumed else (looked + age) / 2
+                self._learn(leg, job, attempt, seconds, polls)
             return outcome
         return Unknown(f"not finished after {GIVE_UP:.0f} s")
 
@@ -64,12 +66,11 @@ class Waiting:
         backoff = _AFTER_FAILURE[min(failures, len(_AFTER_FAILURE)) - 1]
         return max(leg.jitter(backoff), outcome.after or 0.0, leg.read_pause())
 
-    def _learn(self, leg: Leg, job: Job, attempt: Attempt, outcome: Finished, polls: int) -> None:
-        waited = self._age(attempt)
+    def _learn(self, leg: Leg, job: Job, attempt: Attempt, seconds: float | None, polls: int) -> None:
         excess = None
-        if outcome.seconds is not None:
-            leg.learn(job.order, attempt.images, outcome.seconds)
-            excess = max(0.0, waited - outcome.seconds)
+        if seconds is not None:
+            leg.learn(job.order, attempt.images, seconds)
+            excess = max(0.0, self._age(attempt) - seconds)
         self._telemetry.collected(leg.name, polls, excess)
 
     def _age(self, attempt: Attempt) -> float:

@@ -131,6 +131,13 @@ async def test_polls_are_paced_by_what_was_learned(watch: Watch) -> None:
     assert 0.1 <= sum(excess or 0.0 for _, excess in settled) / len(settled) <= 0.25
 
 
+async def test_durations_are_learned_also_from_a_provider_that_does_not_say_them(watch: Watch) -> None:
+    for _ in range(20):
+        watch.script(lambda age: Finished(MADE) if age >= 6 else None)
+        assert isinstance(await watch.collect(within=30), Finished)
+    assert watch.leg.durations(ORDER, 1).median == pytest.approx(6, rel=0.1)
+
+
 async def test_a_scarce_allowance_is_spent_on_due_polls_alone(watch: Watch) -> None:
     chance = random.Random(4)
     for _ in range(120):
