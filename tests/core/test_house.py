@@ -72,6 +72,12 @@ def test_every_test_can_fail() -> None:
     assert [place(path, node) for path, node in tests if not can_fail(node)] == []
 
 
+def test_file_names_are_unique() -> None:
+    """The test folders are no packages: two files of one name would be one module to pytest and to mypy."""
+    names = [path.name for path in (ROOT / "tests").rglob("*.py") if path.name != "conftest.py"]
+    assert sorted(names) == sorted(set(names))
+
+
 def test_names_say_what_a_file_is_for() -> None:
     banned = re.compile(r"utils?|helpers?|commons?|misc", re.IGNORECASE)
     paths = [path.relative_to(ROOT) for folder in ("gateway", "tests") for path in (ROOT / folder).rglob("*.py")]
