@@ -79,6 +79,9 @@ def end_user(ask: Ask) -> str | None:
 
 
 def _prompt_fits(ask: Ask, model: ModelPolicy) -> None:
+    if not ask.prompt.strip():
+        # a provider may refuse it, which would look like the provider's fault and be worth a retry
+        raise InvalidRequest("'prompt' is blank.", param="prompt")
     for name, text in (("prompt", ask.prompt), ("negative_prompt", ask.negative_prompt)):
         if text is not None and len(text) > model.limits.prompt:
             raise InvalidRequest(f"'{name}' has more than {model.limits.prompt} characters.", param=name)
