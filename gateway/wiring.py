@@ -54,8 +54,8 @@ from gateway.telemetry.recorder import Recorder
 from gateway.telemetry.watch import Watch
 
 _PROVIDER = "empiriolabs"
-#: seconds for submits under way when the gateway stops: their answers must reach the journal
-_SUBMIT_GRACE = 15.0
+#: seconds for submits under way when the gateway stops, as long as one may take: their answers must reach the journal
+_SUBMIT_GRACE = 31.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +98,7 @@ async def open_services(settings: Settings, clock: Clock | None = None) -> Async
         for key in await store.list_keys():
             recorder.known_key(key.team, key.id)
         await pipeline.recovery.resume()
-        crew.start("recovery", pipeline.recovery.watch())
+        pipeline.recovery.watch()
         crew.start("watch", Watch(store, store, recorder, clock).run(crew.rest))
         administration = Administration(store, store, store, clock, keyring.peppers[0])
         yield Services(_app(base, pipeline, administration), administration, log, crew.begin_stopping)

@@ -25,6 +25,7 @@ class Circuit:
     _timeouts: int = 0
     _open_until: float | None = None
     _probing: bool = False
+    _account: bool = False
 
     def state(self, now: float) -> CircuitState:
         if self._open_until is None:
@@ -41,14 +42,26 @@ class Circuit:
             return 1.0
         return 0.0
 
-    def started(self, now: float) -> None:
-        if self.state(now) == "half_open":
+    def enter(self, now: float) -> float:
+        """0: the call may go, half open as the one probe; else the seconds to wait. Who entered says how it ended."""
+        pause = self.wait(now)
+        if pause == 0 and self._open_until is not None:
             self._probing = True
+        return pause
+
+    def left(self) -> None:
+        """The call that entered was never made."""
+        self._probing = False
+
+    @property
+    def refusing(self) -> bool:
+        """Is it open because our key or credit is refused?"""
+        return self._open_until is not None and self._account
 
     def succeeded(self, now: float) -> None:
         self._timeouts = 0
         if self._probing or (self._open_until is not None and now >= self._open_until):
-            self._open_until, self._probing = None, False
+            self._open_until, self._probing, self._account = None, False, False
             self._calls.clear()
         self._record(now, failed=False)
 
@@ -57,11 +70,13 @@ class Circuit:
         self._record(now, failed=True)
         failures = sum(1 for _, failed in self._calls if failed)
         many = len(self._calls) >= LEAST_CALLS and failures * 2 >= len(self._calls)
+        self._account = self._account and not self._probing
         if self._probing or many or self._timeouts >= TIMEOUTS_IN_A_ROW:
             self._open(now, PAUSE)
 
     def refused(self, now: float) -> None:
         """Our key or credit is refused: every other call would be, too."""
+        self._account = True
         self._open(now, ACCOUNT_PAUSE)
 
     def _open(self, now: float, pause: float) -> None:

@@ -1,7 +1,7 @@
 """The crew: every task that outlives a request. Shutdown waits for it, and an error in one task never reaches another."""
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from typing import Any
 
 from gateway.ports import Clock, Telemetry
@@ -25,6 +25,10 @@ class Crew:
 
     def start(self, name: str, work: Coroutine[Any, Any, None]) -> None:
         _ = self._task(name, work)
+
+    def every(self, name: str, seconds: float, look: Callable[[], Awaitable[None]]) -> None:
+        """Do `look` now and every so often; one that fails is logged, and the next comes all the same."""
+        self.start(name, self._rounds(name, seconds, look))
 
     async def all(self, name: str, works: Iterable[Coroutine[Any, Any, None]]) -> None:
         """Run them side by side, each a task of its own: one that fails never cancels another's call to the upstream."""
@@ -68,7 +72,12 @@ class Crew:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    async def _guard(self, name: str, work: Coroutine[Any, Any, None]) -> None:
+    async def _rounds(self, name: str, seconds: float, look: Callable[[], Awaitable[None]]) -> None:
+        while True:
+            await self._guard(name, look())
+            await self.rest(seconds)
+
+    async def _guard(self, name: str, work: Awaitable[None]) -> None:
         try:
             await work
         except Stopping:

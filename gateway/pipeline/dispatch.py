@@ -7,12 +7,12 @@ from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
 from typing import ParamSpec, TypeVar
 
-from gateway.core.errors import UpstreamUnavailable
+from gateway.core.errors import NoCapacity, UpstreamUnavailable
 from gateway.core.job import LIVE, Attempt, Failure, Job, Picture, State
 from gateway.core.order import Order, Part
 from gateway.pipeline.crew import Crew
 from gateway.pipeline.flights import Flights
-from gateway.pipeline.leg import NOT_ANSWERING, Leg
+from gateway.pipeline.leg import Leg
 from gateway.pipeline.spending import UNCONFIRMED, Spending
 from gateway.pipeline.waiting import Waiting
 from gateway.ports import Accepted, Blobs, Clock, Declined, Finished, Image, Jobs, StoreDown, Telemetry, Unknown
@@ -20,6 +20,7 @@ from gateway.ports import Accepted, Blobs, Clock, Declined, Finished, Image, Job
 _TRIES = 4
 _LONGEST_BACKOFF = 8.0
 _FIRST_BACKOFF = 0.2
+_LONGEST_UNKEPT = 120.0
 
 _Answer = TypeVar("_Answer")
 _Arguments = ParamSpec("_Arguments")
@@ -48,12 +49,16 @@ class Dispatch:
         self._crew = crew
         self._clock = clock
         self._telemetry = telemetry
+        #: attempts whose pictures could not be kept yet: while there is one, nothing more is bought
+        self._unkept: set[str] = set()
 
     @asynccontextmanager
     async def place(self, order: Order, provider: str, calls: int, patience: float) -> AsyncIterator[None]:
         """A place in the queue while its order is held and started. Raises NoCapacity and UpstreamUnavailable at once."""
         if provider not in self._legs:
             raise UpstreamUnavailable("No account with the image provider is configured.")
+        if self._unkept:
+            raise NoCapacity("The gateway cannot keep pictures just now.", retry_after=_LONGEST_BACKOFF)
         leg = self._legs[provider]
         await leg.check(order, calls, patience)
         with leg.governor.announced(calls):
@@ -102,13 +107,17 @@ class Dispatch:
         part = Part(attempt.part, attempt.images, attempt.seed)
         tries = 0
         while await self._has_turn(leg, job, part):
-            if leg.submit_pause() > 0:
-                # it opened while this order stood in the queue: nothing has left, so nothing is owed
+            if (pause := leg.enter_submit()) > 0:
+                # the circuit opened while this order stood in the queue: nothing has left, so nothing is owed
                 leg.governor.landed()
-                await self._surely(self._end, job, attempt, Declined(Failure("no_capacity", NOT_ANSWERING)))
+                if job.detached:
+                    await self._crew.rest(pause)
+                    continue
+                await self._surely(self._end, job, attempt, Declined(leg.refusing))
                 return
             now = self._clock.now()
             if not await self._surely(self._jobs.submitting, attempt.id, now):
+                leg.leave_submit()
                 leg.governor.landed()  # dropped while it stood in the queue
                 return
             attempt = replace(attempt, submitted_at=now)
@@ -137,20 +146,23 @@ class Dispatch:
         return True
 
     async def _collect(self, leg: Leg, job: Job, attempt: Attempt, *, resumed: bool) -> None:
+        pause = _LONGEST_BACKOFF
         try:
             while True:
                 with self._timed("wait"):
                     outcome = await self._waiting.collect(leg, job, attempt, resumed=resumed)
                 try:
                     await self._end(job, attempt, outcome)
-                except (OSError, StoreDown) as error:
+                except StoreDown as error:
                     # the disk is full or ill: the upstream still has the picture, so come back for it
-                    self._telemetry.log("error", "picture_not_kept", {"job": job.id, "error": repr(error)})
-                    await self._crew.rest(_LONGEST_BACKOFF)
-                    resumed = True
+                    self._unkept.add(attempt.id)
+                    self._telemetry.log("error", "picture_not_kept", {"job": job.id, "error": str(error)})
+                    await self._crew.rest(pause)
+                    resumed, pause = True, min(2 * pause, _LONGEST_UNKEPT)
                 else:
                     return
         finally:
+            self._unkept.discard(attempt.id)
             leg.governor.landed()
 
     async def _end(self, job: Job, attempt: Attempt, outcome: Finished | Declined | Unknown) -> None:

@@ -4,7 +4,8 @@ import random
 from dataclasses import replace
 
 from gateway.core.circuit import Circuit
-from gateway.core.errors import NoCapacity
+from gateway.core.errors import NoCapacity, UpstreamUnavailable
+from gateway.core.job import Failure
 from gateway.core.order import Order, Part
 from gateway.core.pace import Durations
 from gateway.pipeline.governor import Governor
@@ -14,6 +15,7 @@ from gateway.ports import Accepted, Clock, Declined, Finished, Later, Pending, P
 _DEFAULT_PAUSE = 5.0
 _LEARNED = 5
 NOT_ANSWERING = "The image provider is not answering just now."
+REFUSED = "The image provider refuses the gateway's account."
 _JITTER = 0.1
 #: turns come later than planned, never sooner: an order refused costs nothing, one answered 504 is paid for
 _LATER = 1.05
@@ -35,8 +37,12 @@ class Leg:
         self._durations: dict[_Bucket, Durations] = {}
 
     async def check(self, order: Order, calls: int, patience: float) -> None:
-        """Refuse before anything is held: raises NoCapacity when the circuit is open or the turn would come too late."""
-        pause = self.submit_pause()
+        """Refuse before anything is held: raises NoCapacity when the circuit is open or the turn would come too late, and
+        UpstreamUnavailable while our key or credit is refused.
+        """
+        pause = self._submits.wait(self._clock.monotonic())
+        if pause > 0 and self._submits.refusing:
+            raise UpstreamUnavailable(REFUSED, retry_after=pause)
         if pause > 0:
             raise NoCapacity(NOT_ANSWERING, retry_after=pause)
         wait = await self.governor.expected_wait(calls)
@@ -44,8 +50,12 @@ class Leg:
             raise NoCapacity("The queue for the image provider is too long just now.", retry_after=wait)
 
     async def submit(self, order: Order, part: Part) -> Accepted | Finished | Declined | Unknown:
-        self._submits.started(self._clock.monotonic())
-        outcome = await self._provider.submit(order, part)
+        """One submit, which had entered. What the provider did not foresee is of unknown outcome like any lost answer."""
+        try:
+            outcome = await self._provider.submit(order, part)
+        except Exception as error:  # noqa: BLE001 - an accepted submit must end in the journal, whatever broke here
+            self._unforeseen("submit", error)
+            outcome = Unknown("the gateway failed on the answer to the submit")
         if isinstance(outcome, Declined) and outcome.limited and outcome.after is None:
             outcome = replace(outcome, after=_DEFAULT_PAUSE)
         now = self._clock.monotonic()
@@ -62,17 +72,35 @@ class Leg:
         await self._show("submit", self._submits)
         return outcome
 
-    def submit_pause(self) -> float:
-        """Seconds that the circuit of submits stays open."""
-        return self._submits.wait(self._clock.monotonic())
+    def enter_submit(self) -> float:
+        """0: a submit may go, and must; else the seconds that the circuit of submits stays open."""
+        return self._submits.enter(self._clock.monotonic())
+
+    def leave_submit(self) -> None:
+        """The submit that entered was dropped."""
+        self._submits.left()
+
+    @property
+    def refusing(self) -> Failure:
+        """Why no submit may enter."""
+        if self._submits.refusing:
+            return Failure(UpstreamUnavailable.code, REFUSED)
+        return Failure(NoCapacity.code, NOT_ANSWERING)
 
     def read_pause(self) -> float:
         """Seconds that the circuit of reads stays open."""
         return self._reads.wait(self._clock.monotonic())
 
     async def poll(self, upstream_id: str, order: Order, age: float) -> Finished | Pending | Declined | Unknown | Later:
-        self._reads.started(self._clock.monotonic())
-        outcome = await self._provider.poll(upstream_id, order, age)
+        """One poll; while the circuit of reads is open, Later without a call."""
+        pause = self._reads.enter(self._clock.monotonic())
+        if pause > 0:
+            return Later("the circuit of reads is open", after=pause)
+        try:
+            outcome = await self._provider.poll(upstream_id, order, age)
+        except Exception as error:  # noqa: BLE001 - a poll that breaks us is a bad poll: it ends no job
+            self._unforeseen("poll", error)
+            outcome = Later("the gateway failed on the answer to the poll")
         now = self._clock.monotonic()
         if isinstance(outcome, Later):
             if outcome.account:
@@ -88,8 +116,10 @@ class Leg:
 
     def durations(self, order: Order, images: int) -> Durations:
         """What is known of such jobs: of this size, steps and count once there is enough of it, else of the model."""
-        own = self._durations.setdefault(_bucket(order, images), Durations())
-        return own if own.seen >= _LEARNED else self._durations.setdefault((order.model, 0, 0, 0), Durations())
+        own = self._durations.get(_bucket(order, images))
+        if own is not None and own.seen >= _LEARNED:
+            return own
+        return self._durations.get((order.model, 0, 0, 0)) or Durations()
 
     def learn(self, order: Order, images: int, seconds: float) -> None:
         for bucket in (_bucket(order, images), (order.model, 0, 0, 0)):
@@ -102,6 +132,9 @@ class Leg:
     def states(self) -> dict[str, str]:
         now = self._clock.monotonic()
         return {"submit": self._submits.state(now), "read": self._reads.state(now)}
+
+    def _unforeseen(self, op: str, error: Exception) -> None:
+        self._telemetry.log("error", "provider_failed", {"provider": self.name, "op": op, "error": repr(error)})
 
     async def _show(self, op: str, circuit: Circuit) -> None:
         self._telemetry.circuit(self.name, op, circuit.state(self._clock.monotonic()))

@@ -1,11 +1,13 @@
 """Recovery: go on where the last process stopped, and see to what has hung for too long."""
 
+import asyncio
+
 from gateway.core.job import Failure, Job, State
 from gateway.core.policy import GatewayPolicy
 from gateway.pipeline.crew import Crew
 from gateway.pipeline.dispatch import Dispatch
 from gateway.pipeline.spending import Spending
-from gateway.ports import Clock, Jobs, StoreDown, Telemetry
+from gateway.ports import Clock, Jobs, Telemetry
 
 _ROUND = 30.0
 _INTERRUPTED = Failure("no_capacity", "The gateway stopped before this order was submitted; nothing was bought.")
@@ -34,23 +36,20 @@ class Recovery:
     async def resume(self) -> int:
         """Take up every job that was running; how many. To be called before the first request is let in."""
         jobs = await self._jobs.open_jobs()
-        for job in jobs:
-            if not await self._let_go(job):
+        # at once, so that the store commits them together: thousands may have been waiting when the process was killed
+        for job, gone in zip(jobs, await asyncio.gather(*map(self._let_go, jobs)), strict=True):
+            if not gone:
                 self._dispatch.start(job, resumed=True)
         if jobs:
             self._telemetry.log("warning", "resumed", {"jobs": len(jobs)})
         return len(jobs)
 
-    async def watch(self) -> None:
-        """Every half minute: resolve what stayed unconfirmed, forget what is old."""
-        while True:
-            try:
-                await self.round()
-            except StoreDown as error:
-                self._telemetry.log("error", "store_down", {"error": str(error)})
-            await self._crew.rest(_ROUND)
+    def watch(self) -> None:
+        """Begin to look every half minute."""
+        self._crew.every("recovery", _ROUND, self.round)
 
     async def round(self) -> None:
+        """Resolve what stayed unconfirmed, forget what is old."""
         policy = self._policy.unconfirmed
         for job, attempt in await self._jobs.unconfirmed_attempts(self._clock.now() - policy.after * 1000):
             if await self._spending.resolve(job, attempt, policy.outcome):

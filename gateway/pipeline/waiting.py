@@ -4,7 +4,7 @@ from gateway.core.job import Attempt, Job
 from gateway.pipeline.crew import Crew
 from gateway.pipeline.flights import Flights
 from gateway.pipeline.leg import Leg
-from gateway.ports import Clock, Declined, Finished, Later, Pending, Telemetry, Unknown
+from gateway.ports import Clock, Declined, Fields, Finished, Later, Pending, Telemetry, Unknown
 
 #: The upstream keeps a job's state one hour after its completion: after this many seconds nothing can be collected.
 GIVE_UP = 3900.0
@@ -29,6 +29,8 @@ class Waiting:
         overdue = resumed
         # one look is due even after a long stop: a job that hung before it was done may still be there
         while not polls or self._age(attempt) < GIVE_UP:
+            if (pause := leg.read_pause()) > 0:
+                await self._crew.rest(leg.jitter(pause))
             if not overdue:
                 await self._until_worthwhile(leg, job, attempt, looked)
             else:
@@ -39,6 +41,7 @@ class Waiting:
             if isinstance(outcome, Later):
                 failures += 1
                 overdue = True
+                self._tell(leg, job, outcome, failures)
                 await self._crew.rest(self._pause(leg, outcome, failures))
                 continue
             failures = 0
@@ -65,6 +68,12 @@ class Waiting:
     def _pause(self, leg: Leg, outcome: Later, failures: int) -> float:
         backoff = _AFTER_FAILURE[min(failures, len(_AFTER_FAILURE)) - 1]
         return max(leg.jitter(backoff), outcome.after or 0.0, leg.read_pause())
+
+    def _tell(self, leg: Leg, job: Job, outcome: Later, failures: int) -> None:
+        """At the first failure, and when the pauses have become their longest; a refused account at once and as an error."""
+        if outcome.account or failures in {1, len(_AFTER_FAILURE)}:
+            fields: Fields = {"provider": leg.name, "job": job.id, "reason": outcome.reason, "failures": failures}
+            self._telemetry.log("error" if outcome.account else "warning", "poll_failed", fields)
 
     def _learn(self, leg: Leg, job: Job, attempt: Attempt, seconds: float | None, polls: int) -> None:
         excess = None

@@ -71,13 +71,13 @@ def test_after_the_pause_one_probe_may_go_and_no_second_one() -> None:
     circuit = opened(at=100.0)
     assert circuit.wait(102.0) == pytest.approx(PAUSE - 2)
     assert (circuit.state(100.0 + PAUSE), circuit.wait(100.0 + PAUSE)) == ("half_open", 0.0)
-    circuit.started(100.0 + PAUSE)
+    circuit.enter(100.0 + PAUSE)
     assert circuit.wait(100.0 + PAUSE) > 0
 
 
 def test_a_probe_that_succeeds_closes_it_and_the_past_is_forgiven() -> None:
     circuit = opened(at=100.0)
-    circuit.started(105.0)
+    circuit.enter(105.0)
     circuit.succeeded(105.5)
     assert (circuit.state(105.5), circuit.wait(105.5)) == ("closed", 0.0)
     for _ in range(TIMEOUTS_IN_A_ROW - 1):
@@ -87,7 +87,7 @@ def test_a_probe_that_succeeds_closes_it_and_the_past_is_forgiven() -> None:
 
 def test_a_probe_that_fails_opens_it_again() -> None:
     circuit = opened(at=100.0)
-    circuit.started(105.0)
+    circuit.enter(105.0)
     circuit.failed(106.0)
     assert circuit.wait(106.0) == PAUSE
     assert circuit.wait(106.0 + PAUSE) == 0.0
@@ -102,13 +102,22 @@ def test_a_late_success_of_a_call_from_before_does_not_close_it() -> None:
 def test_a_refused_account_opens_it_at_once_and_for_longer() -> None:
     circuit = Circuit()
     circuit.refused(100.0)
+    assert circuit.refusing
     assert circuit.wait(100.0) == ACCOUNT_PAUSE
-    circuit.started(100.0 + ACCOUNT_PAUSE)
+    circuit.enter(100.0 + ACCOUNT_PAUSE)
     circuit.refused(131.0)
     assert circuit.wait(131.0) == ACCOUNT_PAUSE
-    circuit.started(131.0 + ACCOUNT_PAUSE)
+    circuit.enter(131.0 + ACCOUNT_PAUSE)
     circuit.succeeded(162.0)
     assert circuit.state(162.0) == "closed"
+    assert not circuit.refusing
+
+
+def test_only_one_of_many_enters_while_it_is_half_open() -> None:
+    circuit = opened(at=100.0)
+    assert [circuit.enter(100.0 + PAUSE) == 0 for _ in range(30)] == [True] + [False] * 29
+    circuit.left()
+    assert circuit.enter(100.0 + PAUSE) == 0
 
 
 def test_other_failures_do_not_shorten_the_pause_of_a_refused_account() -> None:

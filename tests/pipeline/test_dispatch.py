@@ -179,7 +179,7 @@ async def test_a_refused_account_stops_what_comes_next_before_anything_is_held(
     house.provider.on_submit = in_turn(ACCOUNT)
     with pytest.raises(errors.UpstreamUnavailable):
         await house.ask()
-    with pytest.raises(errors.NoCapacity) as refused:
+    with pytest.raises(errors.UpstreamUnavailable) as refused:
         await house.ask()
     assert refused.value.retry_after == pytest.approx(10_000, abs=2000)
     assert len(await house.store.list_jobs()) == 1
@@ -203,7 +203,7 @@ async def test_an_order_in_the_queue_does_not_follow_into_a_circuit_that_opened(
         with pytest.raises(errors.UpstreamUnavailable):
             await first
         house.next_minute()
-        with pytest.raises(errors.NoCapacity):
+        with pytest.raises(errors.UpstreamUnavailable):
             await queued
         assert len(house.provider.submits) == 1
         assert await house.books() == (0, 0)

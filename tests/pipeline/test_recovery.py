@@ -208,7 +208,7 @@ async def test_the_watch_resolves_by_itself(site: Site) -> None:
     async with site.house() as house:
         with pytest.raises(errors.UpstreamUnconfirmed):
             await house.ask()
-        house.crew.start("recovery", house.recovery.watch())
+        house.recovery.watch()
         site.clock.skip(4000)
         await until(lambda: "unconfirmed_resolved" in house.telemetry.events)
         assert await house.books() == (PRICE, 0)

@@ -179,7 +179,7 @@ async def test_a_refused_key_opens_the_circuit_of_reads_and_fails_no_job(watch: 
     assert watch.polled_at[1] - watch.polled_at[0] >= 30.0
     assert ("read", "open") in watch.telemetry.circuits
     assert watch.telemetry.circuits[-1] == ("read", "closed")
-    assert watch.leg.submit_pause() == 0.0
+    assert watch.leg.enter_submit() == 0.0
 
 
 @pytest.mark.parametrize(
