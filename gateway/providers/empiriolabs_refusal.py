@@ -10,6 +10,7 @@ _ACCOUNT_CODES = frozenset({"missing_api_key", "invalid_api_key", "insufficient_
 
 OUR_ACCOUNT = Failure("upstream_unavailable", "The provider refuses this gateway's key or credit.")
 BUSY = Failure("upstream_error", "The provider takes no more requests at the moment.")
+MOVED = Failure("upstream_error", "The provider's address has moved.")
 NOT_SENT = Failure("upstream_error", "The provider cannot be reached.")
 
 _MODERATED = Failure("moderation_blocked", "The provider's content rules refused this request.")

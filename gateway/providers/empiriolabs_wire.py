@@ -10,7 +10,7 @@ import msgspec
 
 from gateway.core.order import Codec, Order, Part
 from gateway.ports import Accepted, Declined, Image, Later, Pending, Unknown
-from gateway.providers.empiriolabs_refusal import ACCOUNT_STATUSES, BUSY, OUR_ACCOUNT, failure, refuses_account
+from gateway.providers.empiriolabs_refusal import ACCOUNT_STATUSES, BUSY, MOVED, OUR_ACCOUNT, failure, refuses_account
 from gateway.providers.empiriolabs_result import Link, pictures_in, seconds_in
 from gateway.providers.reply import Reply
 
@@ -23,6 +23,8 @@ _FORMATS: dict[Codec, str] = {"png": "png", "webp": "webp", "jpeg": "jpg"}
 _DONE = frozenset({"completed", "succeeded"})
 #: Statuses that refuse the request itself: nothing was taken, and asking again would not help.
 _REFUSED = frozenset({400, 404, 413, 415, 422})
+#: Redirects to where the request itself should go. A 303 is none: it answers a request that was taken.
+_MOVED = frozenset({301, 302, 307, 308})
 
 _JOB_ID = re.compile(r"[A-Za-z0-9_.:-]{1,200}")
 _SALVAGE = re.compile(rb'"job_id"\s*:\s*"([A-Za-z0-9_.:-]{1,200})"')
@@ -127,6 +129,8 @@ def _refusal(reply: Reply, answer: dict[str, object] | None, markers: Sequence[s
     if answer is not None and _turns_away(reply.status, answer):
         limited = reply.status == HTTPStatus.TOO_MANY_REQUESTS
         return Declined(BUSY, again=True, after=reply.after, limited=limited)
+    if reply.status in _MOVED and reply.complete:
+        return Declined(MOVED)
     if reply.status in _REFUSED and reply.complete:
         return Declined(failure(answer or {}, markers, "The provider refuses this request."))
     return None

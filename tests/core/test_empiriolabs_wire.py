@@ -85,6 +85,7 @@ def test_the_payload_of_a_held_request_with_a_negative_prompt() -> None:
 # --- the submit --------------------------------------------------------------------------------------------------------
 
 REFUSED = "The provider refuses this request."
+MOVED = "The provider's address has moved."
 
 
 @pytest.mark.parametrize(
@@ -106,6 +107,8 @@ REFUSED = "The provider refuses this request."
         (answer(422, b"<html>no"), REFUSED),
         (answer(413, b""), REFUSED),
         (answer(415, error()), REFUSED),
+        *((answer(status, b"<html>moved"), MOVED) for status in (301, 302, 307, 308)),
+        (answer(307, {"job_id": "job-1"}), Accepted("job-1")),
         (answer(400, error(param="width")), "The provider refuses the value of width."),
         (answer(400, error(param="x; rm")), REFUSED),
         (answer(404, error(code="model_not_found")), "The provider does not offer this model."),
@@ -140,7 +143,9 @@ def test_what_a_submits_answer_means(reply: Reply, verdict: Any) -> None:
 @pytest.mark.parametrize(
     "reply",
     [
-        *(answer(status, error()) for status in (408, 409, 418, 500, 502, 504, 301, 302, 307, 100)),
+        *(answer(status, error()) for status in (408, 409, 418, 500, 502, 504, 100)),
+        *(answer(status, b"") for status in (300, 303, 304, 305)),
+        *(answer(status, b"", complete=False) for status in (301, 302, 307, 308)),
         answer(503, b"Service Unavailable"),
         answer(503, {"message": "no error object"}),
         answer(503, {"error": "a string"}),

@@ -97,8 +97,8 @@ WRONG = {
     "tls": says_and_closes(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"),
     "html": says(http(200, b"<html>It works!</html>")),
     "empty": says_and_closes(b""),
-    "redirect": says(http(302, b"", "Location: /v1/elsewhere")),
-    "moved for good": says(http(308, b"", "Location: /v1/elsewhere")),
+    "see other": says(http(303, b"", "Location: /v1/elsewhere")),
+    "cut redirect": says_and_closes(http(302, b"<html>", "Location: /v1/elsewhere", length=500)),
     "gzip bomb": says(http(200, BOMB, "Content-Encoding: gzip")),
     "unknown coding": says(http(200, b'{"job_id": "job-1"}', "Content-Encoding: rot13")),
     "too large": says(http(200, b'{"x": "' + bytes(200_000) + b'"}')),
@@ -122,6 +122,18 @@ async def test_a_wrong_answer_is_unknown_to_a_submit_and_later_to_a_poll(name: s
     assert isinstance(polled, Later)
     assert [seen.method for seen in upstream.seen].count("POST") == 1
     assert not [seen for seen in upstream.seen if "elsewhere" in seen.target]
+
+
+@pytest.mark.parametrize("status", [301, 302, 307, 308])
+async def test_a_redirect_is_not_followed_so_a_submit_bought_nothing(status: int) -> None:
+    moved = says(http(status, b"<html>", "Location: /v1/elsewhere"))
+    async with scripted(moved) as upstream, buyer(upstream.url) as us:
+        submitted = await us.provider.submit(ORDER, PART)
+        polled = await us.provider.poll("job-1", ORDER, 5.0)
+    assert isinstance(submitted, Declined)
+    assert (submitted.failure.code, submitted.again, submitted.account) == ("upstream_error", False, False)
+    assert isinstance(polled, Later)
+    assert [seen.target for seen in upstream.seen] == ["/v1/images/generations", "/v1/jobs/job-1"]
 
 
 async def test_completed_with_an_unknown_shape_is_unknown() -> None:
