@@ -253,7 +253,9 @@ def _app(base: _Base, pipeline: _Pipeline, administration: Administration) -> Ap
 
 
 async def _keyring(settings: Settings, store: SqliteStore) -> _Keyring:
-    ring = settings.secret_ring or (await store.secret(secrets.token_bytes(32)),)
+    # one kept from before IMAGEGATE_SECRET was set goes on verifying the keys and URLs that it made
+    kept = await store.secret(None if settings.secret_ring else secrets.token_bytes(32))
+    ring = (*settings.secret_ring, *filter(None, (kept,)))
     return _Keyring(
         peppers=tuple(key_form.derive(secret, "keys") for secret in ring),
         url_secrets=tuple(key_form.derive(secret, "urls") for secret in ring),

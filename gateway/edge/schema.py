@@ -9,12 +9,14 @@ from litestar.datastructures import Headers
 from gateway.core import ask as asks
 from gateway.core.ask import Ask
 from gateway.core.catalogue import end_user
-from gateway.core.errors import InvalidRequest, UnsupportedMediaType
+from gateway.core.errors import InvalidRequest, NotFound, UnsupportedMediaType
 from gateway.pipeline.call import Call
 
 #: Answer this much before the client's own deadline, so that it learns the job's id.
 _MARGIN = 2.0
 _LEAST = 0.1
+#: Headers that ask for less than a purchase, or for one purchase in several calls.
+_UNSERVED = ("idempotency-key", "x-imagegate-dry-run")
 _TIMEOUT_HEADERS = ("x-stainless-read-timeout", "x-stainless-timeout")
 
 
@@ -35,7 +37,11 @@ def read_ask(body: bytes, content_type: str) -> Ask:
 
 
 def read_call(ask: Ask, path: str, headers: Headers, max_wait: float) -> Call:
-    """How long to wait and in what manner. Malformed hints are as if they were absent: they change no picture."""
+    """How long to wait and in what manner. Malformed hints are as if they were absent: they change no picture.
+
+    Raises InvalidRequest for a promise that this version cannot keep: to take it silently would cost money.
+    """
+    _refuse_unserved(headers)
     prefer = _preferences(headers.get("prefer", ""))
     return Call(
         patience=_patience(headers, max_wait),
@@ -45,6 +51,17 @@ def read_call(ask: Ask, path: str, headers: Headers, max_wait: float) -> Call:
         respond_async=ask.sync is False or ("respond-async" in prefer and "wait" not in prefer),
         prefer_wait=prefer.get("wait"),
     )
+
+
+def _refuse_unserved(headers: Headers) -> None:
+    for name in _UNSERVED:
+        if headers.get(name, "").strip().lower() not in {"", "false"}:
+            raise InvalidRequest(f"'{name}' is not served yet.", code="unsupported_parameter", param=name)
+    wish = headers.get("x-imagegate-cache", "").strip().lower()
+    if wish == "only":
+        raise NotFound("Nothing is cached: this version keeps no cache.", code="not_cached")
+    if wish not in {"", "bypass"}:
+        raise InvalidRequest("'x-imagegate-cache' must be bypass or only.", param="x-imagegate-cache")
 
 
 def _canonical(ask: Ask) -> dict[str, Any]:

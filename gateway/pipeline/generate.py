@@ -62,9 +62,17 @@ class Generate:
         """Raises any GatewayError."""
         order = self._catalogue.order(ask, lambda: secrets.randbelow(_DRAWN_SEEDS))
         job = await self._adopt(caller, call)
-        cache: CacheWord = "miss" if job is None else "replayed" if job.ended else "joined"
-        if job is None:
-            job = await self._begin(caller, order, call)
+        if job is not None:
+            try:
+                return await self._follow(caller, job, call, "replayed" if job.ended else "joined")
+            except errors.Cancelled as error:
+                if error.message != _LEFT.message:
+                    raise
+                # the last client of the adopted job left in this very moment and took it along: nothing was bought
+        job = await self._begin(caller, order, call)
+        return await self._follow(caller, job, call, "miss")
+
+    async def _follow(self, caller: Caller, job: Job, call: Call, cache: CacheWord) -> Answer:
         began = self._clock.monotonic()
         await self._wait(job, call)
         return await self._answer(caller, job, call, cache, self._clock.monotonic() - began)
@@ -93,6 +101,8 @@ class Generate:
 
     async def _wait(self, job: Job, call: Call) -> None:
         if call.respond_async:
+            if not job.detached:
+                await self._jobs.detach(job.id)  # joined: its own clients may leave, this one was promised the job
             return
         seconds = call.patience if call.prefer_wait is None else min(call.patience, call.prefer_wait)
         ending = await self._flights.wait(job.id, seconds, call.gone)

@@ -37,5 +37,8 @@ class Keys(Protocol):
         """Re-hash under the newest secret of the ring."""
 
     @abstractmethod
-    async def secret(self, fresh: bytes) -> bytes:
-        """The installation's own secret: `fresh` is kept on the first call, the kept one returned ever after."""
+    async def secret(self, fresh: bytes | None) -> bytes | None:
+        """The installation's own secret: `fresh` is kept on the first call, the kept one returned ever after.
+
+        None keeps nothing, and asks whether one is kept.
+        """

@@ -48,6 +48,12 @@ async def test_the_first_secret_is_kept(store: Store) -> None:
     assert secrets[0] in {bytes([number]) * 32 for number in range(5)}
 
 
+async def test_asking_for_the_secret_makes_none(store: Store) -> None:
+    assert await store.secret(None) is None
+    kept = await store.secret(b"a" * 32)
+    assert await store.secret(None) == kept == b"a" * 32
+
+
 async def test_keys_and_secret_outlive_a_restart(opening: Opening) -> None:
     async with opening("kept") as store:
         await store.add_key(RED)

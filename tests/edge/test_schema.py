@@ -181,6 +181,25 @@ def test_a_retry_count_that_is_junk_is_none(text: str, count: int) -> None:
     assert call_of(x_stainless_retry_count=text).retry_count == count
 
 
+@pytest.mark.parametrize(
+    ("headers", "code"),
+    [
+        ({"idempotency_key": "k"}, "unsupported_parameter"),
+        ({"x_imagegate_dry_run": "true"}, "unsupported_parameter"),
+        ({"x_imagegate_cache": "only"}, "not_cached"),
+        ({"x_imagegate_cache": "sometimes"}, "invalid_value"),
+    ],
+)
+def test_a_promise_that_cannot_be_kept_is_refused_before_it_costs(headers: dict[str, str], code: str) -> None:
+    with pytest.raises(GatewayError) as refused:
+        call_of(**headers)
+    assert refused.value.code == code
+
+
+def test_what_asks_for_nothing_special_is_let_in() -> None:
+    assert call_of(x_imagegate_cache="bypass", x_imagegate_dry_run="false").patience == MAX_WAIT
+
+
 def test_a_retry_is_known_by_what_was_parsed() -> None:
     one = call_of({"n": 2, "quality": None}).body_hash
     assert one == read_call(read_ask(b' { "n":2,"prompt":"a\\u0020cat" }', ""), PATH, Headers({}), 1.0).body_hash

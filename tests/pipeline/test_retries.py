@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -36,6 +37,17 @@ async def test_a_retry_joins_what_is_in_flight(house: House) -> None:
     assert {answer.job.id for answer in answers} == {(await house.job()).id}
     assert len(house.provider.submits) == 1
     assert await house.books() == (PRICE, 0)
+
+
+async def test_a_retry_that_does_not_wait_keeps_the_job_alive(house: House) -> None:
+    """It was promised the job's id: the first client, who leaves, must not take the job along."""
+    house.provider.finishing = False
+    first = asyncio.ensure_future(house.ask(a_call(body="b")))
+    await until(lambda: house.provider.polls)
+    told = await house.ask(replace(a_call(body="b", retry=1), respond_async=True))
+    assert (told.cache, (await house.job()).detached) == ("joined", True)
+    house.provider.finishing = True
+    await first
 
 
 async def test_a_retry_replays_what_was_completed(house: House) -> None:

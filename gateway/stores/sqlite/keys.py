@@ -34,11 +34,12 @@ class SqliteKeys(SqlitePort, Keys):
     async def replace_digest(self, key_id: str, digest: bytes) -> None:
         await self._writer.execute("UPDATE keys SET digest = ? WHERE id = ?", (digest, key_id))
 
-    async def secret(self, fresh: bytes) -> bytes:
+    async def secret(self, fresh: bytes | None) -> bytes | None:
         return await self._writer.call(lambda db: _secret(db, fresh))
 
 
-def _secret(db: apsw.Connection, fresh: bytes) -> bytes:
-    db.execute("INSERT OR IGNORE INTO meta (name, value) VALUES ('secret', ?)", (fresh,))
-    kept: bytes = db.execute("SELECT value FROM meta WHERE name = 'secret'").get
+def _secret(db: apsw.Connection, fresh: bytes | None) -> bytes | None:
+    if fresh is not None:
+        db.execute("INSERT OR IGNORE INTO meta (name, value) VALUES ('secret', ?)", (fresh,))
+    kept: bytes | None = db.execute("SELECT value FROM meta WHERE name = 'secret'").get
     return kept
