@@ -89,3 +89,14 @@ async def test_files_and_operation(schema: OpenApiSchema, client: httpx.AsyncCli
     expect(schema, "/files/{name}", await client.get("/files/nothing.webp"), 404)
     expect(schema, "/healthz", await client.get("/healthz"), 200)
     expect(schema, "/readyz", await client.get("/readyz"), 200)
+
+
+@pytest.mark.parametrize(
+    "path", ["/v1/images/generations", "/v1/jobs", "/v1/jobs/{job_id}", "/files/{name}", "/readyz"]
+)
+async def test_other_methods_are_told_which_there_are(client: httpx.AsyncClient, document: Any, path: str) -> None:
+    documented = {method.upper() for method in document["paths"][path]}
+    for method in {"GET", "POST", "PUT", "DELETE", "TRACE"} - documented:
+        answer = await client.request(method, path)
+        assert (answer.status_code, answer.json()["error"]["code"]) == (405, "method_not_allowed")
+        assert set(answer.headers["allow"].split(", ")) == documented | {"OPTIONS"}

@@ -189,6 +189,7 @@ def _head(key: str, length: str) -> bytes:
     return "\r\n".join(lines).encode()
 
 
+@pytest.mark.timeout(900)
 def test_schemathesis(served: Process, key: str, tmp_path: Path) -> None:
     """Requests made up from /openapi.json, right ones and wrong ones. Two of its checks are left out.
 
