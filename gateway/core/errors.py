@@ -2,9 +2,8 @@
 
 GatewayError
 ├── InvalidRequest            400  (invalid_value, invalid_type, missing_…, unknown_…, unsupported_parameter)
-│   └── ModerationBlocked     400
+├── ModerationBlocked         400
 ├── InvalidApiKey             401
-├── NotAllowed                403
 ├── NotFound                  404  (model_not_found, job_not_found, unknown_url)
 ├── MethodNotAllowed          405
 ├── RequestTimeout            408
@@ -14,7 +13,6 @@ GatewayError
 ├── JobNotCancellable         409
 ├── Cancelled                 409  the job was cancelled while its client waited
 ├── ClientLeft                499  never sent: there is nobody to read it
-├── RateLimited               429
 ├── BudgetSpent               429  insufficient_quota
 ├── BudgetReserved            429  budget_reserved
 ├── UpstreamFailed            502  upstream_error: nothing was bought
@@ -38,8 +36,6 @@ class GatewayError(Exception):
     type: ClassVar[str] = "server_error"
     code: str = "internal_error"
     level: ClassVar[str] = "info"
-    #: may the next leg of a route try after this one?
-    next_leg: ClassVar[bool] = False
     #: False says `x-should-retry: false`: every OpenAI SDK repeats 408, 409, 429 and 5xx twice unless told.
     retry: ClassVar[bool] = False
 
@@ -80,12 +76,6 @@ class InvalidApiKey(GatewayError):
     status = 401
     type = "invalid_request_error"
     code = "invalid_api_key"
-
-
-class NotAllowed(GatewayError):
-    status = 403
-    type = "invalid_request_error"
-    code = "model_not_allowed"
 
 
 class NotFound(GatewayError):
@@ -146,13 +136,6 @@ class ClientLeft(GatewayError):
     code = "client_left"
 
 
-class RateLimited(GatewayError):
-    status = 429
-    type = "rate_limit_error"
-    code = "rate_limit_exceeded"
-    retry = True
-
-
 class BudgetSpent(GatewayError):
     status = 429
     type = "insufficient_quota"
@@ -174,7 +157,6 @@ class UpstreamFailed(GatewayError):
     status = 502
     code = "upstream_error"
     level = "warning"
-    next_leg = True
     retry = True
 
 
@@ -193,7 +175,6 @@ class UpstreamUnavailable(GatewayError):
     type = "service_unavailable_error"
     code = "upstream_unavailable"
     level = "error"
-    next_leg = True
 
 
 class NoCapacity(GatewayError):
@@ -201,7 +182,6 @@ class NoCapacity(GatewayError):
     type = "service_unavailable_error"
     code = "no_capacity"
     level = "warning"
-    next_leg = True
     retry = True
 
 

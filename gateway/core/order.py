@@ -31,11 +31,6 @@ class Order:
     #: fields accepted without effect, to be named in `x-imagegate-ignored`
     ignored: tuple[str, ...] = ()
 
-    @property
-    def worst_cost(self) -> int:
-        """What is held: every image asked for, in micro-dollars."""
-        return self.count * self.unit_price
-
 
 @dataclass(frozen=True, slots=True)
 class Part:

@@ -1,5 +1,6 @@
 """Policies: TOML data, parsed into closed, typed kinds. Decimals are exact; an unknown name or kind refuses the whole set."""
 
+import math
 import tomllib
 from collections.abc import Mapping
 from decimal import Decimal
@@ -70,7 +71,6 @@ class ModelPolicy(_Policy):
     """One model: what it takes, what it costs, what clients may call it."""
 
     id: str
-    owned_by: str
     aliases: list[str] = []
     price: Annotated[Decimal, Field(ge=0)]
     images_per_call: Annotated[int, Field(ge=1, le=10)]
@@ -174,9 +174,25 @@ def _agree(policies: Policies) -> None:
     for route in policies.routes.routes:
         if "empiriolabs" in route.legs and policies.models[route.model].empiriolabs is None:
             raise PolicyError(f"routes.toml: {route.model} has no [empiriolabs] table in its model file")
-    for name in policies.models:
+    for name, model in policies.models.items():
         if name not in routed:
             raise PolicyError(f"routes.toml: the model {name} has no route")
+        _serves(model)
+
+
+def _serves(model: ModelPolicy) -> None:
+    """A request that names nothing must not be refused for what the policy fills in."""
+    limits, defaults = model.limits, model.defaults
+    if "1:1" not in model.aspect_ratios:
+        raise PolicyError(f"{model.id}: aspect_ratios must have 1:1, the ratio of a request that names none")
+    for size in (*model.aspect_ratios.values(), *model.alias_sizes.values()):
+        sides = [int(side) for side in size.split("x")]
+        if not all(limits.side[0] <= side <= limits.side[1] for side in sides) or math.prod(sides) > limits.pixels:
+            raise PolicyError(f"{model.id}: the size {size} is outside of [limits]")
+    for name in ("steps", "guidance", "max_sequence_length"):
+        least, most = getattr(limits, name)
+        if not least <= getattr(defaults, name) <= most:
+            raise PolicyError(f"{model.id}: defaults.{name} is outside of [limits]")
 
 
 def _table(name: str, text: str) -> dict[str, object]:

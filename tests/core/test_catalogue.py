@@ -127,7 +127,7 @@ def test_limits_themselves_are_within() -> None:
 def test_absent_fields_have_the_defaults_of_the_contract() -> None:
     order = order_of()
     assert (order.model, order.count, order.steps, order.guidance, order.max_sequence_length) == (OWN, 1, 4, 1.0, 512)
-    assert (order.unit_price, order.worst_cost, order.policy) == (8500, 8500, POLICIES.digest)
+    assert (order.unit_price, order.policy) == (8500, POLICIES.digest)
     assert isinstance(order.guidance, float)
 
 
@@ -195,4 +195,4 @@ def test_the_end_user_is_kept_in_64_characters(user: str, identifier: str) -> No
 
 def test_prices_are_rounded_up_to_the_micro_dollar() -> None:
     dear: Policies = packaged(price="0.00850001")
-    assert order_of(Catalogue(dear), n=3).worst_cost == 3 * 8501
+    assert order_of(Catalogue(dear), n=3).unit_price == 8501

@@ -32,6 +32,10 @@ def test_the_shipped_policies_are_those_of_the_contract() -> None:
         (MODEL, "price = 0.0085", "price = -1.0", "price"),
         (MODEL, 'id = "flux-2-klein-4b"', 'id = "flux-3"', "describes flux-2-klein-4b"),
         (MODEL, '"1:1" = "1024x1024"', '"1:1" = "1024"', "WIDTHxHEIGHT"),
+        (MODEL, '"1:1" = "1024x1024"', '"5:4" = "1024x768"', "must have 1:1"),
+        (MODEL, '"16:9" = "1344x768"', '"16:9" = "2048x1152"', "2048x1152 is outside"),
+        (MODEL, '"1536x1024" = "1248x832"', '"1536x1024" = "128x128"', "128x128 is outside"),
+        (MODEL, "steps = 4", "steps = 40", "defaults.steps is outside"),
         (MODEL, "[empiriolabs]", "[elsewhere]", "elsewhere"),
     ],
 )
