@@ -16,7 +16,7 @@ from gateway.providers.empiriolabs_refusal import NOT_SENT
 from gateway.providers.empiriolabs_result import MAX_IMAGE
 from gateway.providers.empiriolabs_wire import ResultKind, Returned, is_job_id, judge_poll, judge_submit, payload
 from gateway.providers.reply import Broken, Reply
-from gateway.providers.transport import Call, Limits, Line, connector, open_client, open_public_socket, trusted_tls
+from gateway.providers.transport import Call, Limits, Line, connector, open_public_socket, open_transport, trusted_tls
 
 #: `on_request(op, code)`: op is submit, poll or download; code an HTTP status, `timeout`, `unreachable` or `cut`.
 OnRequest = Callable[[str, str], None]
@@ -149,7 +149,7 @@ async def open_empiriolabs(
     async with AsyncExitStack() as stack:
         connect, tls = account.deadlines.connect, trusted_tls()
         to_public = connector(tls=tls, socket_factory=open_public_socket)
-        anywhere = await stack.enter_async_context(open_client(connector(tls=tls), connect, tls))
-        public = await stack.enter_async_context(open_client(to_public, connect, tls))
-        lines = Lines(Line(anywhere, clock, large), Line(public, clock, large))
+        anywhere = await stack.enter_async_context(open_transport(connector(tls=tls), tls))
+        public = await stack.enter_async_context(open_transport(to_public, tls))
+        lines = Lines(Line(anywhere, clock, large, connect), Line(public, clock, large, connect))
         yield EmpirioLabs(account, lines, clock, on_request)

@@ -6,7 +6,6 @@ import ssl
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass, field
-from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Literal
 
 import aiohttp
@@ -25,6 +24,8 @@ LARGE = 256 * 1024
 
 #: Takes a URL past httpx, and goes no further.
 _AS_WRITTEN = "x-imagegate-url"
+
+_HEADERS = {"accept-encoding": "identity", "user-agent": "imagegate"}
 
 #: Everything a call can end with. httpx_aiohttp does not wrap all of aiohttp's (a malformed head comes through as it is),
 #: and uvloop says RuntimeError where others say OSError.
@@ -82,10 +83,18 @@ def broken(error: BaseException) -> Broken:
 
 
 class Line:
-    """One HTTP client and the bounds under which it is used."""
+    """Connections and the bounds under which they are used.
 
-    def __init__(self, client: httpx.AsyncClient, clock: Clock, large: asyncio.Semaphore) -> None:
-        self._client = client
+    Without httpx's client around the transport: cookies, redirects and auth must never happen here, and merely to skip them
+    took that client a fifth of a call's CPU.
+    """
+
+    def __init__(
+        self, transport: httpx.AsyncBaseTransport, clock: Clock, large: asyncio.Semaphore, connect: float = 10.0
+    ) -> None:
+        """`connect`: seconds for a free connection, DNS, TCP and TLS together."""
+        self._transport = transport
+        self._timeouts = {"timeout": {"connect": connect, "pool": connect}}
         self._clock = clock
         self._large = large
 
@@ -101,11 +110,13 @@ class Line:
         response: httpx.Response | None = None
         complete = timeout = False
         try:
-            headers = {**call.headers, _AS_WRITTEN: call.url}
-            request = self._client.build_request(call.method, call.url, headers=headers, content=call.content)
+            headers = {**_HEADERS, **call.headers, _AS_WRITTEN: call.url}
+            request = httpx.Request(
+                call.method, call.url, headers=headers, content=call.content, extensions=self._timeouts
+            )
             async with self._clock.timeout(limits.whole):
                 async with self._clock.timeout(limits.head):
-                    response = await self._client.send(request, stream=True)
+                    response = await self._transport.handle_async_request(request)
                 try:
                     await self._read(response, body, limits.size, slot)
                     complete = True
@@ -175,10 +186,10 @@ async def _send_as_written(request: aiohttp.ClientRequest, send: aiohttp.ClientH
 
 
 @asynccontextmanager
-async def open_client(
-    pool: aiohttp.TCPConnector, connect: float, tls: ssl.SSLContext | None = None
-) -> AsyncIterator[httpx.AsyncClient]:
-    """httpx over aiohttp. `connect`: seconds for a free connection, DNS, TCP and TLS together. `tls` is that of the pool.
+async def open_transport(
+    pool: aiohttp.TCPConnector, tls: ssl.SSLContext | None = None
+) -> AsyncIterator[httpx.AsyncBaseTransport]:
+    """httpx over aiohttp. `tls` is that of the pool.
 
     The environment's proxies and netrc are not followed, on purpose (`trust_env`): the address rule is about the address
     connected to, and a netrc entry would fight our own Authorization header. No cookie is kept.
@@ -189,16 +200,6 @@ async def open_client(
         middlewares=(_send_as_written,),
         trust_env=False,
     )
-    async with (
-        session,
-        httpx.AsyncClient(
-            # never used beside a session of its own, but the transport would read all roots again
-            transport=AiohttpTransport(client=session, verify=tls or True),
-            trust_env=False,
-            follow_redirects=False,
-            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
-            timeout=httpx.Timeout(None, connect=connect, pool=connect),
-            headers={"accept-encoding": "identity", "user-agent": "imagegate"},
-        ) as client,
-    ):
-        yield client
+    # `verify` is never used beside a session of its own, but the transport would read all roots again
+    async with session, AiohttpTransport(client=session, verify=tls or True) as transport:
+        yield transport

@@ -18,7 +18,7 @@ from gateway.core.order import Order, Part
 from gateway.ports import Clock
 from gateway.providers.downloads import Lines
 from gateway.providers.empiriolabs import Account, Deadlines, EmpirioLabs
-from gateway.providers.transport import Line, connector, open_client, open_public_socket
+from gateway.providers.transport import Line, connector, open_public_socket, open_transport
 
 KEY = "sk-empiriolabs-canary"
 PART = Part(0, 1, 7)
@@ -99,8 +99,8 @@ async def buyer(
     clock, large = QuickClock(), asyncio.Semaphore(8)
     async with AsyncExitStack() as stack:
         pools = (anywhere or connector(), public or connector(socket_factory=open_public_socket))
-        clients = [await stack.enter_async_context(open_client(pool, terms.deadlines.connect)) for pool in pools]
-        lines = Lines(*(Line(client, clock, large) for client in clients))
+        transports = [await stack.enter_async_context(open_transport(pool)) for pool in pools]
+        lines = Lines(*(Line(transport, clock, large, terms.deadlines.connect) for transport in transports))
         counts: Counter[tuple[str, str]] = Counter()
         provider = EmpirioLabs(terms, lines, clock, lambda op, code: counts.update([(op, code)]))
         yield Buyer(provider, clock, counts)

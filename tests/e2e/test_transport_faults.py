@@ -16,7 +16,7 @@ from scripted_upstream import Seen, http, says, says_and_closes, scripted
 from gateway.ports import Accepted, Declined, Finished, Later, Pending, Unknown
 from gateway.providers.downloads import Lines
 from gateway.providers.empiriolabs import Account, Deadlines, EmpirioLabs
-from gateway.providers.transport import LARGE, Call, Limits, Line, connector, open_client
+from gateway.providers.transport import LARGE, Call, Limits, Line, connector, open_transport
 
 
 def closed_port() -> int:
@@ -139,11 +139,10 @@ async def test_every_failure_is_a_verdict(kind: type[Exception], wrapped: bool, 
     if wrapped:
         error, error.__cause__ = httpx.ConnectTimeout("x"), error
     clock = QuickClock()
-    async with httpx.AsyncClient(transport=Raising(error, body=body)) as client:
-        line = Line(client, clock, asyncio.Semaphore(1))
-        provider = EmpirioLabs(Account("http://127.0.0.1", KEY), Lines(line, line), clock)
-        submitted = await provider.submit(ORDER, PART)
-        polled = await provider.poll("job-1", ORDER, 5.0)
+    line = Line(Raising(error, body=body), clock, asyncio.Semaphore(1))
+    provider = EmpirioLabs(Account("http://127.0.0.1", KEY), Lines(line, line), clock)
+    submitted = await provider.submit(ORDER, PART)
+    polled = await provider.poll("job-1", ORDER, 5.0)
     proved = issubclass(kind, PROOFS) and not body
     assert isinstance(submitted, Declined if proved else Unknown)
     assert not isinstance(submitted, Declined) or submitted.again
@@ -165,8 +164,8 @@ async def test_large_bodies_wait_for_one_another_and_small_ones_do_not() -> None
         writer.write(http(200, bytes(2 * LARGE if seen.target == "/large" else 10)))
 
     limits = Limits(0.5, 0.5, 4 * LARGE)
-    async with scripted(sized) as upstream, open_client(connector(), 0.5) as client:
-        line = Line(client, QuickClock(), asyncio.Semaphore(1))
+    async with scripted(sized) as upstream, open_transport(connector()) as transport:
+        line = Line(transport, QuickClock(), asyncio.Semaphore(1))
         large, small = Call("GET", upstream.url + "/large"), Call("GET", upstream.url + "/small")
         async with line.call(large, limits) as first:
             async with line.call(small, limits) as beside:
