@@ -3,18 +3,31 @@
 import difflib
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
 from dotenv import dotenv_values
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, ValidationInfo, field_validator
 
 PREFIX = "IMAGEGATE_"
 _PLAIN = "EMPIRIOLABS_API_KEY"
-#: What Kubernetes injects for a Service called `imagegate`, and none of ours.
-_KUBERNETES = re.compile(r"IMAGEGATE_(SERVICE_(HOST|PORT)(_\w+)?|PORT_\d+_\w+)")
+_FILE = "_FILE"
+#: `NAME=value` as Kubernetes injects it for every Service of the namespace called `imagegate` or `imagegate-…`.
+_KUBERNETES = re.compile(
+    r"IMAGEGATE_(\w+_)?(SERVICE_HOST=.*|SERVICE_PORT(_\w+)?=.*|PORT_\d+_\w+=.*|PORT=(tcp|udp|sctp)://.*)", re.DOTALL
+)
 _SECRETS = frozenset({"empiriolabs_api_key", "admin_key", "metrics_token", "secret"})
+#: Names of features to come: switched on, they stop the start rather than do nothing.
+_LATER = frozenset({"IMAGEGATE_ALLOW_IMAGE_URLS", "IMAGEGATE_WORKER_TOKEN", "IMAGEGATE_WORKER_TOKEN_FILE"})
+_OFF = frozenset({"", "0", "f", "false", "n", "no", "off"})
+
+#: An http(s) URL that no two parsers read differently, and whose host any request can name.
+_BASE_URL = re.compile(
+    r"https?://([a-z0-9._-]+|\[[0-9a-f:.]+\])(:(?P<port>[0-9]{1,5}))?(/[^\\?#\s]*)?", re.ASCII | re.IGNORECASE
+)
+_PORTS = range(1, 65_536)
+_SCHEMES = {"store": "sqlite:///", "blobs": "file:///"}
 
 
 class SettingsError(Exception):
@@ -51,12 +64,30 @@ class Settings(BaseModel):
     def _split(cls, value: object) -> object:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
 
+    @field_validator("empiriolabs_api_key")
+    @classmethod
+    def _fits_a_header(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and not re.fullmatch(r"[\x21-\x7e]+", value.get_secret_value()):
+            raise ValueError("must be printable ASCII without blanks")
+        return value
+
     @field_validator("empiriolabs_url", "public_url")
     @classmethod
-    def _is_origin(cls, value: str | None) -> str | None:
-        if value is not None and not re.fullmatch(r"https?://[^\s/?#@]+(/[^\s?#]*)?", value):
-            raise ValueError("must be an http(s) URL without user, query or fragment")
-        return value.rstrip("/") if value else value
+    def _is_plain(cls, value: str | None) -> str | None:
+        if value is None:
+            return None
+        match = _BASE_URL.fullmatch(value)
+        if match is None or not value.isascii() or int(match["port"] or 80) not in _PORTS:
+            raise ValueError("must be a plain http(s) URL in ASCII without user, query or fragment")
+        return value.rstrip("/")
+
+    @field_validator("store", "blobs")
+    @classmethod
+    def _is_served(cls, value: str | None, info: ValidationInfo) -> str | None:
+        scheme = _SCHEMES[info.field_name or ""]
+        if value is not None and (not value.startswith(scheme) or value == scheme):
+            raise ValueError(f"this version serves {scheme}PATH alone")
+        return value
 
     @field_validator("admin_key")
     @classmethod
@@ -74,11 +105,11 @@ class Settings(BaseModel):
 
     @property
     def store_path(self) -> Path:
-        return _path(self.store, "sqlite:///") or self.data / "imagegate.db"
+        return _path(self.store) or self.data / "imagegate.db"
 
     @property
     def blobs_path(self) -> Path:
-        return _path(self.blobs, "file:///") or self.data / "pictures"
+        return _path(self.blobs) or self.data / "pictures"
 
     @property
     def secret_ring(self) -> tuple[bytes, ...]:
@@ -89,23 +120,23 @@ class Settings(BaseModel):
 def read(environment: Mapping[str, str] | None = None, directory: Path | None = None, **overrides: object) -> Settings:
     """Settings from the environment, then `.env` in `directory`, then defaults; `overrides` (not None) win.
 
-    Raises SettingsError naming the variable.
+    An empty variable is one not set, and hides what `.env` says. Raises SettingsError naming the variable.
     """
     directory = directory or Path.cwd()
-    dotenv = {name: value for name, value in dotenv_values(directory / ".env").items() if value is not None}
-    variables = {**dotenv, **(os.environ if environment is None else environment)}  # noqa: TID251 - the one place
+    everything = os.environ if environment is None else environment  # noqa: TID251 - the one place
+    said = {name: value for name, value in everything.items() if not _KUBERNETES.fullmatch(f"{name}={value}")}
+    hidden = {name.removesuffix(_FILE) for name in said}
+    variables = {
+        name: value for name, value in _dotenv(directory).items() if name.removesuffix(_FILE) not in hidden
+    } | said
     values = _values(variables) | {name: value for name, value in overrides.items() if value is not None}
     values.setdefault("data", _default_data(directory, variables))
     try:
-        settings = Settings.model_validate(values)
-        _ = settings.store_path, settings.blobs_path
+        return Settings.model_validate(values)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         name = str(first["loc"][0]) if first["loc"] else "?"
-        raise SettingsError(f"{variable(name)}: {first['msg']}") from error
-    except ValueError as error:
-        raise SettingsError(str(error)) from error
-    return settings
+        raise SettingsError(f"{variable(name)}: {first['msg'].removeprefix('Value error, ')}") from error
 
 
 def variable(field: str) -> str:
@@ -136,29 +167,53 @@ def runtime_directory() -> Path:
     return Path(os.environ.get("XDG_RUNTIME_DIR") or "/tmp")  # noqa: S108, TID251 - the one place; the socket's mode guards it
 
 
+def _dotenv(directory: Path) -> dict[str, str]:
+    path = directory / ".env"
+    try:
+        return {name: value for name, value in dotenv_values(path).items() if value is not None}
+    except UnicodeDecodeError as error:
+        raise SettingsError(f"{path} is not UTF-8 text") from error
+    except OSError as error:
+        raise SettingsError(f"cannot read {path}: {error.strerror}") from error
+
+
 def _values(variables: Mapping[str, str]) -> dict[str, object]:
     known = {variable(name): name for name in Settings.model_fields}
-    files = {variable(name) + "_FILE": name for name in _SECRETS}
-    values: dict[str, object] = {}
+    files = {variable(name) + _FILE: name for name in _SECRETS}
     for name, value in variables.items():
-        if name in known and value and not (name == "IMAGEGATE_PORT" and value.startswith("tcp://")):
-            values[known[name]] = value
-        elif name in files and value:
-            values[files[name]] = _secret_file(name, value)
-        elif name.startswith(PREFIX) and name not in known and name not in files and not _KUBERNETES.fullmatch(name):
+        if name in _LATER:
+            _refuse_later(name, value)
+        elif name.startswith(PREFIX) and name not in known and name not in files:
             raise SettingsError(_did_you_mean(name, [*known, *files]))
+    said = {name: value for name, value in variables.items() if value}
+    values: dict[str, object] = {known[name]: said[name] for name in said.keys() & known}
+    for name in said.keys() & files:
+        if files[name] in values:
+            raise SettingsError(f"set {variable(files[name])} or {name}, not both")
+        values[files[name]] = _secret_file(name, said[name])
     return values
+
+
+def _refuse_later(name: str, value: str) -> None:
+    if value.strip().lower() not in _OFF:
+        raise SettingsError(f"{name} is not served by this version")
 
 
 def _secret_file(name: str, path: str) -> str:
     try:
-        return Path(path).read_text().strip()
+        secret = Path(path).read_text(encoding="utf-8").strip()
+    except UnicodeDecodeError as error:
+        raise SettingsError(f"{name}: {path} is not UTF-8 text") from error
     except OSError as error:
         raise SettingsError(f"{name}: cannot read {path}: {error.strerror}") from error
+    if not secret:
+        raise SettingsError(f"{name}: {path} is empty")
+    return secret
 
 
-def _did_you_mean(name: str, known: Iterable[str]) -> str:
-    close = difflib.get_close_matches(name, known, n=1)
+def _did_you_mean(name: str, known: Sequence[str]) -> str:
+    fits = [fit for fit in (name.removeprefix(PREFIX), name.removesuffix(_FILE)) if fit in known]
+    close = fits or difflib.get_close_matches(name, known, n=1)
     return f"{name} is no setting of imagegate" + (f"; did you mean {close[0]}?" if close else "")
 
 
@@ -170,9 +225,5 @@ def _default_data(directory: Path, variables: Mapping[str, str]) -> Path:
     return (Path(base) if base else Path(variables.get("HOME") or "~").expanduser() / ".local" / "share") / "imagegate"
 
 
-def _path(url: str | None, scheme: str) -> Path | None:
-    if url is None:
-        return None
-    if not url.startswith(scheme) or len(url) == len(scheme):
-        raise ValueError(f"{url!r} is not served: write {scheme}PATH")
-    return Path(url.removeprefix(scheme[:-1]))
+def _path(url: str | None) -> Path | None:
+    return None if url is None else Path("/" + url.partition(":///")[2])

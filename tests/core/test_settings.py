@@ -1,0 +1,306 @@
+"""Settings: where each comes from, and that one which is wrong is told plainly and never with its secret."""
+
+from pathlib import Path
+
+import pytest
+from pydantic import SecretStr
+
+from gateway.settings import Settings, SettingsError, read, variable
+
+LONG = "s" * 32
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> Path:
+    """Empty: neither `.env` nor `.imagegate`."""
+    (here := tmp_path / "here").mkdir()
+    return here
+
+
+def plain(secret: SecretStr | None) -> str | None:
+    return secret.get_secret_value() if secret else None
+
+
+def refusal(directory: Path, **environment: str) -> str:
+    with pytest.raises(SettingsError) as raised:
+        read(environment, directory)
+    return str(raised.value)
+
+
+# --- where a value comes from ------------------------------------------------------------------------------------------
+
+
+def test_nothing_set_is_a_gateway_for_this_machine_alone(directory: Path) -> None:
+    settings = read({"HOME": "/home/ada"}, directory)
+    assert (settings.host, settings.port, settings.empiriolabs_url) == ("127.0.0.1", 8080, "https://api.empiriolabs.ai")
+    assert (settings.empiriolabs_rpm, settings.max_wait, settings.url_ttl) == (50, 280, 86400)
+    assert (settings.empiriolabs_api_key, settings.admin_key, settings.secret_ring) == (None, None, ())
+
+
+def test_every_setting_is_read_from_its_variable(directory: Path) -> None:
+    text = {
+        "empiriolabs_api_key": "sk-1",
+        "empiriolabs_url": "http://127.0.0.1:9/base/",
+        "empiriolabs_rpm": "0",
+        "host": "::1",
+        "port": "0",
+        "public_url": "https://images.example/",
+        "data": "/d",
+        "store": "sqlite:///s/a.db",
+        "blobs": "file:///b",
+        "policies": "/p",
+        "admin_key": LONG,
+        "metrics_token": "m",
+        "secret": LONG,
+        "max_wait": "0.5",
+        "url_ttl": "60",
+        "private_hosts": "a, b:81 ,,[::1]",
+        "strict": "true",
+        "log_level": "debug",
+        "log_format": "console",
+    }
+    assert text.keys() == Settings.model_fields.keys()
+    settings = read({variable(name): value for name, value in text.items()}, directory)
+    changed = {name for name, field in Settings.model_fields.items() if getattr(settings, name) != field.default}
+    assert changed == text.keys()
+    assert (settings.empiriolabs_url, settings.public_url) == ("http://127.0.0.1:9/base", "https://images.example")
+    assert settings.private_hosts == ("a", "b:81", "[::1]")
+    assert (settings.store_path, settings.blobs_path) == (Path("/s/a.db"), Path("/b"))
+    assert plain(settings.empiriolabs_api_key) == "sk-1"
+
+
+def test_a_flag_wins_over_the_environment_and_the_environment_over_the_file(directory: Path) -> None:
+    (directory / ".env").write_text("IMAGEGATE_HOST=0.0.0.0\nIMAGEGATE_PORT=1\nexport IMAGEGATE_URL_TTL='61'\n")
+    environment = {"IMAGEGATE_PORT": "2"}
+    settings = read(environment, directory, host=None)
+    assert (settings.host, settings.port, settings.url_ttl) == ("0.0.0.0", 2, 61)
+    assert read(environment, directory, port=0).port == 0
+
+
+def test_an_empty_variable_is_one_not_set_and_hides_the_files(directory: Path) -> None:
+    (directory / ".env").write_text("IMAGEGATE_PORT=1\nIMAGEGATE_STORE\n")
+    assert read({"IMAGEGATE_PORT": ""}, directory).port == 8080
+    assert read({}, directory).port == 1
+
+
+def test_the_machines_own_environment_is_read(monkeypatch: pytest.MonkeyPatch, directory: Path) -> None:
+    monkeypatch.chdir(directory)
+    monkeypatch.setenv("IMAGEGATE_PORT", "7")
+    (directory / ".env").write_text("IMAGEGATE_URL_TTL=61\n")
+    settings = read()
+    assert (settings.port, settings.url_ttl) == (7, 61)
+
+
+def test_data_lies_here_if_it_does_already_else_with_the_user(directory: Path) -> None:
+    home = {"HOME": "/home/ada"}
+    assert read(home, directory).data == Path("/home/ada/.local/share/imagegate")
+    assert read(home | {"XDG_DATA_HOME": "/x"}, directory).data == Path("/x/imagegate")
+    (directory / ".imagegate").mkdir()
+    settings = read(home | {"XDG_DATA_HOME": "/x"}, directory)
+    assert settings.data == directory / ".imagegate"
+    assert settings.store_path == directory / ".imagegate" / "imagegate.db"
+    assert settings.blobs_path == directory / ".imagegate" / "pictures"
+    assert read(home | {"IMAGEGATE_DATA": "/d"}, directory).data == Path("/d")
+
+
+# --- secrets -----------------------------------------------------------------------------------------------------------
+
+SECRETS = ("empiriolabs_api_key", "admin_key", "metrics_token", "secret")
+
+
+@pytest.mark.parametrize("name", SECRETS)
+def test_a_secret_may_lie_in_a_file(directory: Path, name: str) -> None:
+    (directory / "secret").write_text(f"  {LONG}\n")
+    settings = read({f"{variable(name)}_FILE": str(directory / "secret")}, directory)
+    assert plain(getattr(settings, name)) == LONG
+    assert LONG not in repr(settings)
+
+
+def test_the_environments_secret_wins_over_the_files_whichever_way_each_is_written(directory: Path) -> None:
+    (directory / "one").write_text("one")
+    env = directory / ".env"
+    by_file = {"EMPIRIOLABS_API_KEY_FILE": str(directory / "one")}
+    env.write_text("EMPIRIOLABS_API_KEY=two\n")
+    assert plain(read(by_file, directory).empiriolabs_api_key) == "one"
+    env.write_text(f"EMPIRIOLABS_API_KEY=three\nEMPIRIOLABS_API_KEY_FILE={directory / 'one'}\n")
+    assert plain(read({"EMPIRIOLABS_API_KEY": "two"}, directory).empiriolabs_api_key) == "two"
+
+
+def test_a_secret_given_twice_is_refused(directory: Path) -> None:
+    (directory / "one").write_text("one")
+    both = {"EMPIRIOLABS_API_KEY_FILE": str(directory / "one"), "EMPIRIOLABS_API_KEY": "two"}
+    for environment in (both, dict(reversed(both.items()))):
+        assert refusal(directory, **environment) == "set EMPIRIOLABS_API_KEY or EMPIRIOLABS_API_KEY_FILE, not both"
+
+
+def test_a_secrets_file_that_cannot_be_read_is_named(directory: Path) -> None:
+    absent = refusal(directory, IMAGEGATE_ADMIN_KEY_FILE="/no/such/file")
+    assert absent == "IMAGEGATE_ADMIN_KEY_FILE: cannot read /no/such/file: No such file or directory"
+    (directory / "binary").write_bytes(b"\xff\xfe" * 20)
+    garbled = refusal(directory, IMAGEGATE_ADMIN_KEY_FILE=str(directory / "binary"))
+    assert garbled == f"IMAGEGATE_ADMIN_KEY_FILE: {directory / 'binary'} is not UTF-8 text"
+
+
+def test_an_env_file_that_is_no_text_is_named(directory: Path) -> None:
+    (directory / ".env").write_bytes(b"IMAGEGATE_HOST=\xff\n")
+    assert refusal(directory) == f"{directory / '.env'} is not UTF-8 text"
+
+
+def test_only_secrets_may_lie_in_files(directory: Path) -> None:
+    assert "did you mean IMAGEGATE_HOST?" in refusal(directory, IMAGEGATE_HOST_FILE="/x")
+
+
+@pytest.mark.parametrize("key", ["two words", "line\nbreak", "ümlaut", " edge", "tab\t"])
+def test_a_key_that_no_header_can_hold_is_refused_without_being_shown(directory: Path, key: str) -> None:
+    said = refusal(directory, EMPIRIOLABS_API_KEY=key)
+    assert said == "EMPIRIOLABS_API_KEY: must be printable ASCII without blanks"
+
+
+def test_an_empty_secrets_file_is_refused(directory: Path) -> None:
+    (directory / "empty").write_text("\n")
+    said = refusal(directory, EMPIRIOLABS_API_KEY_FILE=str(directory / "empty"))
+    assert said == f"EMPIRIOLABS_API_KEY_FILE: {directory / 'empty'} is empty"
+
+
+def test_short_keys_and_secrets_are_refused_without_being_shown(directory: Path) -> None:
+    short = "q" * 31
+    assert refusal(directory, IMAGEGATE_ADMIN_KEY=short) == "IMAGEGATE_ADMIN_KEY: must have 32 characters or more"
+    entry = "IMAGEGATE_SECRET: each entry must have 32 characters or more"
+    for ring in (short, f"{LONG},{short}", f"{LONG},", f"{LONG}, {short} "):
+        assert refusal(directory, IMAGEGATE_SECRET=ring) == entry
+
+
+def test_the_secrets_of_the_ring_keep_their_order(directory: Path) -> None:
+    ring = read({"IMAGEGATE_SECRET": f"{'b' * 32}, {'a' * 33}"}, directory).secret_ring
+    assert ring == (b"b" * 32, b"a" * 33)
+
+
+# --- names -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("IMAGEGATE_PROT", "; did you mean IMAGEGATE_PORT?"),
+        ("IMAGEGATE_ADMIN_KEYS", "; did you mean IMAGEGATE_ADMIN_KEY?"),
+        ("IMAGEGATE_SECRET_FIEL", "; did you mean IMAGEGATE_SECRET_FILE?"),
+        ("IMAGEGATE_EMPIRIOLABS_API_KEY", "; did you mean EMPIRIOLABS_API_KEY?"),
+        ("IMAGEGATE_XYZZY_PLUGH_QUUX_FROBNICATE", ""),
+    ],
+)
+def test_a_misspelt_name_stops_the_start(directory: Path, name: str, meant: str) -> None:
+    assert refusal(directory, **{name: "1"}) == f"{name} is no setting of imagegate{meant}"
+    (directory / ".env").write_text(f"{name}=1\n")
+    assert name in refusal(directory)
+
+
+def test_what_kubernetes_injects_for_services_is_ignored(directory: Path) -> None:
+    injected = {
+        "IMAGEGATE_SERVICE_HOST": "10.0.0.1",
+        "IMAGEGATE_SERVICE_PORT": "80",
+        "IMAGEGATE_SERVICE_PORT_HTTP": "80",
+        "IMAGEGATE_PORT": "tcp://10.0.0.1:80",
+        "IMAGEGATE_PORT_80_TCP": "tcp://10.0.0.1:80",
+        "IMAGEGATE_PORT_80_TCP_PROTO": "tcp",
+        "IMAGEGATE_PORT_80_TCP_PORT": "80",
+        "IMAGEGATE_PORT_80_TCP_ADDR": "10.0.0.1",
+        "IMAGEGATE_REDIS_SERVICE_HOST": "10.0.0.2",
+        "IMAGEGATE_REDIS_PORT": "tcp://10.0.0.2:6379",
+        "IMAGEGATE_REDIS_PORT_6379_TCP_ADDR": "10.0.0.2",
+        "KUBERNETES_SERVICE_HOST": "10.0.0.3",
+    }
+    assert read(injected, directory).port == 8080
+    (directory / ".env").write_text("IMAGEGATE_PORT=81\n")
+    assert read(injected, directory).port == 81
+    assert "no setting" in refusal(directory, IMAGEGATE_HTTP_PORT="80")
+
+
+@pytest.mark.parametrize(
+    "name", ["IMAGEGATE_ALLOW_IMAGE_URLS", "IMAGEGATE_WORKER_TOKEN", "IMAGEGATE_WORKER_TOKEN_FILE"]
+)
+def test_what_comes_later_is_refused_when_switched_on(directory: Path, name: str) -> None:
+    for off in ("", "false", "False", "0", "no", "off"):
+        read({name: off}, directory)
+    for on in ("true", "1", "ig-worker-canary"):
+        assert refusal(directory, **{name: on}) == f"{name} is not served by this version"
+
+
+# --- values ------------------------------------------------------------------------------------------------------------
+
+URL_RULE = "must be a plain http(s) URL in ASCII without user, query or fragment"
+
+
+@pytest.mark.parametrize("name", ["IMAGEGATE_PUBLIC_URL", "IMAGEGATE_EMPIRIOLABS_URL"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "images.example",
+        "ftp://images.example",
+        "https://",
+        "https://u:p@images.example",
+        "https://images.example?a=1",
+        "https://images.example/#x",
+        "https://images.example/a b",
+        "https://höst.example",
+        "https://images.example/ü",
+        "https://images.example\\@evil.example",
+        "https://images.example:port",
+        "https://images.example:0",
+        "https://images.example:65536",
+        "https://::1",
+        "https://images.example\n",
+    ],
+)
+def test_a_base_url_is_a_plain_one(directory: Path, name: str, url: str) -> None:
+    assert refusal(directory, **{name: url}) == f"{name}: {URL_RULE}"
+
+
+@pytest.mark.parametrize(
+    ("url", "base"),
+    [
+        ("https://images.example", "https://images.example"),
+        ("http://127.0.0.1:8080/", "http://127.0.0.1:8080"),
+        ("https://[::1]:8443", "https://[::1]:8443"),
+        ("https://Host.example/under/here/", "https://Host.example/under/here"),
+    ],
+)
+def test_a_base_url_loses_its_last_slash(directory: Path, url: str, base: str) -> None:
+    settings = read({"IMAGEGATE_PUBLIC_URL": url, "IMAGEGATE_EMPIRIOLABS_URL": url}, directory)
+    assert (settings.public_url, settings.empiriolabs_url) == (base, base)
+
+
+@pytest.mark.parametrize(
+    ("name", "url", "write"),
+    [
+        ("IMAGEGATE_STORE", "redis://:canary@host", "sqlite:///PATH"),
+        ("IMAGEGATE_STORE", "sqlite:///", "sqlite:///PATH"),
+        ("IMAGEGATE_STORE", "sqlite://relative.db", "sqlite:///PATH"),
+        ("IMAGEGATE_STORE", "/var/lib/canary", "sqlite:///PATH"),
+        ("IMAGEGATE_BLOBS", "s3://canary/prefix", "file:///PATH"),
+        ("IMAGEGATE_BLOBS", "file:///", "file:///PATH"),
+    ],
+)
+def test_a_store_of_another_kind_is_refused_without_its_password(
+    directory: Path, name: str, url: str, write: str
+) -> None:
+    assert refusal(directory, **{name: url}) == f"{name}: this version serves {write} alone"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("IMAGEGATE_PORT", "65536"),
+        ("IMAGEGATE_PORT", "http"),
+        ("IMAGEGATE_EMPIRIOLABS_RPM", "-1"),
+        ("IMAGEGATE_MAX_WAIT", "0"),
+        ("IMAGEGATE_MAX_WAIT", "nan"),
+        ("IMAGEGATE_MAX_WAIT", "3601"),
+        ("IMAGEGATE_URL_TTL", "59"),
+        ("IMAGEGATE_URL_TTL", "604801"),
+        ("IMAGEGATE_STRICT", "perhaps"),
+        ("IMAGEGATE_LOG_LEVEL", "loud"),
+        ("IMAGEGATE_LOG_FORMAT", "xml"),
+    ],
+)
+def test_a_value_out_of_range_names_its_variable(directory: Path, name: str, value: str) -> None:
+    assert refusal(directory, **{name: value}).startswith(f"{name}: ")
