@@ -1,0 +1,89 @@
+"""From the command to a healthy gateway, and the memory that it then holds, beside what its libraries alone take."""
+
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from resource import RUSAGE_CHILDREN, getrusage
+from statistics import median
+
+import psutil
+from figures import show, spread, times
+from processes import Process, free_port, gateway
+
+STARTS = times(5, 20)
+BARE_APP = Path(__file__).with_name("bare_app.py")
+#: after the first answer: what the start left behind has been collected by then
+IDLE = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """Seconds until the first answer, CPU seconds by then, resident bytes when idle (0: not measured)."""
+
+    seconds: float
+    cpu: float
+    memory: int = 0
+
+
+def test_start_to_healthy_and_idle_memory(tmp_path: Path) -> None:
+    bytecode = {"PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": str(tmp_path / "bytecode")}
+    with gateway(tmp_path, "http://127.0.0.1:9", started=False, **bytecode) as process:
+        environment = process.environment
+        first = start(process)
+        floor = BareApp([], free_port(), environment, tmp_path / "bare.log")
+        start(floor)
+        runs: dict[str, list[Started]] = {"imagegate serve": [], "bare Litestar on uvicorn": []}
+        runs |= {"python -c 'import litestar'": [], "python -c pass": []}
+        for _ in range(STARTS):
+            runs["imagegate serve"].append(start(process))
+            runs["bare Litestar on uvicorn"].append(start(floor))
+            runs["python -c 'import litestar'"].append(run("import litestar", environment))
+            runs["python -c pass"].append(run("pass", environment))
+    ours = runs["imagegate serve"]
+    least = median(each.cpu for each in runs["bare Litestar on uvicorn"])
+    show(
+        f"Start to healthy: {median(each.seconds for each in ours):.2f} s (aim: 1.5), "
+        f"{median(each.cpu for each in ours) / least:.1f} times the CPU of a bare app; "
+        f"idle memory: {median(each.memory for each in ours) / 1e6:.0f} MB (aim: 90)",
+        ("", "wall clock, median (quartiles)", "CPU", "resident"),
+        [
+            (
+                name,
+                spread([each.seconds for each in starts], "s", digits=2),
+                spread([each.cpu for each in starts], "s", digits=2),
+                f"{median(each.memory for each in starts) / 1e6:.1f} MB" if starts[0].memory else "",
+            )
+            for name, starts in runs.items()
+        ]
+        + [("imagegate serve, first (compiles)", f"{first.seconds:.2f} s", f"{first.cpu:.2f} s", "")],
+    )
+
+
+class BareApp(Process):
+    """As `Process`, but for what runs in it."""
+
+    def launch(self) -> subprocess.Popen[bytes]:
+        self.running = subprocess.Popen([sys.executable, BARE_APP, str(self.port)], env=self.environment)
+        return self.running
+
+
+def start(process: Process) -> Started:
+    try:
+        seconds = process.start()
+        assert process.running is not None
+        running = psutil.Process(process.running.pid)
+        cpu = running.cpu_times()
+        time.sleep(IDLE)
+        return Started(seconds, cpu.user + cpu.system, running.memory_info().rss)
+    finally:
+        process.end()
+
+
+def run(code: str, environment: dict[str, str]) -> Started:
+    before = getrusage(RUSAGE_CHILDREN)
+    began = time.perf_counter()
+    subprocess.run([sys.executable, "-c", code], env=environment, check=True)
+    seconds, after = time.perf_counter() - began, getrusage(RUSAGE_CHILDREN)
+    return Started(seconds, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
