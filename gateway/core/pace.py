@@ -14,7 +14,7 @@ _NORMAL = NormalDist()
 POLL_WORTH = 0.04
 #: the first poll of a model that nothing is known of yet, in seconds
 FIRST_POLL = 0.3
-#: beyond so many medians the job is an outlier and the learned curve says nothing of it
+#: beyond so many medians the learned curve says nothing of a job
 OUTLIER = 5
 SLOWEST = 60.0
 _WEIGHT = 0.1
@@ -56,27 +56,30 @@ class Durations:
         """The age in seconds at which to poll next, when the last look (or the submit) was at `age`."""
         if self.seen < _LEARNED and age < FIRST_POLL:
             return FIRST_POLL
-        if age >= OUTLIER * self.median:
+        if self._unforeseen(age):
             # ever slower: a job that hangs for an hour must not spend the account's allowance
             return age + min(max(FIRST_POLL, age / 4), SLOWEST)
         return min(self._paced(age), age + max(5.0, self.median))
 
     def due(self, age: float, *, certainty: float = 0.98) -> float:
         """The age by which the job is done with `certainty`, given that it was not at `age`."""
-        left = self._survival(age) * (1 - certainty)
-        if left < _TINY or age >= OUTLIER * self.median:
+        if self._unforeseen(age):
             return self.next_poll(age)
+        left = self._survival(age) * (1 - certainty)
         return max(age + 0.05, math.exp(self.mean + self.deviation * _NORMAL.inv_cdf(1 - left)))
 
     def _paced(self, age: float) -> float:
-        """Where the integral of n from `age` reaches 1, by steps of a fiftieth of the median."""
+        """Where the integral of n from `age` reaches 1, by steps of a fiftieth of the median; at the latest when it is done."""
         step = max(0.001, self.median / 50)
         time, polls = age, 0.0
-        end = OUTLIER * self.median
-        while polls < 1.0 and time < end:
+        while polls < 1.0 and not self._unforeseen(time):
             polls += step * math.sqrt(self._hazard(time + step / 2) / (2 * POLL_WORTH))
             time += step
         return time
+
+    def _unforeseen(self, age: float) -> bool:
+        """Is the job older than the learned curve has anything to say of?"""
+        return age >= OUTLIER * self.median or self._survival(age) < _TINY
 
     def _survival(self, age: float) -> float:
         if age <= 0:

@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import count
-from math import ceil
 
 from gateway.pipeline.crew import Crew, Stopping
 from gateway.ports import Allowance, Clock
@@ -19,8 +18,10 @@ from gateway.ports import Allowance, Clock
 _POLL, _SUBMIT = 0, 1
 #: an early poll leaves this share of a minute's requests for whoever comes next
 _EARLY_RESERVE = 4
-#: how much one submit changes what is known of the polls that a job takes while the allowance is scarce
-_RELEARN = 0.05
+#: turns come later than planned, never sooner: an order refused costs nothing, one that is answered 504 is paid for
+_LATER = 1.05
+#: how much one turn changes what is known of the lateness of turns, if it was planned so many seconds ahead
+_RELEARN, _TELLING = 0.1, 5.0
 
 
 @dataclass(order=True, slots=True)
@@ -28,7 +29,10 @@ class _Waiter:
     rank: tuple[int, int, int]
     turn: asyncio.Future[None] = field(compare=False)
     job_id: str = field(compare=False)
-    poll_in: float = field(compare=False)
+    #: a submit's own: seconds from it to its poll, when it came, in how many seconds its turn was planned
+    poll_in: float = field(compare=False, default=0.0)
+    came: float = field(compare=False, default=0.0)
+    planned: float = field(compare=False, default=0.0)
 
 
 class Governor:
@@ -45,7 +49,8 @@ class Governor:
         self._changed = asyncio.Event()
         self._announced = 0
         self._pumping = False
-        self._polls_each = 1.0
+        #: real by planned waits: second polls, 429s and slow connections take their share of a long queue
+        self._lateness = _LATER
         #: when the poll of each job in flight is due, the earliest first; which is whose does not matter
         self._dues: list[float] = []
         crew.on_stopping(self._changed.set)
@@ -61,7 +66,8 @@ class Governor:
         Cancelled by `drop`; raises Stopping.
         """
         if self._limit:
-            await self._turn(_SUBMIT, 0, job_id, poll_in)
+            planned = await self._allowance.ready_in(self._provider, 2 * self._queued() + 1)
+            await self._turn((_SUBMIT, 0), job_id, poll_in=poll_in, planned=planned)
         elif self._crew.stopping:
             raise Stopping
         else:
@@ -69,7 +75,7 @@ class Governor:
 
     async def turn_to_poll(self, job_id: str, submitted_at: int) -> None:
         if self._limit:
-            await self._turn(_POLL, submitted_at, job_id)
+            await self._turn((_POLL, submitted_at), job_id)
 
     def took_off(self) -> None:
         """A job submitted before a restart is in flight again."""
@@ -83,21 +89,17 @@ class Governor:
         """Spend one on a poll that could wait, if nobody needs it more."""
         if not self._limit:
             return True
-        if any(waiter.rank[0] == _SUBMIT and not waiter.turn.done() for waiter in self._queue):
+        if self._queued():
             return False
         keep = self.in_flight + self._limit // _EARLY_RESERVE
         return await self._allowance.take(self._provider, keep) == 0
 
     async def expected_wait(self, submits: int) -> float:
-        """Seconds until so many further submits, each with its polls, would have had their turn."""
+        """Seconds until so many further submits, each with one poll, would have had their turn."""
         if not self._limit:
             return 0.0
-        queued = self._announced
-        queued += sum(1 for waiter in self._queue if waiter.rank[0] == _SUBMIT and not waiter.turn.done())
-        # one poll may find its job unfinished: over a queue of minutes, that alone would make the last ones late
-        polls = max(1.0, self._polls_each)
-        requests = (1 + polls) * (queued + submits) + polls * self.in_flight
-        return await self._allowance.ready_in(self._provider, ceil(requests))
+        requests = 2 * (self._announced + self._queued() + submits) + self.in_flight
+        return await self._allowance.ready_in(self._provider, requests) * max(_LATER, self._lateness)
 
     @contextmanager
     def announced(self, submits: int) -> Iterator[None]:
@@ -124,12 +126,15 @@ class Governor:
     def _took_off(self, poll_in: float) -> None:
         heapq.heappush(self._dues, self._clock.monotonic() + poll_in)
 
-    async def _turn(self, kind: int, order: int, job_id: str, poll_in: float = 0.0) -> None:
+    def _queued(self) -> int:
+        return sum(waiter.rank[0] == _SUBMIT and not waiter.turn.done() for waiter in self._queue)
+
+    async def _turn(self, rank: tuple[int, int], job_id: str, *, poll_in: float = 0.0, planned: float = 0.0) -> None:
         if self._crew.stopping:
             raise Stopping
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        waiter = _Waiter((kind, order, next(self._arrivals)), turn, job_id, poll_in)
-        heapq.heappush(self._queue, waiter)
+        came = self._clock.monotonic()
+        heapq.heappush(self._queue, _Waiter((*rank, next(self._arrivals)), turn, job_id, poll_in, came, planned))
         self._changed.set()
         if not self._pumping:
             self._pumping = True
@@ -164,10 +169,13 @@ class Governor:
             heapq.heappop(self._queue)
             if served.rank[0] == _SUBMIT:
                 self._took_off(served.poll_in)
-                self._polls_each *= 1 - _RELEARN
-            else:
-                self._polls_each += _RELEARN
+                self._learn(served)
             served.turn.set_result(None)
+
+    def _learn(self, submit: _Waiter) -> None:
+        if submit.planned >= _TELLING:
+            waited = self._clock.monotonic() - submit.came
+            self._lateness += _RELEARN * (waited / submit.planned - self._lateness)
 
     async def _polls_lack(self, poll_in: float) -> float:
         """0 when a submit now leaves a request for each poll at the time it is due; else seconds until it surely will.

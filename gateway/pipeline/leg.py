@@ -17,8 +17,6 @@ _LEARNED = 5
 NOT_ANSWERING = "The image provider is not answering just now."
 REFUSED = "The image provider refuses the gateway's account."
 _JITTER = 0.1
-#: turns come later than planned, never sooner: an order refused costs nothing, one answered 504 is paid for
-_LATER = 1.05
 
 _Bucket = tuple[str, int, int, int]
 
@@ -46,7 +44,7 @@ class Leg:
         if pause > 0:
             raise NoCapacity(NOT_ANSWERING, retry_after=pause)
         wait = await self.governor.expected_wait(calls)
-        if wait > 0 and wait * _LATER + self.durations(order, order.count).due(0.0) > patience:
+        if wait > 0 and wait + self.durations(order, order.count).due(0.0) > patience:
             raise NoCapacity("The queue for the image provider is too long just now.", retry_after=wait)
 
     async def submit(self, order: Order, part: Part) -> Accepted | Finished | Declined | Unknown:

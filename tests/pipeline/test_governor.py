@@ -106,6 +106,29 @@ async def test_submits_leave_a_poll_for_every_job_in_flight(
     assert len(office.served) == 2 * (remaining // 2)
 
 
+async def test_what_the_minute_frees_before_a_poll_is_due_need_not_be_left_now(clock: HandClock, crew: Crew) -> None:
+    """With slow jobs, requests that lie idle for their polls would be a third of the account."""
+    allowance = LocalAllowance(clock, LIMIT)
+    office = an_office(clock, crew, allowance)
+    for _ in range(38):
+        assert await allowance.take("empiriolabs", 0) == 0
+    await clock.advance(50)
+    for number in range(LIMIT):
+        office.tasks[str(number)] = asyncio.ensure_future(office.governor.turn_to_submit(str(number), poll_in=30.0))
+    await at_rest()
+    # all 12 that are left: the 38 of 50 s ago are free again 20 s before the first poll is due
+    assert office.governor.in_flight == 12
+    assert await office.governor.left() == 0
+    await clock.advance(30)
+    polls = office.governor.in_flight
+    for number in range(polls):
+        office.poll(f"poll {number}", number)
+    await at_rest()
+    assert len(office.served) == polls
+    crew.begin_stopping()
+    await asyncio.gather(*office.tasks.values(), return_exceptions=True)
+
+
 async def test_jobs_resumed_from_before_count_as_in_flight(office: Office, allowance: ScriptedAllowance) -> None:
     allowance.remaining = 10
     for _ in range(9):
@@ -222,6 +245,26 @@ async def test_the_expected_wait_counts_two_requests_for_each_order_ahead(clock:
     await at_rest()
     assert len(office.served) == 25
     assert 60.0 <= await office.governor.expected_wait(1) < 121.0
+    crew.begin_stopping()
+    await asyncio.gather(*office.tasks.values(), return_exceptions=True)
+
+
+async def test_turns_that_come_late_make_the_expected_wait_longer(clock: HandClock, crew: Crew) -> None:
+    office = an_office(clock, crew, LocalAllowance(clock, LIMIT))
+    for number in range(LIMIT):
+        office.submit(f"job {number}")
+    await at_rest()
+    before = await office.governor.expected_wait(1)
+    await office.governor.exhausted(120.0)  # a planned wait of one minute becomes two
+    await clock.advance(121)
+    for _ in range(len(office.served)):
+        office.governor.landed()
+    await clock.advance(61)
+    assert len(office.served) == LIMIT
+    for number in range(LIMIT, 2 * LIMIT):
+        office.submit(f"job {number}")
+    await at_rest()
+    assert await office.governor.expected_wait(1) > 1.2 * before
     crew.begin_stopping()
     await asyncio.gather(*office.tasks.values(), return_exceptions=True)
 
