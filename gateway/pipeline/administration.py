@@ -84,8 +84,8 @@ class Administration:
         return await self._ledger.ledger(limit, after)
 
     async def drift(self) -> int:
-        """Micro-dollars by which counters and ledger disagree: must be 0."""
-        return await self._ledger.drift()
+        """Micro-dollars by which the counters and the whole ledger, summed anew, disagree: must be 0."""
+        return await self._ledger.drift(full=True)
 
     async def job(self, job_id: str) -> Job:
         job = await self._jobs.job(job_id)

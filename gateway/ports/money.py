@@ -27,7 +27,10 @@ class BudgetState:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """The first budget that has no room. `reserved`: there would be room if the running jobs ended without cost."""
+    """The first budget that has no room; one that is spent goes before one that is only held, for which waiting may help.
+
+    `reserved`: there would be room if the running jobs ended without cost.
+    """
 
     budget: BudgetState
     asked: int
@@ -107,5 +110,8 @@ class Ledger(Protocol):
         """Rows with seq > after, in order."""
 
     @abstractmethod
-    async def drift(self) -> int:
-        """Sum of absolute differences between the counters and the ledger, in micro-dollars: must be 0."""
+    async def drift(self, *, full: bool = False) -> int:
+        """Sum of absolute differences between the counters and the ledger, in micro-dollars: must be 0.
+
+        Ledger rows are summed once, in steps between which others are served, and the sums kept; `full` sums all anew.
+        """

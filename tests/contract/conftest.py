@@ -25,6 +25,7 @@ async def store(opening: Opening) -> AsyncIterator[Store]:
     async with opening("one") as store:
         yield store
         assert await store.drift() == 0
+        assert await store.drift(full=True) == 0
 
 
 @pytest.fixture(params=["files"])

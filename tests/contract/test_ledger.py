@@ -82,6 +82,21 @@ async def test_a_refusal_tells_spent_from_held(store: Store) -> None:
     assert (spent.budget.spent, spent.budget.held, spent.budget.limit) == (2 * PRICE, 0, 2 * PRICE)
 
 
+async def test_a_budget_that_is_spent_is_named_before_a_wider_one_that_is_only_held(store: Store) -> None:
+    """Waiting would help with the one that is held, and then the other would refuse all the same."""
+    await store.set_budgets("key:key1", [Budget("total", PRICE)])
+    await store.set_budgets("org", [Budget("total", 2 * PRICE)])
+    await store.reserve(a_job(1))
+    await store.settle("j1.0", [a_picture()], PRICE, NOON)
+    await store.reserve(a_job(2, key="key2"))
+    refusal = await store.reserve(a_job(3))
+    assert refusal is not None
+    assert (refusal.budget.scope, refusal.reserved) == ("key:key1", False)
+    held = await store.reserve(a_job(4, key="key2"))
+    assert held is not None
+    assert (held.budget.scope, held.reserved) == ("org", True)
+
+
 async def test_other_teams_and_keys_have_budgets_of_their_own(store: Store) -> None:
     await store.set_budgets("team:red", [Budget("day", PRICE)])
     await store.set_budgets("key:key2", [Budget("day", 0)])

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 import apsw
@@ -9,7 +10,7 @@ import apsw
 from gateway.core.job import Failure, Job, Picture, State
 from gateway.core.money import Budget
 from gateway.ports import BudgetState, Ledger, LedgerRow, Refusal, Spend, SpendBy
-from gateway.stores.sqlite import usage
+from gateway.stores.sqlite import audit, usage
 from gateway.stores.sqlite.rows import insert_job, to_json
 from gateway.stores.sqlite.writer import SqlitePort
 
@@ -81,8 +82,15 @@ class SqliteLedger(SqlitePort, Ledger):
     async def ledger(self, limit: int, after: int = 0) -> Sequence[LedgerRow]:
         return [LedgerRow(*row) for row in await self._writer.execute(_ROWS, (after, limit))]
 
-    async def drift(self) -> int:
-        return await self._writer.call(usage.drift)
+    async def drift(self, *, full: bool = False) -> int:
+        if full:
+            await self._writer.call(audit.forget)
+        scope: str | None = ""
+        total = 0
+        while scope is not None:
+            scope, off = await self._writer.call(partial(audit.step, after=scope))
+            total += off
+        return total
 
 
 @dataclass(frozen=True, slots=True)

@@ -53,6 +53,16 @@ CREATE TABLE ledger (
     UNIQUE (attempt_id, kind)
 ) STRICT;
 
+-- What `usage` should be by the ledger's rows up to the one that `meta` has as `audited`.
+CREATE TABLE audit (
+    scope  TEXT NOT NULL,
+    window TEXT NOT NULL,
+    period TEXT NOT NULL,
+    spent  INTEGER NOT NULL,
+    held   INTEGER NOT NULL,
+    PRIMARY KEY (scope, window, period)
+) STRICT, WITHOUT ROWID;
+
 CREATE INDEX ledger_settled ON ledger (at) WHERE kind = 'settle';
 
 CREATE TABLE jobs (
@@ -94,6 +104,7 @@ CREATE TABLE attempts (
 ) STRICT, WITHOUT ROWID;
 
 CREATE INDEX attempts_by_job ON attempts (job_id, part);
+CREATE INDEX attempts_submitted ON attempts (submitted_at) WHERE state IN ('submitting', 'submitted');
 CREATE INDEX attempts_unconfirmed ON attempts (submitted_at) WHERE state = 'unconfirmed';
 
 -- The rule of core.job.Job.status, kept in a column so that a list by status need not read every job there is.

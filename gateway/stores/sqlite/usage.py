@@ -1,7 +1,6 @@
 """The counters: what each scope has spent and holds in each window, and the budgets they are held against."""
 
 import json
-from collections import Counter
 from collections.abc import Iterable, Sequence
 
 import apsw
@@ -11,7 +10,6 @@ from gateway.ports import BudgetState, Refusal
 
 ORG = "org"
 _LEVELS = (ORG, "team", "key")
-_DAY = 86_400_000
 
 _COUNT = """
 INSERT INTO usage (scope, window, period, spent, held) VALUES (?, ?, ?, ?, ?)
@@ -25,17 +23,6 @@ FROM budgets LEFT JOIN usage
 """
 
 _OF_SCOPES = "WHERE budgets.scope IN (SELECT value FROM json_each(:scopes))"
-
-# Periods begin and end with days (UTC), so a day's sum is counted in the windows of its first moment.
-_LEDGER_BY_DAY = """
-SELECT key_id, team, reserved_at / :day,
-    sum(iif(kind = 'settle', amount, 0)),
-    sum(iif(kind = 'reserve' AND NOT EXISTS (
-        SELECT 1 FROM ledger AS ending
-        WHERE ending.attempt_id = ledger.attempt_id AND ending.kind IN ('settle', 'release')
-    ), amount, 0))
-FROM ledger GROUP BY 1, 2, 3
-"""
 
 
 def scopes(key_id: str, team: str) -> tuple[str, str, str]:
@@ -64,26 +51,13 @@ def budget_states(db: apsw.Connection, of: Sequence[str] | None, at: int) -> lis
 
 
 def refusal(db: apsw.Connection, payers: Sequence[str], at: int, asked: int) -> Refusal | None:
-    """The first budget of the payers without room for `asked` more."""
-    for budget in budget_states(db, payers, at):
-        if budget.spent + budget.held + asked > budget.limit:
-            return Refusal(budget, asked, reserved=budget.spent + asked <= budget.limit)
-    return None
-
-
-def drift(db: apsw.Connection) -> int:
-    """How far the counters are from the ledger: the sum over scope, window and period, of spent and of held."""
-    off: Counter[tuple[str, str, str, str]] = Counter()
-    for key_id, team, day, spent, held in db.execute(_LEDGER_BY_DAY, {"day": _DAY}):
-        for scope in scopes(key_id, team):
-            for window in WINDOWS:
-                name = period(window, day * _DAY)
-                off[scope, window, name, "spent"] += spent
-                off[scope, window, name, "held"] += held
-    for scope, window, name, spent, held in db.execute("SELECT scope, window, period, spent, held FROM usage"):
-        off[scope, window, name, "spent"] -= spent
-        off[scope, window, name, "held"] -= held
-    return sum(map(abs, off.values()))
+    """The first budget of the payers without room for `asked` more; one that is spent before one that is only held."""
+    refusals = (
+        Refusal(budget, asked, reserved=budget.spent + asked <= budget.limit)
+        for budget in budget_states(db, payers, at)
+        if budget.spent + budget.held + asked > budget.limit
+    )
+    return min(refusals, key=lambda refused: refused.reserved, default=None)
 
 
 def _widest_first(state: BudgetState) -> tuple[int, str, int]:
