@@ -50,6 +50,10 @@ class Jobs(Protocol):
         """Jobs with an attempt that is reserved, submitting or submitted: what a start resumes."""
 
     @abstractmethod
+    async def oldest_submitted(self) -> int | None:
+        """When the longest running submit left: of the attempts that are submitting or submitted."""
+
+    @abstractmethod
     async def unconfirmed_attempts(self, submitted_before: int) -> Sequence[tuple[Job, Attempt]]:
         """Unconfirmed attempts whose submit is older than that, oldest first."""
 

@@ -1,14 +1,18 @@
 """What no request tells: budgets, drift, unconfirmed money and the loop's lag, looked up now and then."""
 
-import asyncio
 from collections.abc import Awaitable, Callable
+from itertools import count
 
 from gateway.ports import Clock, Jobs, Ledger, StoreDown
 from gateway.telemetry.recorder import Recorder
 
-_ROUND = 15.0
-#: rounds between two full comparisons of ledger and counters, which read every row
-_DRIFT_ROUNDS = 20
+#: seconds of sleep whose lateness is the loop's lag, and how many of them lie between two looks
+_NAP = 0.5
+_NAPS = 30
+#: looks between two comparisons of ledger and counters: the first at the start
+_DRIFT_LOOKS = 20
+
+Rest = Callable[[float], Awaitable[None]]
 
 
 class Watch:
@@ -18,32 +22,27 @@ class Watch:
         self._recorder = recorder
         self._clock = clock
 
-    async def run(self, rest: Callable[[float], Awaitable[None]]) -> None:
+    async def run(self, rest: Rest) -> None:
         """Until `rest` raises."""
-        rounds = 0
-        while True:
+        for look in count():
             try:
-                await self._look(drift=rounds % _DRIFT_ROUNDS == 0)
+                await self._look(drift=look % _DRIFT_LOOKS == 0)
             except StoreDown as error:
                 self._recorder.log("error", "store_down", {"error": str(error)})
-            rounds += 1
-            loop = asyncio.get_running_loop()
-            due = loop.time()
-            await asyncio.sleep(0)
-            self._recorder.loop_lag(loop.time() - due)
-            await rest(_ROUND)
+            for _ in range(_NAPS):
+                await self._nap(rest)
+
+    async def _nap(self, rest: Rest) -> None:
+        due = self._clock.monotonic() + _NAP
+        await rest(_NAP)
+        self._recorder.loop_lag(self._clock.monotonic() - due)
 
     async def _look(self, *, drift: bool) -> None:
         now = self._clock.now()
         self._recorder.budgets(await self._ledger.budgets(None, now))
         self._recorder.unconfirmed(await self._jobs.unconfirmed_total())
-        submitted = [
-            attempt.submitted_at
-            for job in await self._jobs.open_jobs()
-            for attempt in job.attempts
-            if attempt.submitted_at is not None and attempt.ended_at is None
-        ]
-        self._recorder.oldest_uncollected((now - min(submitted)) / 1000 if submitted else 0.0)
+        oldest = await self._jobs.oldest_submitted()
+        self._recorder.oldest_uncollected(0.0 if oldest is None else (now - oldest) / 1000)
         if drift:
             amount = await self._ledger.drift()
             self._recorder.drift(amount)

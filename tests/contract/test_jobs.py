@@ -213,6 +213,23 @@ async def test_of_many_retries_at_once_one_adopts(store: Store) -> None:
     assert [job.id for job in adopted if job] == ["j1"]
 
 
+async def test_the_oldest_submit_is_that_of_the_jobs_an_upstream_works_on(store: Store) -> None:
+    for number in range(1, 6):
+        await store.reserve(a_job(number))
+    assert await store.oldest_submitted() is None
+    for number in range(1, 5):
+        await store.submitting(f"j{number}.0", NOON + number)
+    assert await store.oldest_submitted() == NOON + 1
+    await store.settle("j1.0", [a_picture()], PRICE, NOON + 9)
+    assert await store.oldest_submitted() == NOON + 2
+    await store.submitted("j2.0", "up-2")
+    assert await store.oldest_submitted() == NOON + 2
+    await store.unconfirmed("j2.0", TIMEOUT, NOON + 9)
+    assert await store.oldest_submitted() == NOON + 3
+    await store.unsubmitted("j3.0")
+    assert await store.oldest_submitted() == NOON + 4
+
+
 async def test_unconfirmed_attempts_are_found_oldest_first(store: Store) -> None:
     for number, submitted_at in ((1, NOON + 2), (2, NOON + 1), (3, NOON + 3)):
         await store.reserve(a_job(number, attempts=2))

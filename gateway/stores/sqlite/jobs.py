@@ -30,6 +30,8 @@ UPDATE attempts SET state = 'unconfirmed', failure = ?, ended_at = ?
 WHERE id = ? AND state IN ('submitting', 'submitted')
 """
 
+_OLDEST_SUBMITTED = "SELECT min(submitted_at) FROM attempts WHERE state IN ('submitting', 'submitted')"
+
 _UNCONFIRMED_BEFORE = """
 SELECT id, job_id FROM attempts WHERE state = 'unconfirmed' AND submitted_at < ? ORDER BY submitted_at, id
 """
@@ -93,6 +95,10 @@ class SqliteJobs(SqlitePort, Jobs):
     async def open_jobs(self) -> Sequence[Job]:
         chosen = "WHERE status IN ('queued', 'processing') ORDER BY created_at, seq"
         return await self._writer.call(lambda db: select_jobs(db, chosen, {}))
+
+    async def oldest_submitted(self) -> int | None:
+        oldest: int | None = (await self._writer.execute(_OLDEST_SUBMITTED, ()))[0][0]
+        return oldest
 
     async def unconfirmed_attempts(self, submitted_before: int) -> Sequence[tuple[Job, Attempt]]:
         return await self._writer.call(lambda db: _unconfirmed_attempts(db, submitted_before))
