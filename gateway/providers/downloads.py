@@ -8,7 +8,7 @@ from gateway.ports import Clock, Image
 from gateway.providers.addresses import Origin, origin_of
 from gateway.providers.empiriolabs_result import MAX_IMAGE, Link, image_of
 from gateway.providers.reply import Broken, Reply
-from gateway.providers.transport import Call, Limits, Line
+from gateway.providers.transport import Call, Limits, Line, Slot
 
 #: Seconds before each try: a CDN may know a file a moment later than the API that names it.
 PAUSES = (0.0, 0.2, 1.0, 3.0)
@@ -33,7 +33,8 @@ class _Missing:
 
 class Downloads:
     """No download carries our key. Private hosts (`host`, `host:port`, `[IPv6]`, `[IPv6]:port`) and the upstream's own origin
-    may lie on private addresses and be plain http. `deadline`: seconds for one picture, tries included."""
+    may lie on private addresses and be plain http. `deadline`: seconds for one picture, tries included, the wait for the
+    slot not."""
 
     def __init__(self, lines: Lines, own: Origin, private_hosts: Sequence[str], clock: Clock, deadline: float) -> None:
         self._lines = lines
@@ -42,28 +43,32 @@ class Downloads:
         self._clock = clock
         self._deadline = deadline
 
-    async def collect(self, pictures: Sequence[Image | Link], count: Callable[[str], None]) -> tuple[Image, ...] | str:
+    async def collect(
+        self, pictures: Sequence[Image | Link], count: Callable[[str], None], slot: Slot
+    ) -> tuple[Image, ...] | str:
         """All of them, in order, or why not: a part of a result is no good while the whole may still be had."""
-        got = await asyncio.gather(*(self._have(picture, count) for picture in pictures))
+        async with asyncio.TaskGroup() as group:  # none outlives the slot
+            tasks = [group.create_task(self._have(picture, count, slot)) for picture in pictures]
+        got = [task.result() for task in tasks]
         missing = [each for each in got if isinstance(each, _Missing)]
         return missing[0].reason if missing else tuple(each for each in got if isinstance(each, Image))
 
-    async def _have(self, picture: Image | Link, count: Callable[[str], None]) -> Image | _Missing:
+    async def _have(self, picture: Image | Link, count: Callable[[str], None], slot: Slot) -> Image | _Missing:
         if isinstance(picture, Image):
             return picture
         line = self._line(picture.url)
         if line is None:
             return _Missing("a result lies at an address that is never fetched")
-        ends = self._clock.monotonic() + self._deadline
+        ends = self._clock.monotonic() - slot.waited + self._deadline
         got: Image | _Missing = _Missing("a result was not fetched in time")
         for pause in PAUSES:
             await self._clock.sleep(pause)
-            left = ends - self._clock.monotonic()
+            left = ends - (self._clock.monotonic() - slot.waited)
             if left <= 0:
                 break
-            async with line.call(Call("GET", picture.url), Limits(left, left, MAX_IMAGE)) as reply:
-                count(reply.code)
-                got = _read(reply)
+            reply = await line.call(Call("GET", picture.url), Limits(left, left, MAX_IMAGE), slot)
+            count(reply.code)
+            got = _read(reply)
             if isinstance(got, Image) or not got.again:
                 break
         return got

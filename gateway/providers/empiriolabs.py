@@ -2,8 +2,8 @@
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TypeVar
@@ -16,7 +16,16 @@ from gateway.providers.empiriolabs_refusal import NOT_SENT
 from gateway.providers.empiriolabs_result import MAX_IMAGE
 from gateway.providers.empiriolabs_wire import ResultKind, Returned, is_job_id, judge_poll, judge_submit, payload
 from gateway.providers.reply import Broken, Reply
-from gateway.providers.transport import Call, Limits, Line, connector, open_public_socket, open_transport, trusted_tls
+from gateway.providers.transport import (
+    Call,
+    Limits,
+    Line,
+    Slot,
+    connector,
+    open_public_socket,
+    open_transport,
+    trusted_tls,
+)
 
 #: `on_request(op, code)`: op is submit, poll or download; code an HTTP status, `timeout`, `unreachable` or `cut`.
 OnRequest = Callable[[str, str], None]
@@ -24,7 +33,7 @@ _Verdict = TypeVar("_Verdict")
 
 #: Bytes: a larger JSON body is read in a thread, so that the loop goes on serving.
 _SLOW = 1024 * 1024
-#: Large bodies held at once, submits, polls and downloads together.
+#: Results with large bodies in memory at once, from the body's first quarter of a megabyte until the pictures are kept.
 _LARGE_AT_ONCE = 8
 
 
@@ -63,7 +72,8 @@ class Account:
 
 
 class EmpirioLabs(Provider):
-    """Keeps no state between calls. An order's size need not be that of its images: they are reported as measured.
+    """Keeps no state between calls but the places of large results. An order's size need not be that of its images: they are
+    reported as measured.
 
     Raises ValueError for a key or an address that no request can carry: found at a submit, it would look like a lost one.
     """
@@ -80,50 +90,74 @@ class EmpirioLabs(Provider):
         self._url = account.url.rstrip("/")
         self._headers = {"authorization": f"Bearer {account.key}", "accept": "application/json"}
         self._line = lines.trusted
+        self._clock = clock
+        self._places = asyncio.Semaphore(_LARGE_AT_ONCE)
         self._count = on_request or (lambda _op, _code: None)
         self._downloads = Downloads(lines, own, account.private_hosts, clock, account.deadlines.download)
 
-    async def submit(self, order: Order, part: Part) -> Accepted | Finished | Declined | Unknown:
+    async def submit(
+        self, order: Order, part: Part, until_kept: ExitStack | None = None
+    ) -> Accepted | Finished | Declined | Unknown:
         """One POST, never repeated. Of more images than asked for, the first `part.images` are taken."""
+        return await self._in_place(partial(self._submit, order, part), until_kept)
+
+    async def poll(
+        self, upstream_id: str, order: Order, age: float, until_kept: ExitStack | None = None
+    ) -> Finished | Pending | Declined | Unknown | Later:
+        """One GET, and the downloads if the job is done. At most `order.count` images are taken: a poll does not know its
+        part, so whoever asked for fewer cuts the rest off."""
+        return await self._in_place(partial(self._poll, upstream_id, order, age), until_kept)
+
+    async def _in_place(self, ask: Callable[[Slot], Awaitable[_Verdict]], until_kept: ExitStack | None) -> _Verdict:
+        """Images keep the place that they took until `until_kept` is closed; whatever else came gives it back at once."""
+        with ExitStack() as stack:
+            slot = Slot(self._places, self._clock)
+            stack.callback(slot.free)
+            verdict = await ask(slot)
+            if isinstance(verdict, Finished) and until_kept is not None:
+                until_kept.enter_context(stack.pop_all())
+            return verdict
+
+    async def _submit(self, order: Order, part: Part, slot: Slot) -> Accepted | Finished | Declined | Unknown:
         model = self._model(order)
         body = payload(order, part, result=model.result, hold=model.hold)
         call = Call(
             "POST", f"{self._url}/v1/images/generations", self._headers | {"content-type": "application/json"}, body
         )
         seconds = self._account.deadlines.hold if model.hold else self._account.deadlines.submit
-        async with self._line.call(call, Limits(seconds, seconds, self._account.largest)) as reply:
-            self._count("submit", reply.code)
-            if isinstance(reply, Broken):
-                return _not_answered(reply)
-            verdict = await _judged(reply, partial(judge_submit, reply, model.moderation))
+        reply = await self._line.call(call, Limits(seconds, seconds, self._account.largest), slot)
+        self._count("submit", reply.code)
+        if isinstance(reply, Broken):
+            return _not_answered(reply)
+        verdict = await _judged(reply, partial(judge_submit, reply, model.moderation))
         if not isinstance(verdict, Returned):
             return verdict
-        finished = await self._collect(verdict, part.images)
+        finished = await self._collect(verdict, part.images, slot)
         if isinstance(finished, Finished):
             return finished
         # Made and charged. With an id, polls will name fresh URLs; without one, nobody can ask for it again.
         return Accepted(verdict.upstream_id) if verdict.upstream_id else Unknown(finished)
 
-    async def poll(self, upstream_id: str, order: Order, age: float) -> Finished | Pending | Declined | Unknown | Later:
-        """One GET, and the downloads if the job is done. At most `order.count` images are taken: a poll does not know its
-        part, so whoever asked for fewer cuts the rest off."""
+    async def _poll(
+        self, upstream_id: str, order: Order, age: float, slot: Slot
+    ) -> Finished | Pending | Declined | Unknown | Later:
         if not is_job_id(upstream_id):
             return Unknown("a job id that no path can hold")
         call = Call("GET", f"{self._url}/v1/jobs/{upstream_id}", self._headers)
         times = self._account.deadlines
         limits = Limits(times.poll, times.poll + times.poll_body, self._account.largest)
-        async with self._line.call(call, limits) as reply:
-            self._count("poll", reply.code)
-            if isinstance(reply, Broken):
-                return Later(f"poll: {reply.reason}", timeout=reply.code == "timeout")
-            verdict = await _judged(reply, partial(judge_poll, reply, age, self._model(order).moderation))
+        reply = await self._line.call(call, limits, slot)
+        self._count("poll", reply.code)
+        if isinstance(reply, Broken):
+            return Later(f"poll: {reply.reason}", timeout=reply.code == "timeout")
+        verdict = await _judged(reply, partial(judge_poll, reply, age, self._model(order).moderation))
         if not isinstance(verdict, Returned):
             return verdict
-        finished = await self._collect(verdict, order.count)
+        finished = await self._collect(verdict, order.count, slot)
         return finished if isinstance(finished, Finished) else Later(finished)
 
-    async def _collect(self, returned: Returned, most: int) -> Finished | str:
-        got = await self._downloads.collect(returned.pictures[:most], partial(self._count, "download"))
+    async def _collect(self, returned: Returned, most: int, slot: Slot) -> Finished | str:
+        got = await self._downloads.collect(returned.pictures[:most], partial(self._count, "download"), slot)
         return got if isinstance(got, str) else Finished(got, returned.seconds)
 
     def _model(self, order: Order) -> Model:
@@ -145,11 +179,10 @@ async def open_empiriolabs(
     account: Account, clock: Clock, on_request: OnRequest | None = None
 ) -> AsyncIterator[EmpirioLabs]:
     """The provider with its connections, which close behind it. End every call before that."""
-    large = asyncio.Semaphore(_LARGE_AT_ONCE)
     async with AsyncExitStack() as stack:
         connect, tls = account.deadlines.connect, trusted_tls()
         to_public = connector(tls=tls, socket_factory=open_public_socket)
         anywhere = await stack.enter_async_context(open_transport(connector(tls=tls), tls))
         public = await stack.enter_async_context(open_transport(to_public, tls))
-        lines = Lines(Line(anywhere, clock, large, connect), Line(public, clock, large, connect))
+        lines = Lines(Line(anywhere, clock, connect), Line(public, clock, connect))
         yield EmpirioLabs(account, lines, clock, on_request)

@@ -4,7 +4,7 @@ import asyncio
 import socket
 import ssl
 from collections.abc import AsyncIterator, Mapping
-from contextlib import AsyncExitStack, aclosing, asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -19,7 +19,7 @@ from gateway.ports import Clock
 from gateway.providers.addresses import is_public
 from gateway.providers.reply import Broken, Reply, retry_after
 
-#: A body larger than this waits for one of the few slots, so that a burst of pictures cannot fill the memory.
+#: A body larger than this waits for the slot of its result, so that a burst of pictures cannot fill the memory.
 LARGE = 256 * 1024
 
 #: Takes a URL past httpx, and goes no further.
@@ -82,6 +82,36 @@ def broken(error: BaseException) -> Broken:
     return Broken("cut", unsent=False, reason=reason)
 
 
+class Slot:
+    """One of the few places for results with large bodies, taken by the first of them.
+
+    All bodies of a result share it: two results that held one each and wanted another would wait for ever.
+    """
+
+    def __init__(self, places: asyncio.Semaphore, clock: Clock) -> None:
+        self._places = places
+        self._clock = clock
+        self._taking = asyncio.Lock()
+        self._taken = False
+        #: seconds that it took to get the place
+        self.waited = 0.0
+
+    async def take(self) -> None:
+        async with self._taking:
+            if self._taken:
+                return
+            began = self._clock.monotonic()
+            await self._places.acquire()
+            self._taken = True
+            self.waited = self._clock.monotonic() - began
+
+    def free(self) -> None:
+        """Only when no body is being read any more; may be done twice."""
+        if self._taken:
+            self._taken = False
+            self._places.release()
+
+
 class Line:
     """Connections and the bounds under which they are used.
 
@@ -89,22 +119,14 @@ class Line:
     took that client a fifth of a call's CPU.
     """
 
-    def __init__(
-        self, transport: httpx.AsyncBaseTransport, clock: Clock, large: asyncio.Semaphore, connect: float = 10.0
-    ) -> None:
+    def __init__(self, transport: httpx.AsyncBaseTransport, clock: Clock, connect: float = 10.0) -> None:
         """`connect`: seconds for a free connection, DNS, TCP and TLS together."""
         self._transport = transport
         self._timeouts = {"timeout": {"connect": connect, "pool": connect}}
         self._clock = clock
-        self._large = large
 
-    @asynccontextmanager
-    async def call(self, call: Call, limits: Limits) -> AsyncIterator[Reply | Broken]:
-        """The answer; a large one keeps its slot while the block runs, so judge it inside."""
-        async with AsyncExitStack() as slot:
-            yield await self._exchange(call, limits, slot)
-
-    async def _exchange(self, call: Call, limits: Limits, slot: AsyncExitStack) -> Reply | Broken:
+    async def call(self, call: Call, limits: Limits, slot: Slot) -> Reply | Broken:
+        """The answer; a large one takes the slot, which its owner frees."""
         # Both stay readable when the deadline strikes: a job id may stand in what had come by then.
         body = bytearray()
         response: httpx.Response | None = None
@@ -114,14 +136,15 @@ class Line:
             request = httpx.Request(
                 call.method, call.url, headers=headers, content=call.content, extensions=self._timeouts
             )
-            async with self._clock.timeout(limits.whole):
-                async with self._clock.timeout(limits.head):
-                    response = await self._transport.handle_async_request(request)
-                try:
-                    await self._read(response, body, limits.size, slot)
-                    complete = True
-                finally:
-                    await response.aclose()
+            began = self._clock.monotonic()
+            async with self._clock.timeout(limits.head):
+                response = await self._transport.handle_async_request(request)
+            try:
+                left = limits.whole - (self._clock.monotonic() - began)
+                await self._read(response, body, limits.size, slot, left)
+                complete = True
+            finally:
+                await response.aclose()
         except FAULTS as error:
             if response is None:
                 return broken(error)
@@ -129,19 +152,31 @@ class Line:
         after = retry_after(response.headers.get("retry-after", ""), response.headers.get("date", ""))
         return Reply(response.status_code, body, complete, after, timeout)
 
-    async def _read(self, response: httpx.Response, body: bytearray, size: int, slot: AsyncExitStack) -> None:
+    async def _read(self, response: httpx.Response, body: bytearray, size: int, slot: Slot, left: float) -> None:
         # We asked for identity. Anything else is a mistake or a bomb: 194 kB of gzip can hold 200 MB.
         if response.headers.get("content-encoding", "identity").strip().lower() != "identity":
             raise ValueError("an encoded body")
-        waited = False
+        began = self._clock.monotonic()
         async with aclosing(response.aiter_raw()) as chunks:  # type: ignore[type-var]  # a generator, typed as less
-            async for chunk in chunks:
-                body += chunk
-                if len(body) > size:
-                    raise ValueError("a body over the limit")
-                if len(body) > LARGE and not waited:
-                    waited = True
-                    await slot.enter_async_context(self._large)
+            async with self._clock.timeout(left):
+                await _fill(body, chunks, min(LARGE, size))
+            if LARGE < len(body) <= size:
+                left -= self._clock.monotonic() - began
+                await (
+                    slot.take()
+                )  # on no deadline: our own queue is not the upstream's fault, and what it sent is paid for
+                async with self._clock.timeout(left):
+                    await _fill(body, chunks, size)
+        if len(body) > size:
+            raise ValueError("a body over the limit")
+
+
+async def _fill(body: bytearray, chunks: AsyncIterator[bytes], most: int) -> None:
+    """Until there are no more chunks, or there is more than `most`."""
+    async for chunk in chunks:
+        body += chunk
+        if len(body) > most:
+            return
 
 
 def open_public_socket(info: AddrInfoType) -> socket.socket:

@@ -96,11 +96,11 @@ async def buyer(
 ) -> AsyncIterator[Buyer]:
     """A provider over real connections; the connectors are those of production unless a test brings its own."""
     terms = replace(Account(url, KEY), **account)
-    clock, large = QuickClock(), asyncio.Semaphore(8)
+    clock = QuickClock()
     async with AsyncExitStack() as stack:
         pools = (anywhere or connector(), public or connector(socket_factory=open_public_socket))
         transports = [await stack.enter_async_context(open_transport(pool)) for pool in pools]
-        lines = Lines(*(Line(transport, clock, large, terms.deadlines.connect) for transport in transports))
+        lines = Lines(*(Line(transport, clock, terms.deadlines.connect) for transport in transports))
         counts: Counter[tuple[str, str]] = Counter()
         provider = EmpirioLabs(terms, lines, clock, lambda op, code: counts.update([(op, code)]))
         yield Buyer(provider, clock, counts)

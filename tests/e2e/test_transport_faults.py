@@ -10,13 +10,13 @@ import httpx
 import pytest
 from aiohttp import client_exceptions, http_exceptions
 from aiohttp.abc import AbstractResolver, ResolveResult
-from buying import KEY, ORDER, PART, QuickClock, b64, buyer, done, picture
+from buying import KEY, ORDER, PART, QuickClock, buyer
 from scripted_upstream import Seen, http, says, says_and_closes, scripted
 
-from gateway.ports import Accepted, Declined, Finished, Later, Pending, Unknown
+from gateway.ports import Accepted, Declined, Later, Pending, Unknown
 from gateway.providers.downloads import Lines
 from gateway.providers.empiriolabs import Account, Deadlines, EmpirioLabs
-from gateway.providers.transport import LARGE, Call, Limits, Line, connector, open_transport
+from gateway.providers.transport import Line, connector
 
 
 def closed_port() -> int:
@@ -139,7 +139,7 @@ async def test_every_failure_is_a_verdict(kind: type[Exception], wrapped: bool, 
     if wrapped:
         error, error.__cause__ = httpx.ConnectTimeout("x"), error
     clock = QuickClock()
-    line = Line(Raising(error, body=body), clock, asyncio.Semaphore(1))
+    line = Line(Raising(error, body=body), clock)
     provider = EmpirioLabs(Account("http://127.0.0.1", KEY), Lines(line, line), clock)
     submitted = await provider.submit(ORDER, PART)
     polled = await provider.poll("job-1", ORDER, 5.0)
@@ -154,35 +154,6 @@ def test_the_walk_meets_the_classes_that_matter() -> None:
         KINDS
     )
     assert len(KINDS) > 60
-
-
-# --- large bodies ------------------------------------------------------------------------------------------------------
-
-
-async def test_large_bodies_wait_for_one_another_and_small_ones_do_not() -> None:
-    async def sized(seen: Seen, writer: asyncio.StreamWriter) -> None:
-        writer.write(http(200, bytes(2 * LARGE if seen.target == "/large" else 10)))
-
-    limits = Limits(0.5, 0.5, 4 * LARGE)
-    async with scripted(sized) as upstream, open_transport(connector()) as transport:
-        line = Line(transport, QuickClock(), asyncio.Semaphore(1))
-        large, small = Call("GET", upstream.url + "/large"), Call("GET", upstream.url + "/small")
-        async with line.call(large, limits) as first:
-            async with line.call(small, limits) as beside:
-                assert beside.code == "200"
-            async with line.call(large, limits) as second:
-                assert second.code == "timeout"
-        async with line.call(large, limits) as third:
-            assert (first.code, third.code) == ("200", "200")
-
-
-async def test_a_large_answer_is_judged_off_the_loop() -> None:
-    data = picture(1200)
-    assert len(data) > 1024 * 1024
-    async with scripted(says(http(200, done(b64(data))))) as upstream, buyer(upstream.url) as us:
-        finished = await us.provider.poll("job-1", ORDER, 5.0)
-    assert isinstance(finished, Finished)
-    assert finished.images[0].data == data
 
 
 async def test_a_connection_that_the_server_has_closed_is_not_used_again() -> None:
