@@ -32,6 +32,7 @@ class Leg:
         self._telemetry = telemetry
         self._submits = Circuit()
         self._reads = Circuit()
+        self._shown: dict[str, str] = {}
         self._durations: dict[_Bucket, Durations] = {}
 
     async def check(self, order: Order, calls: int, patience: float) -> None:
@@ -135,7 +136,10 @@ class Leg:
         self._telemetry.log("error", "provider_failed", {"provider": self.name, "op": op, "error": repr(error)})
 
     async def _show(self, op: str, circuit: Circuit) -> None:
-        self._telemetry.circuit(self.name, op, circuit.state(self._clock.monotonic()))
+        state = circuit.state(self._clock.monotonic())
+        if self._shown.get(op) != state:  # three gauges a call, and it hardly ever changes
+            self._shown[op] = state
+            self._telemetry.circuit(self.name, op, state)
         self._telemetry.allowance(self.name, await self.governor.left())
 
 
