@@ -2,10 +2,12 @@
 
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
+from dataclasses import replace
 from typing import Protocol
 
+from orders import A_CAT
+
 from gateway.core.job import Attempt, Failure, Job, Picture
-from gateway.core.order import Order
 from gateway.ports import Jobs, Keys, Ledger
 
 
@@ -28,23 +30,14 @@ TIMEOUT = Failure("upstream_unconfirmed", "The provider may or may not have acce
 FAILED = Failure("upstream_error", "The provider failed.")
 CANCELLED = Failure("cancelled", "Cancelled.")
 
-ORDER = Order(
-    operation="generation",
-    model="flux-2-klein-4b",
+ORDER = replace(
+    A_CAT,
     prompt="a cat on a mat, “sat”",
-    negative_prompt=None,
-    seed=7,
-    width=1024,
     height=768,
-    steps=4,
     guidance=1.5,
-    max_sequence_length=512,
-    count=1,
-    codec="png",
-    response_format="url",
     unit_price=PRICE,
-    policy="p1",
     ignored=("quality", "style"),
+    policy="p1",
 )
 
 

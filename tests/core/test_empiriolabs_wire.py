@@ -9,31 +9,16 @@ from typing import Any
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from orders import A_CAT
 from PIL import Image as Pillow
 
-from gateway.core.order import Order, Part
+from gateway.core.order import Part
 from gateway.ports import Accepted, Declined, Image, Later, Pending, Unknown
 from gateway.providers.empiriolabs_result import Link, pictures_in, seconds_in
 from gateway.providers.empiriolabs_wire import Returned, is_job_id, judge_poll, judge_submit, payload
 from gateway.providers.reply import MAX_AFTER, Reply, retry_after
 
-ORDER = Order(
-    operation="generation",
-    model="flux-2-klein-4b",
-    prompt="a lighthouse, ünïcode",
-    negative_prompt=None,
-    seed=7,
-    width=1024,
-    height=768,
-    steps=4,
-    guidance=1.0,
-    max_sequence_length=512,
-    count=2,
-    codec="jpeg",
-    response_format="url",
-    unit_price=8500,
-    policy="d" * 16,
-)
+ORDER = replace(A_CAT, prompt="a lighthouse, ünïcode", height=768, count=2, codec="jpeg")
 MARKERS = ("moderation", "nsfw")
 
 

@@ -4,14 +4,14 @@ import io
 import json
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import httpx
 import pytest
+from orders import A_CAT
 
 from gateway.core.job import Attempt, Failure, Job
-from gateway.core.order import Order
 from gateway.edge.admin import admin_routes
 from gateway.edge.app import create_admin_app
 from gateway.pipeline.administration import Administration
@@ -247,23 +247,7 @@ async def test_the_log_level_reaches_the_logger(desk: Desk, admin: httpx.AsyncCl
 
 
 async def _lose_job(store: SqliteStore, key_id: str) -> None:
-    order = Order(
-        operation="generation",
-        model="flux-2-klein-4b",
-        prompt="a secret plan",
-        negative_prompt=None,
-        seed=7,
-        width=1024,
-        height=1024,
-        steps=4,
-        guidance=1.0,
-        max_sequence_length=512,
-        count=1,
-        codec="webp",
-        response_format="url",
-        unit_price=8500,
-        policy="0123456789abcdef",
-    )
+    order = replace(A_CAT, prompt="a secret plan", codec="webp")
     attempt = Attempt("att_a", "job_a", 0, "empiriolabs", 1, 7, 8500, NOON)
     assert (
         await store.reserve(Job("job_a", key_id, "design", "anna", order, NOON, False, "hash", 0, (attempt,))) is None

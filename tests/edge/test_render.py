@@ -12,9 +12,9 @@ import pytest
 from fakes import NOON, HandClock
 from hypothesis import given
 from hypothesis import strategies as st
+from orders import A_CAT
 
 from gateway.core.job import Attempt, Failure, Job, Picture, State
-from gateway.core.order import Order
 from gateway.core.signed_url import verify
 from gateway.edge.render import Renderer, Viewer, _pieces
 from gateway.edge.reply import Reply
@@ -22,24 +22,7 @@ from gateway.stores.blobs import open_blobs
 
 SECRET = b"s" * 32
 VIEWER = Viewer("keyofred", "https://images.example")
-ORDER = Order(
-    operation="generation",
-    model="flux-2-klein-4b",
-    prompt="a secret plan",
-    negative_prompt=None,
-    seed=7,
-    width=1024,
-    height=768,
-    steps=4,
-    guidance=1.0,
-    max_sequence_length=512,
-    count=2,
-    codec="png",
-    response_format="url",
-    unit_price=8500,
-    policy="p",
-    ignored=("quality", "style"),
-)
+ORDER = replace(A_CAT, prompt="a secret plan", height=768, count=2, ignored=("quality", "style"))
 LOST = Failure("upstream_unconfirmed", "The provider may or may not have accepted this order.")
 
 

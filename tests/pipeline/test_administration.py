@@ -2,15 +2,15 @@
 
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
+from orders import A_CAT
 
 from gateway.core import keys as key_form
 from gateway.core.errors import InvalidRequest, NotFound
 from gateway.core.job import Attempt, Failure, Job, State, Status
-from gateway.core.order import Order
 from gateway.pipeline.administration import RELEASED, Administration
 from gateway.ports import Clock, Key
 from gateway.stores.sqlite.store import SqliteStore, open_store
@@ -47,23 +47,7 @@ async def office(tmp_path: Path) -> AsyncIterator[Office]:
 
 
 def make_job(key: Key, job_id: str, parts: int = 1) -> Job:
-    order = Order(
-        operation="generation",
-        model="flux-2-klein-4b",
-        prompt="a secret plan",
-        negative_prompt=None,
-        seed=7,
-        width=1024,
-        height=1024,
-        steps=4,
-        guidance=1.0,
-        max_sequence_length=512,
-        count=4 * parts,
-        codec="webp",
-        response_format="url",
-        unit_price=8500,
-        policy="0123456789abcdef",
-    )
+    order = replace(A_CAT, prompt="a secret plan", count=4 * parts, codec="webp")
     attempts = tuple(
         Attempt(f"{job_id}.{part}", job_id, part, "empiriolabs", 4, 7 + 4 * part, 34_000, NOON) for part in range(parts)
     )

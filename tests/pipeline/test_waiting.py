@@ -18,9 +18,10 @@ from fakes import (
     in_turn,
     picture,
 )
+from orders import A_CAT
 
 from gateway.core.job import Attempt, Failure, Job, State
-from gateway.core.order import Order, Part
+from gateway.core.order import Part
 from gateway.pipeline.crew import Crew, Stopping
 from gateway.pipeline.flights import Flights
 from gateway.pipeline.governor import Governor
@@ -28,23 +29,7 @@ from gateway.pipeline.leg import Leg
 from gateway.pipeline.waiting import GIVE_UP, Waiting
 from gateway.ports import Declined, Finished, Later, Pending, Unknown
 
-ORDER = Order(
-    operation="generation",
-    model="flux-2-klein-4b",
-    prompt="a cat",
-    negative_prompt=None,
-    seed=7,
-    width=1024,
-    height=1024,
-    steps=4,
-    guidance=1.0,
-    max_sequence_length=512,
-    count=1,
-    codec="png",
-    response_format="url",
-    unit_price=8500,
-    policy="p",
-)
+ORDER = A_CAT
 MADE = (picture(Part(0, 1, 7), 0),)
 PLENTY = 1_000_000
 

@@ -7,16 +7,16 @@ import asyncio
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import count
 from pathlib import Path
 from random import Random
 
 import apsw
 import pytest
+from orders import A_CAT
 
 from gateway.core.job import Attempt, Failure, Job, Picture
-from gateway.core.order import Order
 from gateway.ports import StoreDown
 from gateway.stores.sqlite.store import SqliteStore, open_store
 
@@ -35,23 +35,7 @@ CHECKPOINT = 100
 
 PICTURE = Picture("a" * 64 + ".png", "png", 1024, 1024, 100_000)
 FAILURE = Failure("upstream_error", "The provider failed.")
-ORDER = Order(
-    operation="generation",
-    model="flux-2-klein-4b",
-    prompt="a cat",
-    negative_prompt=None,
-    seed=7,
-    width=1024,
-    height=1024,
-    steps=4,
-    guidance=1.0,
-    max_sequence_length=512,
-    count=1,
-    codec="png",
-    response_format="url",
-    unit_price=PRICE,
-    policy="p1",
-)
+ORDER = replace(A_CAT, unit_price=PRICE)
 
 
 @dataclass
@@ -223,7 +207,7 @@ async def load(path: Path, weaker: str | None) -> Acknowledged:
 async def lost(path: Path, acknowledged: Acknowledged) -> int:
     """Acknowledged rows that a restart does not find. All else must be whole in any case."""
     async with open_store(path) as store:
-        assert await store._writer.call(lambda db: db.pragma("integrity_check")) == "ok"
+        assert await store._writer.call("test", lambda db: db.pragma("integrity_check")) == "ok"
         assert await store.drift() == 0
         found = {(row.attempt_id, row.kind) for row in await store.ledger(10 * STEPS)}
         ended = {attempt_id for attempt_id, kind in found if kind != "reserve"}

@@ -9,32 +9,18 @@ import struct
 import time
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import replace
 
 import pytest
 import uvloop
+from orders import A_CAT
 
-from gateway.core.order import Order, Part
+from gateway.core.order import Part
 from gateway.ports import Accepted, Clock, Pending, Unknown
 from gateway.providers.empiriolabs import Account, EmpirioLabs, Model, open_empiriolabs
 
 PART = Part(0, 1, 7)
-ORDER = Order(
-    operation="generation",
-    model="flux-2-klein-4b",
-    prompt="a lighthouse",
-    negative_prompt=None,
-    seed=7,
-    width=1024,
-    height=1024,
-    steps=4,
-    guidance=1.0,
-    max_sequence_length=512,
-    count=1,
-    codec="png",
-    response_format="url",
-    unit_price=8500,
-    policy="d" * 16,
-)
+ORDER = replace(A_CAT, prompt="a lighthouse")
 PENDING = b'HTTP/1.1 200 OK\r\nContent-Length: 20\r\n\r\n{"status": "queued"}'
 ENDS = ["fin", "rst", "fin after half a head", "rst after half a body"]
 
