@@ -162,9 +162,8 @@ class Line:
                 await _fill(body, chunks, min(LARGE, size))
             if LARGE < len(body) <= size:
                 left -= self._clock.monotonic() - began
-                await (
-                    slot.take()
-                )  # on no deadline: our own queue is not the upstream's fault, and what it sent is paid for
+                # on no deadline: our own queue is not the upstream's fault, and what it sent is paid for
+                await slot.take()
                 async with self._clock.timeout(left):
                     await _fill(body, chunks, size)
         if len(body) > size:
