@@ -86,7 +86,7 @@ async def open_services(settings: Settings, clock: Clock | None = None) -> Async
         stack.enter_context(standard_logging(log))
         metrics = Metrics(version("imagegate"))
         recorder = Recorder(metrics, log, _vocabulary(policies))
-        store = await stack.enter_async_context(open_store(settings.store_path))
+        store = await stack.enter_async_context(open_store(settings.store_path, observe=recorder.store_operation))
         blobs = await stack.enter_async_context(open_blobs(settings.blobs_path))
         keyring = await _keyring(settings, store)
         crew = Crew(clock, recorder)
@@ -100,7 +100,7 @@ async def open_services(settings: Settings, clock: Clock | None = None) -> Async
         await pipeline.recovery.resume()
         pipeline.recovery.watch()
         crew.start("watch", Watch(store, store, recorder, clock).run(crew.rest))
-        administration = Administration(store, store, store, clock, keyring.peppers[0])
+        administration = Administration(store, store, store, clock, keyring.peppers[0], key_made=recorder.known_key)
         yield Services(_app(base, pipeline, administration), administration, log, crew.begin_stopping)
 
 

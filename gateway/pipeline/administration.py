@@ -24,12 +24,23 @@ class Administration:
     """Over the ports alone. Raises InvalidRequest (with `param`) and NotFound for what it was asked, StoreDown as the
     store does."""
 
-    def __init__(self, keys: Keys, ledger: Ledger, jobs: Jobs, clock: Clock, pepper: bytes) -> None:
+    def __init__(
+        self,
+        keys: Keys,
+        ledger: Ledger,
+        jobs: Jobs,
+        clock: Clock,
+        pepper: bytes,
+        *,
+        key_made: Callable[[str, str], None] | None = None,
+    ) -> None:
+        """`key_made` is told of each new key: its team and its id."""
         self._keys = keys
         self._ledger = ledger
         self._jobs = jobs
         self._clock = clock
         self._pepper = pepper
+        self._key_made = key_made
 
     async def create_key(
         self, team: str, name: str, budgets: Sequence[str], choose: Callable[[str], str] = secrets.choice
@@ -46,6 +57,8 @@ class Administration:
             # Before the key: a crash between the two leaves a budget without a key, never a key without its budget.
             await self._ledger.set_budgets(f"key:{key_id}", limits)
         await self._keys.add_key(key)
+        if self._key_made is not None:
+            self._key_made(team, key_id)
         return key, secret
 
     async def unlimited(self, key: Key) -> bool:

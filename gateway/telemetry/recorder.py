@@ -125,7 +125,7 @@ class Recorder(Telemetry):
         self._metrics.oldest_uncollected.set(seconds)
 
     def store_operation(self, op: str, seconds: float, ok: bool) -> None:
-        """May be called from the store's own thread."""
+        """Of one operation: the seconds from its call to its answer, and whether it was done."""
         op = self._store_op(op)
         self._metrics.store_duration.labels(op).observe(seconds)
         self._metrics.store_errors.labels(op).inc(0 if ok else 1)

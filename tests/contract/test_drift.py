@@ -20,7 +20,7 @@ async def change(store: SqliteStore, statement: str) -> None:
     def execute(db: apsw.Connection) -> None:
         db.execute(statement)
 
-    await store._writer.call(execute)
+    await store._writer.call("test", execute)
 
 
 @pytest.mark.parametrize("summed_before", [False, True])

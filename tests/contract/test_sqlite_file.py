@@ -63,7 +63,7 @@ async def held_back(store: SqliteStore) -> AsyncIterator[None]:
         running.get_loop().call_soon_threadsafe(running.set_result, None)
         go.wait()
 
-    blocker = asyncio.ensure_future(store._writer.call(wait))
+    blocker = asyncio.ensure_future(store._writer.call("test", wait))
     await running
     yield
     await asyncio.sleep(0)  # the callers' first step, in which they queue
@@ -107,14 +107,14 @@ async def test_directory_and_files_are_private(tmp_path: Path) -> None:
 async def test_it_is_as_durable_as_promised(tmp_path: Path) -> None:
     async with open_store(tmp_path / "gateway.db") as store:
         pragmas = ("journal_mode", "synchronous", "locking_mode", "foreign_keys")
-        found = await store._writer.call(lambda db: [db.pragma(name) for name in pragmas])
+        found = await store._writer.call("test", lambda db: [db.pragma(name) for name in pragmas])
     assert found == ["wal", 2, "exclusive", 1]
 
 
 async def test_a_newer_schema_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "gateway.db"
     async with open_store(path) as store:
-        await store._writer.call(lambda db: db.pragma("user_version", 99))
+        await store._writer.call("test", lambda db: db.pragma("user_version", 99))
     with pytest.raises(StoreDown, match=r"gateway\.db was written by a newer imagegate \(schema 99"):
         async with open_store(path):
             pass
@@ -148,12 +148,26 @@ async def test_an_operation_that_fails_undoes_only_itself(tmp_path: Path) -> Non
             raise ZeroDivisionError
 
         async with held_back(store):
-            steps = [store.reserve(a_job(1)), store._writer.call(fail), store.reserve(a_job(2))]
+            steps = [store.reserve(a_job(1)), store._writer.call("test", fail), store.reserve(a_job(2))]
             results = asyncio.gather(*steps, return_exceptions=True)
         first, failed, second = await results
         assert (first, second) == (None, None)
         assert isinstance(failed, ZeroDivisionError)
         assert [job.id for job in await store.list_jobs()] == ["j2", "j1"]
+
+
+async def test_each_operation_is_told_of_with_its_time(tmp_path: Path) -> None:
+    told: list[tuple[str, float, bool]] = []
+    async with open_store(tmp_path / "gateway.db", observe=lambda *each: told.append(each)) as store:
+        async with held_back(store):
+            leaving = asyncio.ensure_future(store.reserve(a_job(1)))
+            await asyncio.sleep(0.01)  # the time it is to have taken
+            leaving.cancel()
+        await store.settle("j1.0", [a_picture()], PRICE, NOON)
+        with pytest.raises(ZeroDivisionError):
+            await store._writer.call("mistake", lambda _db: 1 // 0)
+    assert [(op, ok) for op, _, ok in told[1:]] == [("reserve", True), ("settle", True), ("mistake", False)]
+    assert 0.01 < told[1][1] < 10
 
 
 async def test_a_commit_that_fails_fails_everybody_in_it(tmp_path: Path) -> None:
@@ -169,7 +183,7 @@ async def test_a_commit_that_fails_fails_everybody_in_it(tmp_path: Path) -> None
                 store.reserve(a_job(2)),
                 store.settle("j1.0", [a_picture()], PRICE, NOON),
                 store.job("j1"),
-                store._writer.call(break_commit),
+                store._writer.call("test", break_commit),
             ]
             results = asyncio.gather(*steps, return_exceptions=True)
         assert {type(result) for result in await results} == {StoreDown}
@@ -180,8 +194,8 @@ async def test_a_commit_that_fails_fails_everybody_in_it(tmp_path: Path) -> None
 
 async def test_a_full_disk_refuses_and_is_used_again_when_there_is_room(tmp_path: Path) -> None:
     async with open_store(tmp_path / "gateway.db") as store:
-        pages = await store._writer.call(lambda db: db.pragma("page_count"))
-        await store._writer.call(lambda db: db.pragma("max_page_count", pages + 20))
+        pages = await store._writer.call("test", lambda db: db.pragma("page_count"))
+        await store._writer.call("test", lambda db: db.pragma("max_page_count", pages + 20))
         results = [
             result
             for start in range(0, 1000, 10)
@@ -194,7 +208,7 @@ async def test_a_full_disk_refuses_and_is_used_again_when_there_is_room(tmp_path
         assert {type(result) for result in results} == {type(None), StoreDown}
         assert [row.attempt_id for row in await store.ledger(1000)] == [f"j{number}.0" for number in kept]
         assert await store.drift() == 0
-        await store._writer.call(lambda db: db.pragma("max_page_count", 2**30))
+        await store._writer.call("test", lambda db: db.pragma("max_page_count", 2**30))
         assert await store.reserve(a_job(2000)) is None
 
 

@@ -75,7 +75,9 @@ async def test_drift_is_an_alarm(tmp_path: Path) -> None:
         lookout = Lookout(store)
         await lookout.see(iter([]))
         assert (lookout.value("ledger_drift_dollars"), lookout.log.getvalue()) == (0, "")
-        await store._writer.execute("UPDATE usage SET spent = 1000000 WHERE scope = 'org' AND window = 'day'", ())
+        await store._writer.execute(
+            "test", "UPDATE usage SET spent = 1000000 WHERE scope = 'org' AND window = 'day'", ()
+        )
         await lookout.see(iter([]))
     assert lookout.value("ledger_drift_dollars") == 1
     line = json.loads(lookout.log.getvalue())

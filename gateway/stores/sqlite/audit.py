@@ -10,7 +10,7 @@ from gateway.core.money import WINDOWS, period
 from gateway.stores.sqlite.usage import scopes
 
 #: Ledger rows summed in one step: all who use the store wait for it.
-STEP = 200
+STEP = 100
 _DAY = 86_400_000
 
 _SUMMED = "SELECT value FROM meta WHERE name = 'audited'"

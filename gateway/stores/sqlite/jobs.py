@@ -56,14 +56,14 @@ WHERE created_at < ? AND status IN ('completed', 'failed')
 
 class SqliteJobs(SqlitePort, Jobs):
     async def job(self, job_id: str) -> Job | None:
-        return await self._writer.call(lambda db: select_job(db, job_id))
+        return await self._writer.call("job", lambda db: select_job(db, job_id))
 
     async def list_jobs(
         self, *, team: str | None = None, status: Status | None = None, limit: int = 20, after: str | None = None
     ) -> Sequence[Job]:
         bindings = {"team": team, "status": status and status.value, "limit": limit, "after": after}
         chosen = _chosen(team, status, after)
-        return await self._writer.call(lambda db: select_jobs(db, chosen, bindings))
+        return await self._writer.call("list_jobs", lambda db: select_jobs(db, chosen, bindings))
 
     async def adopt(self, key_id: str, body_hash: str, retry_count: int, since: int) -> Job | None:
         wanted: Mapping[str, str | int] = {
@@ -72,43 +72,43 @@ class SqliteJobs(SqlitePort, Jobs):
             "retry_count": retry_count,
             "since": since,
         }
-        return await self._writer.call(lambda db: _adopt(db, wanted))
+        return await self._writer.call("adopt", lambda db: _adopt(db, wanted))
 
     async def submitting(self, attempt_id: str, now: int) -> bool:
-        return bool(await self._writer.execute(_SUBMITTING, (now, attempt_id)))
+        return bool(await self._writer.execute("submitting", _SUBMITTING, (now, attempt_id)))
 
     async def submitted(self, attempt_id: str, upstream_id: str) -> None:
-        await self._writer.execute(_SUBMITTED, (upstream_id, attempt_id))
+        await self._writer.execute("submitted", _SUBMITTED, (upstream_id, attempt_id))
 
     async def unsubmitted(self, attempt_id: str) -> None:
-        await self._writer.execute(_UNSUBMITTED, (attempt_id,))
+        await self._writer.execute("unsubmitted", _UNSUBMITTED, (attempt_id,))
 
     async def unconfirmed(self, attempt_id: str, failure: Failure, now: int) -> None:
-        await self._writer.execute(_UNCONFIRMED, (to_json(failure), now, attempt_id))
+        await self._writer.execute("unconfirmed", _UNCONFIRMED, (to_json(failure), now, attempt_id))
 
     async def detach(self, job_id: str) -> None:
-        await self._writer.execute("UPDATE jobs SET detached = 1 WHERE id = ?", (job_id,))
+        await self._writer.execute("detach", "UPDATE jobs SET detached = 1 WHERE id = ?", (job_id,))
 
     async def cancel(self, job_id: str, failure: Failure, now: int) -> bool:
-        return await self._writer.call(lambda db: _cancel(db, job_id, failure, now))
+        return await self._writer.call("cancel", lambda db: _cancel(db, job_id, failure, now))
 
     async def open_jobs(self) -> Sequence[Job]:
         chosen = "WHERE status IN ('queued', 'processing') ORDER BY created_at, seq"
-        return await self._writer.call(lambda db: select_jobs(db, chosen, {}))
+        return await self._writer.call("open_jobs", lambda db: select_jobs(db, chosen, {}))
 
     async def oldest_submitted(self) -> int | None:
-        oldest: int | None = (await self._writer.execute(_OLDEST_SUBMITTED, ()))[0][0]
+        oldest: int | None = (await self._writer.execute("oldest_submitted", _OLDEST_SUBMITTED, ()))[0][0]
         return oldest
 
     async def unconfirmed_attempts(self, submitted_before: int) -> Sequence[tuple[Job, Attempt]]:
-        return await self._writer.call(lambda db: _unconfirmed_attempts(db, submitted_before))
+        return await self._writer.call("unconfirmed_attempts", lambda db: _unconfirmed_attempts(db, submitted_before))
 
     async def unconfirmed_total(self) -> Unconfirmed:
-        ((jobs, amount),) = await self._writer.execute(_UNCONFIRMED_TOTAL, ())
+        ((jobs, amount),) = await self._writer.execute("unconfirmed_total", _UNCONFIRMED_TOTAL, ())
         return Unconfirmed(jobs, amount)
 
     async def forget_jobs(self, created_before: int) -> int:
-        return await self._writer.call(lambda db: _forget(db, created_before))
+        return await self._writer.call("forget_jobs", lambda db: _forget(db, created_before))
 
 
 def _chosen(team: str | None, status: Status | None, after: str | None) -> str:

@@ -17,25 +17,27 @@ _REVOKE = "UPDATE keys SET revoked_at = coalesce(revoked_at, ?) WHERE id = ? RET
 class SqliteKeys(SqlitePort, Keys):
     async def add_key(self, key: Key) -> None:
         row = (key.id, key.team, key.name, key.digest, key.created_at, key.revoked_at)
-        await self._writer.execute(_ADD, row)
+        await self._writer.execute("add_key", _ADD, row)
 
     async def find_key(self, key_id: str) -> Key | None:
-        rows = await self._writer.execute(_SELECT + "WHERE id = ?", (key_id,))
+        rows = await self._writer.execute("find_key", _SELECT + "WHERE id = ?", (key_id,))
         return Key(*rows[0]) if rows else None
 
     async def list_keys(self, team: str | None = None) -> Sequence[Key]:
         """Oldest first."""
-        rows = await self._writer.execute(_SELECT + "WHERE ?1 IS NULL OR team = ?1 ORDER BY created_at, id", (team,))
+        rows = await self._writer.execute(
+            "list_keys", _SELECT + "WHERE ?1 IS NULL OR team = ?1 ORDER BY created_at, id", (team,)
+        )
         return [Key(*row) for row in rows]
 
     async def revoke_key(self, key_id: str, now: int) -> bool:
-        return bool(await self._writer.execute(_REVOKE, (now, key_id)))
+        return bool(await self._writer.execute("revoke_key", _REVOKE, (now, key_id)))
 
     async def replace_digest(self, key_id: str, digest: bytes) -> None:
-        await self._writer.execute("UPDATE keys SET digest = ? WHERE id = ?", (digest, key_id))
+        await self._writer.execute("replace_digest", "UPDATE keys SET digest = ? WHERE id = ?", (digest, key_id))
 
     async def secret(self, fresh: bytes | None) -> bytes | None:
-        return await self._writer.call(lambda db: _secret(db, fresh))
+        return await self._writer.call("secret", lambda db: _secret(db, fresh))
 
 
 def _secret(db: apsw.Connection, fresh: bytes | None) -> bytes | None:

@@ -59,36 +59,36 @@ FROM ledger WHERE seq > ? ORDER BY seq LIMIT ?
 
 class SqliteLedger(SqlitePort, Ledger):
     async def reserve(self, job: Job) -> Refusal | None:
-        return await self._writer.call(lambda db: _reserve(db, job))
+        return await self._writer.call("reserve", lambda db: _reserve(db, job))
 
     async def settle(self, attempt_id: str, pictures: Sequence[Picture], cost: int, now: int) -> bool:
         ending = Ending(attempt_id, "settle", now, pictures=tuple(pictures), cost=cost)
-        return await self._writer.call(lambda db: end(db, ending))
+        return await self._writer.call("settle", lambda db: end(db, ending))
 
     async def release(self, attempt_id: str, failure: Failure, now: int) -> bool:
         ending = Ending(attempt_id, "release", now, failure=failure)
-        return await self._writer.call(lambda db: end(db, ending))
+        return await self._writer.call("release", lambda db: end(db, ending))
 
     async def set_budgets(self, scope: str, budgets: Sequence[Budget]) -> None:
-        await self._writer.call(lambda db: _set_budgets(db, scope, budgets))
+        await self._writer.call("set_budgets", lambda db: _set_budgets(db, scope, budgets))
 
     async def budgets(self, scopes: Sequence[str] | None, now: int) -> Sequence[BudgetState]:
-        return await self._writer.call(lambda db: usage.budget_states(db, scopes, now))
+        return await self._writer.call("budgets", lambda db: usage.budget_states(db, scopes, now))
 
     async def spend(self, by: SpendBy, since: int) -> Sequence[Spend]:
-        rows = await self._writer.execute(_SPEND, {"by": by, "since": since})
+        rows = await self._writer.execute("spend", _SPEND, {"by": by, "since": since})
         return [Spend(*row) for row in rows]
 
     async def ledger(self, limit: int, after: int = 0) -> Sequence[LedgerRow]:
-        return [LedgerRow(*row) for row in await self._writer.execute(_ROWS, (after, limit))]
+        return [LedgerRow(*row) for row in await self._writer.execute("ledger", _ROWS, (after, limit))]
 
     async def drift(self, *, full: bool = False) -> int:
         if full:
-            await self._writer.call(audit.forget)
+            await self._writer.call("drift", audit.forget)
         scope: str | None = ""
         total = 0
         while scope is not None:
-            scope, off = await self._writer.call(partial(audit.step, after=scope))
+            scope, off = await self._writer.call("drift", partial(audit.step, after=scope))
             total += off
         return total
 

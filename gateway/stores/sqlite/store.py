@@ -7,19 +7,24 @@ from pathlib import Path
 from gateway.stores.sqlite.jobs import SqliteJobs
 from gateway.stores.sqlite.keys import SqliteKeys
 from gateway.stores.sqlite.ledger import SqliteLedger
-from gateway.stores.sqlite.writer import open_writer
+from gateway.stores.sqlite.writer import Observe, open_writer
 
 
 class SqliteStore(SqliteKeys, SqliteLedger, SqliteJobs):
     """Keys, Ledger and Jobs, so that one transaction may span them."""
 
 
+def _unheard(_op: str, _seconds: float, _ok: bool) -> None:
+    pass
+
+
 @asynccontextmanager
-async def open_store(path: Path, lock_wait: float = 10.0) -> AsyncIterator[SqliteStore]:
+async def open_store(path: Path, lock_wait: float = 10.0, observe: Observe = _unheard) -> AsyncIterator[SqliteStore]:
     """The store in that file, made when missing (directory 0700, file 0600).
 
     Another process on the same file is waited for `lock_wait` seconds. Raises StoreDown, naming the file, when the lock
-    does not come free, the file cannot be used, or a newer imagegate wrote it.
+    does not come free, the file cannot be used, or a newer imagegate wrote it. `observe` is told, in the loop, of each
+    operation.
     """
-    async with open_writer(path, lock_wait) as writer:
+    async with open_writer(path, lock_wait, observe) as writer:
         yield SqliteStore(writer)

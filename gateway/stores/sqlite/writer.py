@@ -1,6 +1,7 @@
 """One thread that owns the connection. What waits for it is committed together, and answered only after the COMMIT."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -19,6 +20,8 @@ Operation = Callable[[apsw.Connection], Result]
 Value = str | bytes | int | None
 Bindings = Sequence[Value] | Mapping[str, Value]
 Row = tuple[Any, ...]
+#: is told of each operation: its name, the seconds from the call to the answer, and whether it was done
+Observe = Callable[[str, float, bool], None]
 
 #: Operations in one transaction: enough to share an fsync, few enough that nobody waits long for the others.
 BATCH = 256
@@ -38,8 +41,10 @@ _DOWN = (
 
 @dataclass(frozen=True, slots=True)
 class _Call:
+    op: str
     operation: Operation[object]
     future: asyncio.Future[Any]
+    since: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,10 +59,11 @@ class Writer:
     Reads go the same way: they then see exactly what is durable by the time they are answered.
     """
 
-    def __init__(self, path: Path, db: apsw.Connection, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, path: Path, db: apsw.Connection, observe: Observe) -> None:
         self._path = path
         self._db = db
-        self._loop = loop
+        self._observe = observe
+        self._loop = asyncio.get_running_loop()
         self._queue: SimpleQueue[_Call | None] = SimpleQueue()
         self._stopped = False
         self._thread = Thread(target=self._work, name="sqlite-writer", daemon=True)
@@ -71,8 +77,8 @@ class Writer:
         self._queue.put(None)
         await asyncio.to_thread(self._thread.join)
 
-    async def call(self, operation: Operation[Result]) -> Result:
-        """Run `operation` in a transaction; its result, once that is durable.
+    async def call(self, op: str, operation: Operation[Result]) -> Result:
+        """Run `operation`, which is called `op` where it is told of, in a transaction; its result, once that is durable.
 
         A caller that is cancelled meanwhile only misses the answer. Raises StoreDown when it was not committed, and
         whatever the operation raises (it then changed nothing).
@@ -80,18 +86,18 @@ class Writer:
         if self._stopped:
             raise StoreDown(f"{self._path} is closed")
         future: asyncio.Future[Result] = self._loop.create_future()
-        self._queue.put(_Call(operation, future))
+        self._queue.put(_Call(op, operation, future, time.perf_counter()))
         return await future
 
-    async def execute(self, statement: str, bindings: Bindings) -> list[Row]:
+    async def execute(self, op: str, statement: str, bindings: Bindings) -> list[Row]:
         """`call` for a single statement: its rows."""
-        return await self.call(lambda db: list(db.execute(statement, bindings)))
+        return await self.call(op, lambda db: list(db.execute(statement, bindings)))
 
     def _work(self) -> None:
         try:
             while batch := self._take():
                 outcomes = self._run(batch)
-                self._loop.call_soon_threadsafe(_resolve, batch, outcomes)
+                self._loop.call_soon_threadsafe(self._resolve, batch, outcomes)
         finally:
             self._db.close()
 
@@ -140,12 +146,23 @@ class Writer:
         down.__cause__ = error
         return down
 
+    def _resolve(self, batch: list[_Call], outcomes: list[_Outcome]) -> None:
+        now = time.perf_counter()
+        for call, outcome in zip(batch, outcomes, strict=True):
+            self._observe(call.op, now - call.since, outcome.error is None)
+            if call.future.done():  # its caller was cancelled
+                continue
+            if outcome.error is None:
+                call.future.set_result(outcome.value)
+            else:
+                call.future.set_exception(outcome.error)
+
 
 @asynccontextmanager
-async def open_writer(path: Path, lock_wait: float) -> AsyncIterator[Writer]:
+async def open_writer(path: Path, lock_wait: float, observe: Observe) -> AsyncIterator[Writer]:
     """A running writer on the file, which is closed at the end. Raises StoreDown."""
     db = await asyncio.to_thread(open_database, path, lock_wait)
-    writer = Writer(path, db, asyncio.get_running_loop())
+    writer = Writer(path, db, observe)
     writer.start()
     try:
         yield writer
@@ -158,13 +175,3 @@ class SqlitePort:
 
     def __init__(self, writer: Writer) -> None:
         self._writer = writer
-
-
-def _resolve(batch: list[_Call], outcomes: list[_Outcome]) -> None:
-    for call, outcome in zip(batch, outcomes, strict=True):
-        if call.future.done():  # its caller was cancelled
-            continue
-        if outcome.error is None:
-            call.future.set_result(outcome.value)
-        else:
-            call.future.set_exception(outcome.error)
