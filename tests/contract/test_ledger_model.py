@@ -41,12 +41,12 @@ class Model:
         return sum(hold.spent for hold in counted), sum(hold.held for hold in counted if hold.open)
 
     def full(self, hold: Hold) -> tuple[str, Window] | None:
-        for scope in hold.scopes:
-            for window in WINDOWS:
-                limit = self.budgets.get((scope, window))
-                if limit is not None and sum(self.sums(scope, window, hold.at)) + hold.held > limit:
-                    return scope, window
-        return None
+        """The first budget that is spent; when none is, the first that is held."""
+        named = [(scope, window) for scope in hold.scopes for window in WINDOWS if (scope, window) in self.budgets]
+        sums = {name: self.sums(*name, hold.at) for name in named}
+        spent = [name for name in named if sums[name][0] + hold.held > self.budgets[name]]
+        held = [name for name in named if sum(sums[name]) + hold.held > self.budgets[name]]
+        return next(iter(spent + held), None)
 
 
 class Money(RuleBasedStateMachine):
@@ -61,6 +61,7 @@ class Money(RuleBasedStateMachine):
         self.store: Store = self.runner.run(self.stack.enter_async_context(opening(f"model{next(self.names)}")))
 
     def teardown(self) -> None:
+        assert self.runner.run(self.store.drift(full=True)) == 0
         self.runner.run(self.stack.aclose())
         self.runner.close()
 
