@@ -4,7 +4,7 @@ import asyncio
 import heapq
 from collections import deque
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from itertools import count
 from typing import TypeVar
@@ -195,7 +195,7 @@ class ScriptedProvider(Provider):
         #: False: jobs are not finished yet
         self.finishing = True
 
-    async def submit(self, order: Order, part: Part) -> Submitted:
+    async def submit(self, order: Order, part: Part, until_kept: ExitStack | None = None) -> Submitted:
         self.submits.append(part)
         await self.answering.wait()
         outcome = self.on_submit(part)
@@ -205,7 +205,7 @@ class ScriptedProvider(Provider):
         self.taken[accepted.upstream_id] = part
         return accepted
 
-    async def poll(self, upstream_id: str, order: Order, age: float) -> Polled:
+    async def poll(self, upstream_id: str, order: Order, age: float, until_kept: ExitStack | None = None) -> Polled:
         self.polls.append(upstream_id)
         await self.answering.wait()
         outcome = self.on_poll(upstream_id)

@@ -3,7 +3,7 @@
 import asyncio
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import replace
 from typing import ParamSpec, TypeVar
 
@@ -121,19 +121,30 @@ class Dispatch:
                 leg.governor.landed()  # dropped while it stood in the queue
                 return
             attempt = replace(attempt, submitted_at=now)
-            with self._timed("submit"):
-                outcome = await leg.submit(job.order, part)
+            outcome = await self._send(leg, job, attempt, part)
             if isinstance(outcome, Accepted):
                 await self._surely(self._jobs.submitted, attempt.id, outcome.upstream_id)
                 await self._collect(leg, job, replace(attempt, upstream_id=outcome.upstream_id), resumed=False)
                 return
             leg.governor.landed()
-            tries += 0 if isinstance(outcome, Declined) and outcome.limited else 1
-            if not (isinstance(outcome, Declined) and outcome.again) or tries >= _TRIES:
+            if outcome is None:
+                return
+            tries += 0 if outcome.limited else 1
+            if tries >= _TRIES:
                 await self._surely(self._end, job, attempt, outcome)
                 return
             await self._surely(self._jobs.unsubmitted, attempt.id)
             await self._crew.rest(max(outcome.after or 0.0, _backoff(tries)))
+
+    async def _send(self, leg: Leg, job: Job, attempt: Attempt, part: Part) -> Accepted | Declined | None:
+        """One submit: accepted, declined for now, or already ended (None)."""
+        with ExitStack() as until_kept:
+            with self._timed("submit"):
+                outcome = await leg.submit(job.order, part, until_kept)
+            if isinstance(outcome, Accepted) or (isinstance(outcome, Declined) and outcome.again):
+                return outcome
+            await self._surely(self._end, job, attempt, outcome)
+        return None
 
     async def _has_turn(self, leg: Leg, job: Job, part: Part) -> bool:
         try:
@@ -148,22 +159,26 @@ class Dispatch:
     async def _collect(self, leg: Leg, job: Job, attempt: Attempt, *, resumed: bool) -> None:
         pause = _LONGEST_BACKOFF
         try:
-            while True:
-                with self._timed("wait"):
-                    outcome = await self._waiting.collect(leg, job, attempt, resumed=resumed)
-                try:
-                    await self._end(job, attempt, outcome)
-                except StoreDown as error:
-                    # the disk is full or ill: the upstream still has the picture, so come back for it
-                    self._unkept.add(attempt.id)
-                    self._telemetry.log("error", "picture_not_kept", {"job": job.id, "error": str(error)})
-                    await self._crew.rest(pause)
-                    resumed, pause = True, min(2 * pause, _LONGEST_UNKEPT)
-                else:
-                    return
+            while not await self._collected(leg, job, attempt, resumed=resumed):
+                # the disk is full or ill: the upstream still has the picture, so come back for it
+                self._unkept.add(attempt.id)
+                await self._crew.rest(pause)
+                resumed, pause = True, min(2 * pause, _LONGEST_UNKEPT)
         finally:
             self._unkept.discard(attempt.id)
             leg.governor.landed()
+
+    async def _collected(self, leg: Leg, job: Job, attempt: Attempt, *, resumed: bool) -> bool:
+        """Wait for the job and end it; False, with the bytes let go, when they could not be kept."""
+        with ExitStack() as until_kept:
+            with self._timed("wait"):
+                outcome = await self._waiting.collect(leg, job, attempt, resumed=resumed, until_kept=until_kept)
+            try:
+                await self._end(job, attempt, outcome)
+            except StoreDown as error:
+                self._telemetry.log("error", "picture_not_kept", {"job": job.id, "error": str(error)})
+                return False
+        return True
 
     async def _end(self, job: Job, attempt: Attempt, outcome: Finished | Declined | Unknown) -> None:
         if isinstance(outcome, Finished):

@@ -1,6 +1,7 @@
 """A leg: one provider as the pipeline uses it, with its governor, its two circuits and what was learned of its jobs."""
 
 import random
+from contextlib import ExitStack
 from dataclasses import replace
 
 from gateway.core.circuit import Circuit
@@ -48,10 +49,12 @@ class Leg:
         if wait > 0 and wait + self.durations(order, order.count).due(0.0) > patience:
             raise NoCapacity("The queue for the image provider is too long just now.", retry_after=wait)
 
-    async def submit(self, order: Order, part: Part) -> Accepted | Finished | Declined | Unknown:
+    async def submit(
+        self, order: Order, part: Part, until_kept: ExitStack | None = None
+    ) -> Accepted | Finished | Declined | Unknown:
         """One submit, which had entered. What the provider did not foresee is of unknown outcome like any lost answer."""
         try:
-            outcome = await self._provider.submit(order, part)
+            outcome = await self._provider.submit(order, part, until_kept)
         except Exception as error:  # noqa: BLE001 - an accepted submit must end in the journal, whatever broke here
             self._unforeseen("submit", error)
             outcome = Unknown("the gateway failed on the answer to the submit")
@@ -90,13 +93,15 @@ class Leg:
         """Seconds that the circuit of reads stays open."""
         return self._reads.wait(self._clock.monotonic())
 
-    async def poll(self, upstream_id: str, order: Order, age: float) -> Finished | Pending | Declined | Unknown | Later:
+    async def poll(
+        self, upstream_id: str, order: Order, age: float, until_kept: ExitStack | None = None
+    ) -> Finished | Pending | Declined | Unknown | Later:
         """One poll; while the circuit of reads is open, Later without a call."""
         pause = self._reads.enter(self._clock.monotonic())
         if pause > 0:
             return Later("the circuit of reads is open", after=pause)
         try:
-            outcome = await self._provider.poll(upstream_id, order, age)
+            outcome = await self._provider.poll(upstream_id, order, age, until_kept)
         except Exception as error:  # noqa: BLE001 - a poll that breaks us is a bad poll: it ends no job
             self._unforeseen("poll", error)
             outcome = Later("the gateway failed on the answer to the poll")

@@ -1,5 +1,7 @@
 """Wait for a submitted attempt: polls at learned moments, early ones only while the allowance is plentiful."""
 
+from contextlib import ExitStack
+
 from gateway.core.job import Attempt, Job
 from gateway.pipeline.crew import Crew
 from gateway.pipeline.flights import Flights
@@ -18,7 +20,9 @@ class Waiting:
         self._clock = clock
         self._telemetry = telemetry
 
-    async def collect(self, leg: Leg, job: Job, attempt: Attempt, *, resumed: bool) -> Finished | Declined | Unknown:
+    async def collect(
+        self, leg: Leg, job: Job, attempt: Attempt, *, resumed: bool, until_kept: ExitStack | None = None
+    ) -> Finished | Declined | Unknown:
         """Poll until the job ends. A poll that fails is not a job that failed: it is asked again, ever slower.
 
         Raises Stopping; the attempt then stays `submitted` for the next start.
@@ -36,7 +40,7 @@ class Waiting:
             else:
                 await leg.governor.turn_to_poll(job.id, attempt.submitted_at or 0)
             age = self._age(attempt)
-            outcome = await leg.poll(upstream_id, job.order, age)
+            outcome = await leg.poll(upstream_id, job.order, age, until_kept)
             polls, overdue = polls + 1, False
             if isinstance(outcome, Later):
                 failures += 1

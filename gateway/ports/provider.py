@@ -1,6 +1,7 @@
 """Providers: who makes images, how each call to them can end, and the allowance that all calls share."""
 
 from abc import abstractmethod
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -81,11 +82,16 @@ class Provider(Protocol):
     name: str
 
     @abstractmethod
-    async def submit(self, order: Order, part: Part) -> Accepted | Finished | Declined | Unknown: ...
+    async def submit(
+        self, order: Order, part: Part, until_kept: ExitStack | None = None
+    ) -> Accepted | Finished | Declined | Unknown:
+        """`until_kept` is to be closed once the images of a Finished are kept: until then they take up one of few places."""
 
     @abstractmethod
-    async def poll(self, upstream_id: str, order: Order, age: float) -> Finished | Pending | Declined | Unknown | Later:
-        """`age`: seconds since the submit (a 404 in the first 60 s is "not yet")."""
+    async def poll(
+        self, upstream_id: str, order: Order, age: float, until_kept: ExitStack | None = None
+    ) -> Finished | Pending | Declined | Unknown | Later:
+        """`age`: seconds since the submit (a 404 in the first 60 s is "not yet"); `until_kept` as of `submit`."""
 
 
 class Allowance(Protocol):
