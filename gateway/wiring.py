@@ -43,7 +43,7 @@ from gateway.pipeline.spending import Spending
 from gateway.pipeline.system_clock import SystemClock
 from gateway.pipeline.waiting import Waiting
 from gateway.ports import Blobs, Clock
-from gateway.providers.empiriolabs import Account, Model, open_empiriolabs
+from gateway.providers.empiriolabs import Account, models_of, open_empiriolabs
 from gateway.settings import Settings, packaged_policies, policy_texts, runtime_directory
 from gateway.stores.blobs import open_blobs
 from gateway.stores.sqlite.allowance import LocalAllowance
@@ -273,15 +273,7 @@ async def _open_legs(
     account = Account(
         url=settings.empiriolabs_url,
         key=key,
-        models={
-            model.id: Model(
-                result=model.empiriolabs.result,
-                hold=policies.route(model.id).upstream_wait == "hold",
-                moderation=tuple(model.moderation.markers),
-            )
-            for model in policies.models.values()
-            if model.empiriolabs is not None
-        },
+        models=models_of(policies),
         private_hosts=settings.private_hosts,
     )
     provider = await stack.enter_async_context(

@@ -9,6 +9,7 @@ from functools import partial
 from typing import TypeVar
 
 from gateway.core.order import Order, Part
+from gateway.core.policy import Policies
 from gateway.ports import Accepted, Clock, Declined, Finished, Later, Pending, Provider, Unknown
 from gateway.providers.addresses import origin_of
 from gateway.providers.downloads import Downloads, Lines
@@ -56,6 +57,19 @@ class Model:
     result: ResultKind = "b64_json"
     hold: bool = False
     moderation: tuple[str, ...] = ()
+
+
+def models_of(policies: Policies) -> dict[str, Model]:
+    """Every model that has an `[empiriolabs]` table."""
+    return {
+        model.id: Model(
+            result=model.empiriolabs.result,
+            hold=policies.route(model.id).upstream_wait == "hold",
+            moderation=tuple(model.moderation.markers),
+        )
+        for model in policies.models.values()
+        if model.empiriolabs is not None
+    }
 
 
 @dataclass(frozen=True, slots=True)
