@@ -8,8 +8,10 @@ import binascii
 import hmac
 import re
 import string
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from hashlib import sha256
+from typing import Self
 
 BASE62 = string.digits + string.ascii_uppercase + string.ascii_lowercase
 
@@ -49,6 +51,21 @@ def key_id(key: str) -> str | None:
 def derive(secret: bytes, label: str) -> bytes:
     """A key of its own for each use, so that one use never signs for another."""
     return hmac.digest(secret, f"imagegate/{label}/v1".encode(), sha256)
+
+
+@dataclass(frozen=True, slots=True)
+class Keyring:
+    """Derived from every secret of a ring: the first hashes new keys and signs URLs, the others still verify."""
+
+    peppers: tuple[bytes, ...]
+    url_secrets: tuple[bytes, ...]
+
+    @classmethod
+    def of(cls, ring: Sequence[bytes]) -> Self:
+        return cls(
+            peppers=tuple(derive(secret, "keys") for secret in ring),
+            url_secrets=tuple(derive(secret, "urls") for secret in ring),
+        )
 
 
 def digest(pepper: bytes, key: str) -> bytes:

@@ -3,18 +3,13 @@
 import re
 import secrets
 from collections.abc import Callable, Sequence
-from typing import Literal
 
 from gateway.core import keys as key_form
 from gateway.core.errors import InvalidRequest, NotFound
-from gateway.core.job import Failure, Job, State, Status
+from gateway.core.job import Job, State, Status
 from gateway.core.money import Budget, parse_budget
+from gateway.pipeline.spending import Outcome, Spending
 from gateway.ports import BudgetState, Clock, Jobs, Key, Keys, Ledger, LedgerRow, Spend, SpendBy, Unconfirmed
-
-Outcome = Literal["charge", "release"]
-
-#: What `jobs resolve … release` writes: nothing was bought after all, so a client's retry may run anew.
-RELEASED = Failure("upstream_error", "the answer of the upstream was lost; nothing was charged")
 
 _TEAM = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _NAME_LENGTH = 64
@@ -24,20 +19,22 @@ class Administration:
     """Over the ports alone. Raises InvalidRequest (with `param`) and NotFound for what it was asked, StoreDown as the
     store does."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the ports it is over, wired once
         self,
+        *,
         keys: Keys,
         ledger: Ledger,
         jobs: Jobs,
+        spending: Spending,
         clock: Clock,
         pepper: bytes,
-        *,
         key_made: Callable[[str, str], None] | None = None,
     ) -> None:
         """`key_made` is told of each new key: its team and its id."""
         self._keys = keys
         self._ledger = ledger
         self._jobs = jobs
+        self._spending = spending
         self._clock = clock
         self._pepper = pepper
         self._key_made = key_made
@@ -127,10 +124,7 @@ class Administration:
         if not open_attempts:
             raise InvalidRequest(f"job {job_id} has no unconfirmed attempt: there is nothing to resolve", param="id")
         for attempt in open_attempts:
-            if outcome == "charge":
-                await self._ledger.settle(attempt.id, pictures=(), cost=attempt.held, now=self._clock.now())
-            else:
-                await self._ledger.release(attempt.id, RELEASED, self._clock.now())
+            await self._spending.resolve(job, attempt, outcome)
         return await self.job(job_id)
 
     async def _check_scope(self, scope: str) -> None:

@@ -69,9 +69,9 @@ class Dispatch:
         self._flights.open(job.id)
         self._crew.start(f"make {job.id}", self._make(job, resumed=resumed))
 
-    async def drop(self, job: Job, failure: Failure) -> bool:
-        """End a job none of whose parts has been submitted; False when it is too late for that."""
-        dropped = await self._jobs.cancel(job.id, failure, self._clock.now())
+    async def drop(self, job: Job, failure: Failure, *, unless_promised: bool = False) -> bool:
+        """End a job none of whose parts has been submitted; False when it is too late for that, or it was promised."""
+        dropped = await self._jobs.cancel(job.id, failure, self._clock.now(), unless_promised=unless_promised)
         if dropped:
             for provider in {attempt.provider for attempt in job.attempts} & self._legs.keys():
                 self._legs[provider].governor.drop(job.id)

@@ -107,17 +107,13 @@ class Generate:
         seconds = call.patience if call.prefer_wait is None else min(call.patience, call.prefer_wait)
         ending = await self._flights.wait(job.id, seconds, call.gone)
         if ending == "gone":
-            await self._leave(job)
+            if not self._flights.awaited(job.id):
+                # the last client takes along an order that was not submitted, unless somebody was promised its job
+                await self._dispatch.drop(job, _LEFT, unless_promised=True)
             raise errors.ClientLeft("The client has gone away.", job_id=job.id)
         if ending == "late":
             # from here on somebody knows the job's id and may come back for it
             await self._jobs.detach(job.id)
-
-    async def _leave(self, job: Job) -> None:
-        """The last client takes an order along that was not submitted, unless another one was told of its job meanwhile."""
-        job = await self._jobs.job(job.id) or job
-        if not job.detached and not self._flights.awaited(job.id):
-            await self._dispatch.drop(job, _LEFT)
 
     async def _answer(self, caller: Caller, job: Job, call: Call, cache: CacheWord, waited: float) -> Answer:
         now, remaining = await asyncio.gather(self._jobs.job(job.id), self._spending.remaining(caller))

@@ -2,6 +2,7 @@
 
 import secrets
 from collections.abc import Sequence
+from typing import Literal
 
 from gateway.core import keys as key_form
 from gateway.core.errors import BudgetReserved, BudgetSpent, GatewayError
@@ -12,6 +13,8 @@ from gateway.core.order import Order, parts
 from gateway.pipeline.admission import Caller
 from gateway.pipeline.call import Call
 from gateway.ports import Clock, Ledger, Refusal, Telemetry
+
+Outcome = Literal["charge", "release"]
 
 #: when to ask again for money that running jobs may give back, in seconds
 _RESERVED_RETRY = 5.0
@@ -54,8 +57,11 @@ class Spending:
     async def release(self, attempt: Attempt, failure: Failure) -> None:
         await self._ledger.release(attempt.id, failure, self._clock.now())
 
-    async def resolve(self, job: Job, attempt: Attempt, outcome: str) -> bool:
-        """End an unconfirmed attempt: `charge` its whole hold, or `release` it. False when it was resolved before."""
+    async def resolve(self, job: Job, attempt: Attempt, outcome: Outcome) -> bool:
+        """End an unconfirmed attempt: `charge` its whole hold, or `release` it. False when it was resolved before.
+
+        A released one reads as a failure that bought nothing, so that a retry runs anew.
+        """
         now = self._clock.now()
         if outcome == "charge":
             charged = await self._ledger.settle(attempt.id, (), attempt.held, now)
@@ -69,7 +75,7 @@ class Spending:
                     source=attempt.provider,
                 )
             return charged
-        return await self._ledger.release(attempt.id, attempt.failure or UNCONFIRMED, now)
+        return await self._ledger.release(attempt.id, RELEASED, now)
 
     async def remaining(self, caller: Caller) -> int | None:
         """Micro-dollars left in the tightest budget of key, team and org; None when there is none."""
@@ -106,6 +112,7 @@ class Spending:
         )
 
 
+RELEASED = Failure("upstream_error", "The provider's answer was lost; nothing was charged.")
 UNCONFIRMED = Failure("upstream_unconfirmed", "The provider may or may not have accepted this order.")
 
 

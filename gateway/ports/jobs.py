@@ -42,8 +42,11 @@ class Jobs(Protocol):
     async def detach(self, job_id: str) -> None: ...
 
     @abstractmethod
-    async def cancel(self, job_id: str, failure: Failure, now: int) -> bool:
-        """ONE transaction: release every attempt if all are still `reserved`; False, and nothing changed, otherwise."""
+    async def cancel(self, job_id: str, failure: Failure, now: int, *, unless_promised: bool = False) -> bool:
+        """ONE transaction: release every attempt if all are still `reserved`; False, and nothing changed, otherwise.
+
+        `unless_promised`: nor when anybody was told of the job (`detached`).
+        """
 
     @abstractmethod
     async def open_jobs(self) -> Sequence[Job]:

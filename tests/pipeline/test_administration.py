@@ -6,12 +6,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
+from fakes import RememberingTelemetry
 from orders import A_CAT
 
 from gateway.core import keys as key_form
 from gateway.core.errors import InvalidRequest, NotFound
 from gateway.core.job import Attempt, Failure, Job, State, Status
-from gateway.pipeline.administration import RELEASED, Administration
+from gateway.pipeline.administration import Administration
+from gateway.pipeline.spending import RELEASED, Spending
 from gateway.ports import Clock, Key
 from gateway.stores.sqlite.store import SqliteStore, open_store
 
@@ -43,7 +45,12 @@ class Office:
 @pytest.fixture
 async def office(tmp_path: Path) -> AsyncIterator[Office]:
     async with open_store(tmp_path / "imagegate.db") as store:
-        yield Office(store, Administration(store, store, store, StoppedClock(), PEPPER))
+        clock = StoppedClock()
+        spending = Spending(store, clock, RememberingTelemetry())
+        yield Office(
+            store,
+            Administration(keys=store, ledger=store, jobs=store, spending=spending, clock=clock, pepper=PEPPER),
+        )
 
 
 def make_job(key: Key, job_id: str, parts: int = 1) -> Job:

@@ -40,7 +40,7 @@ _UNCONFIRMED_TOTAL = "SELECT count(DISTINCT job_id), coalesce(sum(held), 0) FROM
 
 _CANCEL = """
 UPDATE jobs SET cancelled = 1
-WHERE id = ?1
+WHERE id = ?1 AND detached <= ?2
     AND EXISTS (SELECT 1 FROM attempts WHERE job_id = ?1)
     AND NOT EXISTS (SELECT 1 FROM attempts WHERE job_id = ?1 AND state <> 'reserved')
 RETURNING id
@@ -89,8 +89,9 @@ class SqliteJobs(SqlitePort, Jobs):
     async def detach(self, job_id: str) -> None:
         await self._writer.execute("detach", "UPDATE jobs SET detached = 1 WHERE id = ?", (job_id,))
 
-    async def cancel(self, job_id: str, failure: Failure, now: int) -> bool:
-        return await self._writer.call("cancel", lambda db: _cancel(db, job_id, failure, now))
+    async def cancel(self, job_id: str, failure: Failure, now: int, *, unless_promised: bool = False) -> bool:
+        most_detached = 0 if unless_promised else 1
+        return await self._writer.call("cancel", lambda db: _cancel(db, (job_id, most_detached), failure, now))
 
     async def open_jobs(self) -> Sequence[Job]:
         chosen = "WHERE status IN ('queued', 'processing') ORDER BY created_at, seq"
@@ -131,10 +132,10 @@ def _adopt(db: apsw.Connection, wanted: Mapping[str, str | int]) -> Job | None:
     return select_job(db, job_id)
 
 
-def _cancel(db: apsw.Connection, job_id: str, failure: Failure, now: int) -> bool:
-    if not list(db.execute(_CANCEL, (job_id,))):
+def _cancel(db: apsw.Connection, which: tuple[str, int], failure: Failure, now: int) -> bool:
+    if not list(db.execute(_CANCEL, which)):
         return False
-    for (attempt_id,) in list(db.execute("SELECT id FROM attempts WHERE job_id = ?", (job_id,))):
+    for (attempt_id,) in list(db.execute("SELECT id FROM attempts WHERE job_id = ?", which[:1])):
         end(db, Ending(attempt_id, "release", now, failure=failure))
     return True
 
