@@ -197,7 +197,7 @@ async def test_what_stays_unconfirmed_is_resolved_after_65_minutes_as_the_policy
         job = await house.job()
         assert (job.attempts[0].state, job.status) == (state, Status.FAILED)
         assert job.failure is not None
-        assert job.failure.code == "upstream_unconfirmed"
+        assert job.failure.code == ("upstream_unconfirmed" if outcome == "charge" else "upstream_error")
         await house.recovery.round()
         assert house.telemetry.events.count("unconfirmed_resolved") == 1
         assert await house.books() == (spent, 0)
