@@ -23,7 +23,7 @@ from gateway.core.policy import Policies, parse
 from gateway.edge.admin import admin_routes
 from gateway.edge.admin_socket import admin_listener, admin_socket_path
 from gateway.edge.app import IMAGE_ROUTES, ROUTES, Parts, create_admin_app, create_app
-from gateway.edge.envelope import App
+from gateway.edge.exchange import Observed
 from gateway.edge.files import PictureFiles
 from gateway.edge.front import Front
 from gateway.edge.ops import Operations
@@ -62,7 +62,7 @@ _SUBMIT_GRACE = 31.0
 class Services:
     """The whole gateway, open."""
 
-    app: App
+    app: Observed
     administration: Administration
     log: Log
     begin_stopping: Callable[[], None]
@@ -100,7 +100,7 @@ async def open_services(settings: Settings, clock: Clock | None = None) -> Async
         await pipeline.recovery.resume()
         pipeline.recovery.watch()
         crew.start("watch", Watch(store, store, recorder, clock).run(crew.rest))
-        administration = Administration(store, store, store, clock, keyring.peppers[0], key_made=recorder.known_key)
+        administration = _administration(store, clock, keyring, recorder)
         yield Services(_app(base, pipeline, administration), administration, log, crew.begin_stopping)
 
 
@@ -129,7 +129,7 @@ async def running(settings: Settings, clock: Clock | None = None) -> AsyncIterat
 
 
 @asynccontextmanager
-async def offline_admin(settings: Settings) -> AsyncIterator[App]:
+async def offline_admin(settings: Settings) -> AsyncIterator[Observed]:
     """/admin/v1 alone, over the store itself, for when no gateway runs. Raises StoreDown."""
     clock = SystemClock()
     async with open_store(settings.store_path) as store:
@@ -140,9 +140,9 @@ async def offline_admin(settings: Settings) -> AsyncIterator[App]:
             log,
             _vocabulary(parse(policy_texts(settings.policies or packaged_policies()))),
         )
-        administration = Administration(store, store, store, clock, keyring.peppers[0])
+        administration = _administration(store, clock, keyring, recorder)
         admin = admin_routes(administration, admin_key=None, set_log_level=log.set_level)
-        yield create_admin_app(admin, recorder, recorder)
+        yield create_admin_app(admin, recorder)
 
 
 @asynccontextmanager
@@ -158,12 +158,17 @@ async def _serving(
         yield EdgeServer(services.app, on_stopping=services.begin_stopping, log=services.log.logger), sockets, services
 
 
-@dataclass(frozen=True, slots=True)
-class _Keyring:
-    """Derived from every secret of the ring; the first hashes new keys and signs URLs."""
-
-    peppers: tuple[bytes, ...]
-    url_secrets: tuple[bytes, ...]
+def _administration(store: SqliteStore, clock: Clock, keyring: key_form.Keyring, recorder: Recorder) -> Administration:
+    spending = Spending(store, clock, recorder)
+    return Administration(
+        keys=store,
+        ledger=store,
+        jobs=store,
+        spending=spending,
+        clock=clock,
+        pepper=keyring.peppers[0],
+        key_made=recorder.known_key,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,7 +180,7 @@ class _Base:
     clock: Clock
     store: SqliteStore
     blobs: Blobs
-    keyring: _Keyring
+    keyring: key_form.Keyring
     crew: Crew
     legs: dict[str, Leg]
     log: Log
@@ -225,9 +230,9 @@ def _pipeline(base: _Base) -> _Pipeline:
     return _Pipeline(generate, TeamJobs(store, dispatch, flights), recovery)
 
 
-def _app(base: _Base, pipeline: _Pipeline, administration: Administration) -> App:
+def _app(base: _Base, pipeline: _Pipeline, administration: Administration) -> Observed:
     settings, keyring = base.settings, base.keyring
-    admission = Admission(base.store, keyring.peppers, base.recorder)
+    admission = Admission(base.store, keyring.peppers)
     renderer = Renderer(base.blobs, base.clock, keyring.url_secrets[0], settings.url_ttl)
     operations = Operations(
         jobs=base.store,
@@ -247,19 +252,14 @@ def _app(base: _Base, pipeline: _Pipeline, administration: Administration) -> Ap
             operations=operations,
             admin=admin_routes(administration, admin_key=_plain(settings.admin_key), set_log_level=base.log.set_level),
             observer=base.recorder,
-            telemetry=base.recorder,
         )
     )
 
 
-async def _keyring(settings: Settings, store: SqliteStore) -> _Keyring:
+async def _keyring(settings: Settings, store: SqliteStore) -> key_form.Keyring:
     # one kept from before IMAGEGATE_SECRET was set goes on verifying the keys and URLs that it made
     kept = await store.secret(None if settings.secret_ring else secrets.token_bytes(32))
-    ring = (*settings.secret_ring, *filter(None, (kept,)))
-    return _Keyring(
-        peppers=tuple(key_form.derive(secret, "keys") for secret in ring),
-        url_secrets=tuple(key_form.derive(secret, "urls") for secret in ring),
-    )
+    return key_form.Keyring.of((*settings.secret_ring, *filter(None, (kept,))))
 
 
 async def _open_legs(

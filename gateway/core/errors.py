@@ -71,11 +71,16 @@ class ModerationBlocked(GatewayError):
 
 
 class InvalidApiKey(GatewayError):
-    """Missing, wrong, expired and revoked look alike from outside; the log says which."""
+    """Missing, wrong, expired and revoked look alike from outside; `reason` and `key_id` are for the log alone."""
 
     status = 401
     type = "invalid_request_error"
     code = "invalid_api_key"
+
+    def __init__(self, message: str, *, reason: str | None = None, key_id: str | None = None) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.key_id = key_id
 
 
 class NotFound(GatewayError):

@@ -1,13 +1,11 @@
-"""The application: routes over concrete pipeline objects, one error renderer, one record a request, one guard around it all."""
+"""The application: routes over concrete pipeline objects, one error renderer, one guard around it all, one record a request."""
 
 from dataclasses import dataclass
 
 from litestar import Litestar, Router
-from litestar.datastructures import State
 from litestar.di import Provide
 
 from gateway.edge import files, images, jobs, ops, problems
-from gateway.edge.envelope import App
 from gateway.edge.exchange import Observed, Observer
 from gateway.edge.files import PictureFiles
 from gateway.edge.front import Front
@@ -15,7 +13,6 @@ from gateway.edge.guard import Guard, GuardLimits
 from gateway.edge.ops import Operations
 from gateway.pipeline.generate import Generate
 from gateway.pipeline.jobs import TeamJobs
-from gateway.ports import Telemetry
 
 _HANDLERS = (
     images.generations,
@@ -44,10 +41,9 @@ class Parts:
     operations: Operations
     admin: Router
     observer: Observer
-    telemetry: Telemetry
 
 
-def create_app(parts: Parts) -> App:
+def create_app(parts: Parts) -> Observed:
     app = Litestar(
         route_handlers=[*_HANDLERS, parts.admin],
         dependencies={
@@ -61,21 +57,19 @@ def create_app(parts: Parts) -> App:
         openapi_config=None,
         logging_config=None,
         request_max_body_size=None,  # the guard caps bodies, by path
-        state=State({"log": parts.telemetry.log}),
     )
-    return Guard(Observed(app, parts.observer), GuardLimits())
+    return Observed(Guard(app, GuardLimits()), parts.observer)
 
 
-def create_admin_app(admin: Router, telemetry: Telemetry, observer: Observer) -> App:
+def create_admin_app(admin: Router, observer: Observer) -> Observed:
     """Only /admin/v1: for a command line that opens the store itself, because no gateway runs."""
     app = Litestar(
         route_handlers=[admin],
         exception_handlers=problems.handlers(),
         openapi_config=None,
         logging_config=None,
-        state=State({"log": telemetry.log}),
     )
-    return Guard(Observed(app, observer), GuardLimits())
+    return Observed(Guard(app, GuardLimits()), observer)
 
 
 def _given(value: object) -> Provide:

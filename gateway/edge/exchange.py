@@ -10,9 +10,9 @@ from typing import Any, Protocol
 from litestar import Request
 from litestar.exceptions import InternalServerException
 
-from gateway.core.errors import ClientLeft, GatewayError
+from gateway.core.errors import ClientLeft, GatewayError, InvalidApiKey
 from gateway.core.job import Job
-from gateway.edge.envelope import App, Message, Receive, Send
+from gateway.edge.envelope import App, Message, Receive, Send, new_request_id
 
 Call = Request[Any, Any, Any]
 
@@ -37,6 +37,8 @@ class Exchange:
     job: str | None = None
     cache: str | None = None
     cost: int | None = None
+    #: for the log alone: why a key was refused, or what was raised and where
+    reason: str | None = None
 
     @property
     def overhead(self) -> float | None:
@@ -49,9 +51,18 @@ class Exchange:
         self.job, self.cache, self.model = job.id, cache, job.order.model
         self.waited, self.cost = waited, job.cost if cache == "miss" else 0
 
-    def failed(self, error: GatewayError) -> None:
-        self.code, self.level = error.code, error.level
-        self.job = self.job or error.job_id
+    def failed(self, error: GatewayError, reason: str | None = None) -> None:
+        """The first error counts: it is what the client was told."""
+        if self.code is None:
+            self.code, self.level, self.reason = error.code, error.level, reason
+            self.job = self.job or error.job_id
+            if isinstance(error, InvalidApiKey):
+                self.reason, self.key_id = error.reason, error.key_id
+
+    def refused(self, error: GatewayError) -> None:
+        """The server has answered in the app's place."""
+        self.code, self.status = None, error.status
+        self.failed(error)
 
 
 class Observer(Protocol):
@@ -60,23 +71,28 @@ class Observer(Protocol):
 
 def of(request: Call) -> Exchange:
     exchange = request.scope["state"]["exchange"]
-    assert isinstance(exchange, Exchange)  # noqa: S101 - put there by Observed, which wraps the whole app
+    assert isinstance(exchange, Exchange)  # noqa: S101 - put there by Observed, which wraps everything
     return exchange
 
 
 class Observed:
-    """ASGI layer inside the guard: times each request and tells the observer once, whatever became of it."""
+    """The outermost ASGI layer: names each request, times it and tells the observer once, whatever became of it.
+
+    Sets `request_id: str` and `exchange: Exchange` in the scope's state.
+    """
 
     def __init__(self, app: App, observer: Observer) -> None:
         self._app = app
-        self._observer = observer
+        #: the server tells it of what never becomes a request
+        self.observer = observer
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        exchange = Exchange(scope["state"]["request_id"], scope["method"])
-        scope["state"]["exchange"] = exchange
+        state = scope.setdefault("state", {})
+        exchange = Exchange(state.setdefault("request_id", new_request_id()), scope["method"])
+        state["exchange"] = exchange
 
         async def watched(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -88,7 +104,9 @@ class Observed:
         finally:
             exchange.seconds = time.perf_counter() - exchange.started
             exchange.route = _route(scope)
-            self._observer.request(exchange)
+            if refused := state.get("refused"):
+                exchange.refused(refused)
+            self.observer.request(exchange)
 
 
 def _route(scope: Message) -> str:

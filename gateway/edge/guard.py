@@ -1,4 +1,4 @@
-"""The outermost ASGI layer: one Host, a deadline and a cap for bodies, a gate on open requests, a request id and safe
+"""The ASGI layer around the app: one Host, a deadline and a cap for bodies, a gate on open requests, request id and safe
 headers on every answer, and a bland envelope for whatever escapes the app."""
 
 import asyncio
@@ -16,15 +16,16 @@ from gateway.core.errors import (
     RequestTimeout,
     RequestTooLarge,
 )
+from gateway.core.origin import origin
 from gateway.edge.envelope import (
     App,
     Message,
     Receive,
     Send,
     common_headers,
-    new_request_id,
     send_error,
 )
+from gateway.edge.exchange import Exchange
 
 #: A registered name, IPv4 or bracketed IPv6, and a port (RFC 9110 7.2): it ends up in the URLs that we answer with.
 _HOST = re.compile(rb"([A-Za-z0-9._~-]{1,255}|\[[0-9A-Fa-f:.]{2,45}\])(:[0-9]{1,5})?")
@@ -48,7 +49,7 @@ class GuardLimits:
 
 
 class Guard:
-    """Wraps the app. Sets `request_id: str` and `admin_socket: bool` in the scope's state."""
+    """Wraps the app, and needs Observed around itself. Sets `admin_socket: bool` in the scope's state."""
 
     def __init__(self, app: App, limits: GuardLimits) -> None:
         self._app = app
@@ -62,38 +63,40 @@ class Guard:
         elif scope["type"] != "http":
             await self._app(scope, receive, send)
         else:
-            await self._serve(scope, _Exchange(scope, receive, send, self._limits))
+            await self._serve(scope, _Guarded(scope, receive, send, self._limits))
 
-    async def _serve(self, scope: Message, exchange: "_Exchange") -> None:
+    async def _serve(self, scope: Message, guarded: "_Guarded") -> None:
         self._open += 1
         try:
-            exchange.check_head()
+            guarded.check_head()
             # The operator's own socket stays open under load.
-            if self._open > self._limits.open_requests and not exchange.admin:
+            if self._open > self._limits.open_requests and not guarded.admin:
                 raise NoCapacity("Too many requests are open.", retry_after=1)  # noqa: TRY301 - answered like the rest
-            await self._app(scope, exchange.receive, exchange.send)
-            if not exchange.started and not exchange.gone:
+            await self._app(scope, guarded.receive, guarded.send)
+            if not guarded.started and not guarded.gone:
                 raise RuntimeError("the app returned without an answer")  # noqa: TRY301 - as an app that raised
         except GatewayError as error:
-            await exchange.refuse(error)
+            await guarded.refuse(error)
         except asyncio.CancelledError:
             # The server's grace is over.
-            await exchange.refuse(Interrupted("The gateway is stopping.", retry_after=1))
+            await guarded.refuse(Interrupted("The gateway is stopping.", retry_after=1))
             raise
         except Exception as error:
             # uvicorn logs what comes out here, and closes.
-            error.add_note(f"request {exchange.request_id}")
-            await exchange.refuse(InternalError(f"The gateway failed on request {exchange.request_id}."))
+            error.add_note(f"request {guarded.request_id}")
+            failed = InternalError(f"The gateway failed on request {guarded.request_id}.")
+            await guarded.refuse(failed, origin(error))
             raise
         finally:
             self._open -= 1
 
 
-class _Exchange:
+class _Guarded:
     """One request and its answer."""
 
     def __init__(self, scope: Message, receive: Receive, send: Send, limits: GuardLimits) -> None:
-        self.request_id = new_request_id()
+        self._exchange: Exchange = scope["state"]["exchange"]
+        self.request_id = self._exchange.request_id
         # A unix socket has no port (ASGI, "server"): uvicorn asks the kernel, so no byte of a client can say so.
         server = scope.get("server")
         self.admin = server is not None and server[1] is None
@@ -110,7 +113,7 @@ class _Exchange:
         self._body_ended = False
         self._received = 0
         self._since: float | None = None
-        scope.setdefault("state", {}).update(request_id=self.request_id, admin_socket=self.admin)
+        scope["state"]["admin_socket"] = self.admin
 
     def check_head(self) -> None:
         """Raises InvalidRequest for the Host header, RequestTooLarge for a Content-Length over the cap."""
@@ -161,8 +164,9 @@ class _Exchange:
             message = {**message, "headers": [*message.get("headers", ()), *self._common]}
         await self._send(message)
 
-    async def refuse(self, error: GatewayError) -> None:
+    async def refuse(self, error: GatewayError, reason: str | None = None) -> None:
         """Answers for the app if it has not begun to, and closes; from here on the app speaks to nobody."""
+        self._exchange.failed(error, reason)
         if not self.started:
             await send_error(self.send, error, ((b"connection", b"close"),))
         self._refused = True

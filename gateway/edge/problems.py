@@ -15,6 +15,7 @@ from gateway.core.errors import (
     NotFound,
     RequestTooLarge,
 )
+from gateway.core.origin import origin
 from gateway.edge.envelope import render_error
 from gateway.edge.exchange import of
 from gateway.ports import StoreDown
@@ -31,14 +32,15 @@ def handlers() -> ExceptionHandlersMap:
             request, NoCapacity("The gateway's store does not answer just now.", retry_after=_STORE_RETRY)
         ),
         HTTPException: lambda request, error: _answer(request, _of_framework(request, error), _allow(error)),
-        # the log has the traceback, by the request id; a client gets nothing that could hold a secret or a prompt
+        # the request's log line has what was raised and where; a client gets nothing that could hold a secret or a prompt
         Exception: _unexpected,
     }
 
 
-def _answer(request: _Request, error: GatewayError, extra: dict[str, str] | None = None) -> Response[bytes]:
-    exchange = of(request)
-    exchange.failed(error)
+def _answer(
+    request: _Request, error: GatewayError, extra: dict[str, str] | None = None, reason: str | None = None
+) -> Response[bytes]:
+    of(request).failed(error, reason)
     headers, body = render_error(error)
     rendered = {name.decode(): value.decode() for name, value in headers if name != b"content-length"}
     rendered |= extra or {}
@@ -66,6 +68,5 @@ def _allow(error: HTTPException) -> dict[str, str]:
 
 
 def _unexpected(request: _Request, error: Exception) -> Response[bytes]:
-    exchange = of(request)
-    request.app.state.log("error", "request_failed", {"request_id": exchange.request_id, "error": repr(error)})
-    return _answer(request, InternalError(f"The gateway failed on request {exchange.request_id}."))
+    failed = InternalError(f"The gateway failed on request {of(request).request_id}.")
+    return _answer(request, failed, reason=origin(error))

@@ -13,6 +13,7 @@ from uvicorn.server import ServerState
 
 from gateway.core.errors import GatewayError, HeadersTooLarge, InvalidRequest, RequestTimeout
 from gateway.edge.envelope import common_headers, new_request_id, render_error
+from gateway.edge.exchange import Exchange, Observer
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +38,14 @@ class Stage(Enum):
     DEAF = auto()  # whatever still comes is thrown away
 
 
+class ObservedState(ServerState):
+    """What uvicorn hands to every connection, and with it who is told of the requests that reach no app."""
+
+    def __init__(self, observer: Observer) -> None:
+        super().__init__()
+        self.observer = observer
+
+
 class EdgeProtocol(HttpToolsProtocol):
     """One connection. Other limits: subclass with another `limits`, since uvicorn makes the instances."""
 
@@ -45,12 +54,13 @@ class EdgeProtocol(HttpToolsProtocol):
     def __init__(
         self,
         config: Config,
-        server_state: ServerState,
+        server_state: ObservedState,
         app_state: dict[str, Any],
         _loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
         self.lingering = False
+        self._observer = server_state.observer
         self._stage = Stage.HEAD
         self._deadline: asyncio.TimerHandle | None = None
         self._unparsed = 0  # bytes fed since the parser last handed something over
@@ -220,11 +230,21 @@ class EdgeProtocol(HttpToolsProtocol):
         self._linger()
 
     def _answer(self, error: GatewayError) -> None:
-        self.logger.info("refused before the app: %s", error.code)
         headers, body = render_error(error)
-        headers += [*common_headers(new_request_id()), *self.server_state.default_headers, (b"connection", b"close")]
+        headers += [*common_headers(self._tell(error)), *self.server_state.default_headers, (b"connection", b"close")]
         lines = b"".join(b"%b: %b\r\n" % header for header in headers)
         self.transport.write(STATUS_LINE[error.status] + lines + b"\r\n" + body)
+
+    def _tell(self, error: GatewayError) -> str:
+        """Has the refusal observed, once; the request's id."""
+        if self._stage is Stage.BODY:
+            state = self.scope["state"]  # the app has the request, or will yet: Observed tells of it when that ends
+            state["refused"] = error
+            return cast("str", state.setdefault("request_id", new_request_id()))
+        exchange = Exchange(new_request_id(), "unknown", status=error.status)
+        exchange.failed(error)
+        self._observer.request(exchange)
+        return exchange.request_id
 
     def _begin_head(self) -> None:
         self._stage = Stage.HEAD

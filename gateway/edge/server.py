@@ -17,8 +17,8 @@ from structlog.typing import FilteringBoundLogger
 from uvicorn.server import HANDLED_SIGNALS
 
 from gateway.edge.admin_socket import admin_listener
-from gateway.edge.envelope import App
-from gateway.edge.protocol import EdgeProtocol
+from gateway.edge.exchange import Observed
+from gateway.edge.protocol import EdgeProtocol, ObservedState
 
 BACKLOG = 4096
 KEEP_ALIVE_S = 75
@@ -81,7 +81,7 @@ class EdgeServer(uvicorn.Server):
 
     def __init__(
         self,
-        app: App,
+        app: Observed,
         *,
         on_stopping: Callable[[], None],
         log: FilteringBoundLogger,
@@ -107,6 +107,7 @@ class EdgeServer(uvicorn.Server):
                 timeout_graceful_shutdown=grace_s,
             )
         )
+        self.server_state = ObservedState(app.observer)
         #: set once connections are answered
         self.ready = asyncio.Event()
         self._on_stopping = on_stopping
@@ -179,7 +180,7 @@ def _name(listener: socket.socket) -> str:
 
 
 async def serve(
-    app: App,
+    app: Observed,
     *,
     host: str,
     port: int,
@@ -187,7 +188,7 @@ async def serve(
     on_stopping: Callable[[], None],
     log: FilteringBoundLogger,
 ) -> None:
-    """Serves `app` (in its Guard) until SIGTERM or SIGINT. Raises ListenError, AdminSocketError, StartError.
+    """Serves `app` until SIGTERM or SIGINT. Raises ListenError, AdminSocketError, StartError.
 
     Who needs the port that was bound, or a stop by hand, uses `bind_tcp` and `EdgeServer`.
     """

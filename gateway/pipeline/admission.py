@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from gateway.core import keys as key_form
 from gateway.core.errors import InvalidApiKey
-from gateway.ports import Key, Keys, Telemetry
+from gateway.ports import Key, Keys
 
 _ABSENT = b"\0" * 32
 
@@ -17,24 +17,23 @@ class Caller:
 
 
 class Admission:
-    def __init__(self, keys: Keys, peppers: tuple[bytes, ...], telemetry: Telemetry) -> None:
+    def __init__(self, keys: Keys, peppers: tuple[bytes, ...]) -> None:
         """`peppers`: one for each secret of the ring, the first hashes new keys."""
         self._keys = keys
         self._peppers = peppers
-        self._telemetry = telemetry
 
     async def identify(self, token: str | None) -> Caller:
         """Raises InvalidApiKey; missing, malformed, unknown, wrong and revoked keys look alike to the client."""
         key_id = key_form.key_id(token) if token else None
         if token is None or key_id is None:
-            raise self._refused("malformed" if token else "missing", None)
+            raise _refused("malformed" if token else "missing", None)
         key = await self._keys.find_key(key_id)
         # an unknown id is compared as well, so that it takes as long as a wrong secret
         matched = self._matches(key.digest if key else _ABSENT, token)
         if key is None or matched is None:
-            raise self._refused("unknown", key_id)
+            raise _refused("unknown", key_id)
         if key.revoked_at is not None:
-            raise self._refused("revoked", key_id)
+            raise _refused("revoked", key_id)
         if matched != self._peppers[0]:
             await self._keys.replace_digest(key_id, key_form.digest(self._peppers[0], token))
         return Caller(key.id, key.team)
@@ -51,8 +50,9 @@ class Admission:
                 found = pepper
         return found
 
-    def _refused(self, reason: str, key_id: str | None) -> InvalidApiKey:
-        self._telemetry.log("info", "key_refused", {"reason": reason, "key": key_id})
-        if reason == "missing":
-            return InvalidApiKey("You didn't provide an API key: send it as 'Authorization: Bearer YOUR_KEY'.")
-        return InvalidApiKey("Incorrect API key provided.")
+
+def _refused(reason: str, key_id: str | None) -> InvalidApiKey:
+    message = "Incorrect API key provided."
+    if reason == "missing":
+        message = "You didn't provide an API key: send it as 'Authorization: Bearer YOUR_KEY'."
+    return InvalidApiKey(message, reason=reason, key_id=key_id)

@@ -98,6 +98,10 @@ class Answered(Protocol):
     def cost(self) -> int | None:
         """Micro-dollars."""
 
+    @property
+    def reason(self) -> str | None:
+        """Why a key was refused, or what was raised and where; never a value that somebody sent."""
+
 
 def request_line(answered: Answered) -> Fields:
     """The fields of a request's one line; what is not known is left out."""
@@ -114,6 +118,7 @@ def request_line(answered: Answered) -> Fields:
         "job": answered.job,
         "cache": answered.cache,
         "cost_dollars": None if answered.cost is None else answered.cost / MICROS,
+        "reason": answered.reason,
     }
     return {name: value for name, value in fields.items() if value is not None}
 

@@ -1,16 +1,13 @@
 """What never reaches a log: keys, prompts, signed addresses, image bytes. Applied to every line, whoever wrote it."""
 
 import re
-import traceback
-from collections.abc import Iterator
-from pathlib import PurePath
+
+from gateway.core.origin import chain, frames
 
 Scalar = str | int | float | bool | None
 
 _HIDDEN = "[redacted]"
 _LONGEST = 2000
-_FRAMES = 8
-_CHAIN = 6
 
 #: Fields whose value is hidden whatever it is.
 _SECRET_NAMES = frozenset(
@@ -69,25 +66,5 @@ def describe(error: BaseException) -> str:
 
     The usual traceback quotes messages whole, and messages quote input: a failed conversion would log the prompt.
     """
-    return mask(" | ".join(_described(error)))
-
-
-def _described(error: BaseException) -> Iterator[str]:
-    waiting, met = [error], 0
-    while waiting and met < _CHAIN:
-        current = waiting.pop(0)
-        met += 1
-        yield f"{type(current).__qualname__}: {without_quotes(str(current))}{_place(current)}"
-        if isinstance(current, BaseExceptionGroup):
-            waiting.extend(current.exceptions)
-        before = current.__cause__ or (None if current.__suppress_context__ else current.__context__)
-        if before is not None:
-            waiting.append(before)
-
-
-def _place(error: BaseException) -> str:
-    frames = [
-        f"{'/'.join(PurePath(frame.f_code.co_filename).parts[-3:])}:{line} {frame.f_code.co_name}"
-        for frame, line in traceback.walk_tb(error.__traceback__)
-    ]
-    return " at " + " < ".join(reversed(frames[-_FRAMES:])) if frames else ""
+    described = (f"{type(each).__qualname__}: {without_quotes(str(each))}{frames(each)}" for each in chain(error))
+    return mask(" | ".join(described))

@@ -46,6 +46,7 @@ class Answer:
     job: str | None = "job_7"
     cache: str | None = "miss"
     cost: int | None = 8500
+    reason: str | None = None
 
 
 class Bench:

@@ -16,6 +16,7 @@ import uvloop
 
 from gateway.edge.admin_socket import admin_listener
 from gateway.edge.envelope import Message, Receive, Send
+from gateway.edge.exchange import Exchange, Observed, Observer
 from gateway.edge.guard import Guard, GuardLimits
 from gateway.edge.protocol import EdgeProtocol, HeadLimits
 from gateway.edge.server import EdgeServer, bind_tcp
@@ -90,7 +91,8 @@ class TinyApp:
             except TimeoutError:
                 pass
         names = sorted(name.decode() for name, _ in scope["headers"])
-        return {"size": size, "state": scope["state"], "client": scope["client"], "headers": names}
+        state = {name: scope["state"][name] for name in ("request_id", "admin_socket")}
+        return {"size": size, "state": state, "client": scope["client"], "headers": names}
 
     async def _catching(self, receive: Receive, send: Send) -> None:
         """As frameworks do: any error of receive() becomes their own answer."""
@@ -116,6 +118,27 @@ class TinyApp:
 
 
 @dataclass
+class Told(Observer):
+    """What the log and the metrics would be told of each request."""
+
+    requests: list[Exchange] = field(default_factory=list)
+
+    def request(self, answered: Exchange) -> None:
+        self.requests.append(answered)
+
+    def check(self, answer: "Answer") -> Exchange:
+        """Asserts that the request is told of once, as its client was answered: perhaps a moment after that."""
+        ends = time.monotonic() + 5
+        while not (
+            told := [each for each in self.requests if each.request_id.lower() == answer.headers["x-request-id"]]
+        ):
+            assert time.monotonic() < ends
+            time.sleep(0.001)
+        assert [(each.status, each.code) for each in told] == [(answer.status, answer.error()["code"])]
+        return told[0]
+
+
+@dataclass
 class Answer:
     status: int
     headers: dict[str, str]
@@ -138,6 +161,7 @@ class Loopback:
     app: TinyApp
     address: tuple[str, int]
     admin: Path | None
+    told: Told
 
     def connect(self) -> socket.socket:
         return socket.create_connection(self.address, timeout=5)
@@ -217,13 +241,14 @@ def serving(
 
     Protocol.limits = head or HeadLimits()
     app = app or TinyApp()
-    guarded = Guard(app, limits or GuardLimits())
+    told = Told()
+    observed = Observed(Guard(app, limits or GuardLimits()), told)
     started = threading.Event()
     servers: list[tuple[asyncio.AbstractEventLoop, EdgeServer]] = []
 
     async def run(sockets: list[socket.socket]) -> None:
         log = structlog.get_logger()
-        server = EdgeServer(guarded, on_stopping=app.stopping.set, log=log, protocol=Protocol, grace_s=grace_s)
+        server = EdgeServer(observed, on_stopping=app.stopping.set, log=log, protocol=Protocol, grace_s=grace_s)
         server.config.timeout_keep_alive = keep_alive_s  # type: ignore[assignment]  # whole seconds are too long for tests
         servers.append((asyncio.get_running_loop(), server))
         async with asyncio.TaskGroup() as tasks:
@@ -243,7 +268,7 @@ def serving(
         thread.start()
         assert started.wait(5)
         try:
-            yield Loopback(app, address, admin)
+            yield Loopback(app, address, admin, told)
         finally:
             loop, server = servers[0]
             loop.call_soon_threadsafe(server.stop)

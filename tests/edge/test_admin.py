@@ -15,6 +15,7 @@ from gateway.core.job import Attempt, Failure, Job
 from gateway.edge.admin import admin_routes
 from gateway.edge.app import create_admin_app
 from gateway.pipeline.administration import Administration
+from gateway.pipeline.spending import Spending
 from gateway.ports import Clock
 from gateway.stores.sqlite.store import SqliteStore, open_store
 from gateway.telemetry.logs import Log
@@ -55,11 +56,19 @@ class Desk:
         return self._client("http://127.0.0.1:8080", admin_key, headers)
 
     def _client(self, origin: str, admin_key: str | None, headers: dict[str, str] | None = None) -> httpx.AsyncClient:
-        administration = Administration(self.store, self.store, self.store, StoppedClock(), b"pepper")
-        routes = admin_routes(administration, admin_key=admin_key, set_log_level=self.levels.append)
-        log = Log(io.StringIO(), "json", "error", StoppedClock().now)
+        clock = StoppedClock()
+        log = Log(io.StringIO(), "json", "error", clock.now)
         recorder = Recorder(Metrics("0"), log, Vocabulary("0", ("admin", "unknown"), (), (), ()))
-        transport = httpx.ASGITransport(create_admin_app(routes, recorder, recorder))
+        administration = Administration(
+            keys=self.store,
+            ledger=self.store,
+            jobs=self.store,
+            spending=Spending(self.store, clock, recorder),
+            clock=clock,
+            pepper=b"pepper",
+        )
+        routes = admin_routes(administration, admin_key=admin_key, set_log_level=self.levels.append)
+        transport = httpx.ASGITransport(create_admin_app(routes, recorder))
         return httpx.AsyncClient(transport=transport, base_url=f"{origin}/admin/v1", headers=headers)
 
 

@@ -32,6 +32,7 @@ def test_a_refused_body_reaches_no_app(server: Loopback) -> None:
 def test_a_framework_cannot_answer_in_our_place(server: Loopback) -> None:
     answer = server.ask(CHUNKED.replace(b"/x", b"/framework") + b"\r\n200000\r\n" + b"a" * 2_097_152 + b"\r\n0\r\n\r\n")
     assert (answer.status, answer.error()["code"]) == (413, "request_too_large")
+    server.told.check(answer)
     assert [type(error).__name__ for error in server.app.errors] == ["RequestTooLarge"]
     assert "the framework's own" in server.app.seen
 
@@ -56,6 +57,7 @@ def test_a_dripped_body_is_cut(hasty: Loopback) -> None:
         connection.sendall(POST + b"Content-Length: 1000\r\n\r\n")
         answer, seconds = drip(connection, b"a" * 300)
     assert (answer.status, answer.error()["code"]) == (408, "request_timeout")
+    hasty.told.check(answer)
     assert 0.25 < seconds < 2
 
 
@@ -97,6 +99,7 @@ def test_requests_over_the_gate_are_refused_but_for_the_admin(tmp_path: Path) ->
         assert server.app.waiting.wait(5)
         refused = server.ask(b"GET /x HTTP/1.1\r\nHost: a\r\n\r\n")
         assert (refused.status, refused.error()["code"], refused.headers["retry-after"]) == (503, "no_capacity", "1")
+        server.told.check(refused)
         assert refused.error()["type"] == "service_unavailable_error"
         assert "x-should-retry" not in refused.headers
         with server.connect_admin() as admin:
@@ -139,6 +142,9 @@ def test_an_error_of_the_app_is_told_blandly(server: Loopback, path: str) -> Non
     # headers are lower-cased by the test's parser
     assert answer.headers["x-request-id"] in answer.error()["message"].lower()
     assert "secret" not in answer.error()["message"]
+    reason = server.told.check(answer).reason or ""
+    assert "Error at " in reason
+    assert "secret" not in reason
 
 
 def test_an_error_in_the_middle_of_an_answer_closes(server: Loopback) -> None:

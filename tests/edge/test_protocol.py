@@ -82,6 +82,7 @@ def test_is_refused_and_nothing_behind_it_is_answered(server: Loopback, name: st
     assert answer.headers["x-content-type-options"] == "nosniff"
     assert re.fullmatch("req_[0-9a-z]{22}", answer.headers["x-request-id"])
     assert "/smuggled" not in server.app.seen
+    server.told.check(answer)
 
 
 @pytest.mark.parametrize(
@@ -112,6 +113,7 @@ def test_a_dripped_head_is_cut(hasty: Loopback, asked_before: bool) -> None:
             assert read_one(connection).status == 200
         answer, seconds = drip(connection, b"GET /x HTTP/1.1\r\nHost: a\r\nX: " + b"a" * 300)
     assert (answer.status, answer.error()["code"]) == (408, "request_timeout")
+    hasty.told.check(answer)
     assert 0.15 < seconds < 2
 
 

@@ -13,9 +13,10 @@ from pathlib import Path
 
 import pytest
 import structlog
-from loopback import TinyApp, parse, read_to_end, serving
+from loopback import TinyApp, Told, parse, read_to_end, serving
 
 from gateway.edge.admin_socket import AdminSocketError, admin_listener, admin_socket_path, is_trusted
+from gateway.edge.exchange import Observed
 from gateway.edge.guard import Guard, GuardLimits
 from gateway.edge.server import EdgeServer, ListenError, PortTakenError, StartError, bind_tcp, serve
 
@@ -23,8 +24,13 @@ SCRIPT = """
 import asyncio, sys
 from pathlib import Path
 import structlog, uvloop
+from gateway.edge.exchange import Observed
 from gateway.edge.guard import Guard, GuardLimits
 from gateway.edge.server import serve
+
+class Nobody:
+    def request(self, answered):
+        pass
 
 class App:
     def __init__(self):
@@ -47,7 +53,8 @@ async def main():
         print("on_stopping", flush=True)
         app.stopping.set()
     log = structlog.wrap_logger(structlog.PrintLogger(sys.stdout), processors=[structlog.processors.JSONRenderer()])
-    await serve(Guard(app, GuardLimits()), host="127.0.0.1", port=int(sys.argv[1]), admin_socket=Path(sys.argv[2]),
+    observed = Observed(Guard(app, GuardLimits()), Nobody())
+    await serve(observed, host="127.0.0.1", port=int(sys.argv[1]), admin_socket=Path(sys.argv[2]),
                 on_stopping=on_stopping, log=log)
     print("stores closed", flush=True)
 
@@ -103,9 +110,9 @@ def test_a_signal_ends_it_in_order(tmp_path: Path, number: int, waiting: bool) -
 
 async def test_it_lives_inside_a_running_loop_and_ends_when_cancelled(tmp_path: Path) -> None:
     app, admin, port = TinyApp(), tmp_path / "admin.sock", free_port()
-    guarded = Guard(app, GuardLimits())
+    observed = Observed(Guard(app, GuardLimits()), Told())
     server = asyncio.create_task(
-        serve(guarded, host="127.0.0.1", port=port, admin_socket=admin, on_stopping=app.stopping.set, log=log())
+        serve(observed, host="127.0.0.1", port=port, admin_socket=admin, on_stopping=app.stopping.set, log=log())
     )
     reader, writer = await connected(port)
     writer.write(b"GET /hold HTTP/1.1\r\nHost: a\r\n\r\n")
@@ -131,7 +138,7 @@ async def connected(port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWrit
 async def test_who_still_waits_when_the_grace_ends_is_told() -> None:
     app = TinyApp()
     with bind_tcp("127.0.0.1", 0) as listener:
-        server = EdgeServer(Guard(app, GuardLimits()), on_stopping=lambda: None, log=log(), grace_s=0)
+        server = EdgeServer(Observed(Guard(app, GuardLimits()), Told()), on_stopping=lambda: None, log=log(), grace_s=0)
         running = asyncio.create_task(server.run_on([listener]))
         reader, writer = await connected(listener.getsockname()[1])
         writer.write(b"GET /hold HTTP/1.1\r\nHost: a\r\n\r\n")
@@ -156,8 +163,9 @@ async def test_a_failed_start_of_the_app_is_an_error_and_frees_the_addresses(tmp
         raise ValueError("no store")
 
     admin, port = tmp_path / "admin.sock", free_port()
+    observed = Observed(broken, Told())
     with pytest.raises(StartError):
-        await serve(broken, host="127.0.0.1", port=port, admin_socket=admin, on_stopping=lambda: None, log=log())
+        await serve(observed, host="127.0.0.1", port=port, admin_socket=admin, on_stopping=lambda: None, log=log())
     assert not admin.exists()
     bind_tcp("127.0.0.1", port).close()
 
