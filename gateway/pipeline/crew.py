@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from typing import Any
 
+from gateway.core.origin import origin
 from gateway.ports import Clock, Telemetry
 
 
@@ -83,4 +84,4 @@ class Crew:
         except Stopping:
             return
         except Exception as error:  # noqa: BLE001 - a task's outermost frame: without this the error would be lost
-            self._telemetry.log("error", "task_failed", {"task": name, "error": repr(error)})
+            self._telemetry.log("error", "task_failed", {"task": name, "raised": origin(error)})

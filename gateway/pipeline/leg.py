@@ -8,6 +8,7 @@ from gateway.core.circuit import Circuit
 from gateway.core.errors import NoCapacity, UpstreamUnavailable
 from gateway.core.job import Failure
 from gateway.core.order import Order, Part
+from gateway.core.origin import origin
 from gateway.core.pace import Durations
 from gateway.pipeline.governor import Governor
 from gateway.ports import Accepted, Clock, Declined, Finished, Later, Pending, Provider, Telemetry, Unknown
@@ -138,7 +139,7 @@ class Leg:
         return {"submit": self._submits.state(now), "read": self._reads.state(now)}
 
     def _unforeseen(self, op: str, error: Exception) -> None:
-        self._telemetry.log("error", "provider_failed", {"provider": self.name, "op": op, "error": repr(error)})
+        self._telemetry.log("error", "provider_failed", {"provider": self.name, "op": op, "raised": origin(error)})
 
     async def _show(self, op: str, circuit: Circuit) -> None:
         state = circuit.state(self._clock.monotonic())
