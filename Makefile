@@ -50,7 +50,7 @@ clean: ## remove the environment and the caches (never .imagegate: it may hold m
 	rm -rf .venv .uv build dist .cache .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	find gateway tests -name __pycache__ -prune -exec rm -rf {} +
 
-INSTALL = $(UV) pip install --quiet --python $(BIN)/python
+INSTALL = $(UV) pip install --quiet --compile-bytecode --python $(BIN)/python
 
 # Adds and never removes, so that a demo leaves a developer's tools alone.
 .venv/.run: requirements.txt pyproject.toml | $(BIN)/python

@@ -48,6 +48,8 @@ async def test_excess_wait_and_polls_a_job(tmp_path: Path) -> None:
             asked = dict(zip(took, await asyncio.gather(*took.values()), strict=True))
             bought = {each["prompt"]: each for each in bill(upstream)["jobs"]}
             ends = {each["prompt"]: await ended(direct, upstream, each["job_id"]) for each in bought.values()}
+    assert all(each["status"] == "completed" for each in bought.values())
+    assert len(bought) == LEARNING + 3 * JOBS
     excess = {way: sorted(each.answered - ends[each.prompt] for each in each_way) for way, each_way in asked.items()}
     polls = {way: mean(bought[each.prompt]["polls"] for each in each_way) for way, each_way in asked.items()}
     ours = mean(excess["the gateway"])

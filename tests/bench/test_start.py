@@ -41,6 +41,7 @@ def test_start_to_healthy_and_idle_memory(tmp_path: Path) -> None:
             runs["bare Litestar on uvicorn"].append(start(floor))
             runs["python -c 'import litestar'"].append(run("import litestar", environment))
             runs["python -c pass"].append(run("pass", environment))
+    assert {len(starts) for starts in runs.values()} == {STARTS}
     ours = runs["imagegate serve"]
     least = median(each.cpu for each in runs["bare Litestar on uvicorn"])
     show(
