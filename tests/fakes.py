@@ -4,7 +4,7 @@ import asyncio
 import heapq
 from collections import deque
 from collections.abc import AsyncIterator, Callable
-from contextlib import ExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from itertools import count
 from typing import TypeVar
@@ -39,6 +39,22 @@ class _Alarm:
     at: float
     number: int
     ring: Callable[[], None] = field(compare=False)
+
+
+class StoppedClock(Clock):
+    """Always noon."""
+
+    def now(self) -> int:
+        return NOON
+
+    def monotonic(self) -> float:
+        return 0.0
+
+    async def sleep(self, seconds: float) -> None:
+        raise AssertionError("nothing here sleeps")
+
+    def timeout(self, seconds: float) -> AbstractAsyncContextManager[object]:
+        raise AssertionError("nothing here waits")
 
 
 class HandClock(Clock):

@@ -12,9 +12,10 @@ from io import BytesIO
 from typing import Any
 
 import aiohttp
+from orders import A_CAT
 from PIL import Image as Pillow
 
-from gateway.core.order import Order, Part
+from gateway.core.order import Part
 from gateway.ports import Clock
 from gateway.providers.downloads import Lines
 from gateway.providers.empiriolabs import Account, Deadlines, EmpirioLabs
@@ -22,23 +23,7 @@ from gateway.providers.transport import Line, connector, open_public_socket, ope
 
 KEY = "sk-empiriolabs-canary"
 PART = Part(0, 1, 7)
-ORDER = Order(
-    operation="generation",
-    model="flux-2-klein-4b",
-    prompt="a lighthouse",
-    negative_prompt=None,
-    seed=7,
-    width=1024,
-    height=1024,
-    steps=4,
-    guidance=1.0,
-    max_sequence_length=512,
-    count=1,
-    codec="png",
-    response_format="url",
-    unit_price=8500,
-    policy="d" * 16,
-)
+ORDER = replace(A_CAT, prompt="a lighthouse")
 
 
 def picture(side: int = 5) -> bytes:

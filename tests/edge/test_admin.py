@@ -3,12 +3,12 @@
 import io
 import json
 from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import httpx
 import pytest
+from fakes import NOON, StoppedClock
 from orders import A_CAT
 
 from gateway.core.job import Attempt, Failure, Job
@@ -16,29 +16,13 @@ from gateway.edge.admin import admin_routes
 from gateway.edge.app import create_admin_app
 from gateway.pipeline.administration import Administration
 from gateway.pipeline.spending import Spending
-from gateway.ports import Clock
 from gateway.stores.sqlite.store import SqliteStore, open_store
 from gateway.telemetry.logs import Log
 from gateway.telemetry.metrics import Metrics, Vocabulary
 from gateway.telemetry.recorder import Recorder
 
 ADMIN_KEY = "an admin key of at least thirty-two characters"
-NOON = 1_795_348_800_000
 NOON_ISO = "2026-11-22T12:00:00.000Z"
-
-
-class StoppedClock(Clock):
-    def now(self) -> int:
-        return NOON
-
-    def monotonic(self) -> float:
-        return 0.0
-
-    async def sleep(self, seconds: float) -> None:
-        raise NotImplementedError
-
-    def timeout(self, seconds: float) -> AbstractAsyncContextManager[object]:
-        raise NotImplementedError
 
 
 @dataclass

@@ -1,12 +1,11 @@
 """Administration over the real store: keys, budgets, and verdicts on unconfirmed jobs."""
 
 from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
-from fakes import RememberingTelemetry
+from fakes import NOON, RememberingTelemetry, StoppedClock
 from orders import A_CAT
 
 from gateway.core import keys as key_form
@@ -14,26 +13,11 @@ from gateway.core.errors import InvalidRequest, NotFound
 from gateway.core.job import Attempt, Failure, Job, State, Status
 from gateway.pipeline.administration import Administration
 from gateway.pipeline.spending import RELEASED, Spending
-from gateway.ports import Clock, Key
+from gateway.ports import Key
 from gateway.stores.sqlite.store import SqliteStore, open_store
 
 PEPPER = b"pepper of these tests"
-NOON = 1_795_348_800_000  # 2026-11-22T12:00:00Z
 LOST = Failure("upstream_unconfirmed", "the answer was lost")
-
-
-class StoppedClock(Clock):
-    def now(self) -> int:
-        return NOON
-
-    def monotonic(self) -> float:
-        return 0.0
-
-    async def sleep(self, seconds: float) -> None:
-        raise NotImplementedError
-
-    def timeout(self, seconds: float) -> AbstractAsyncContextManager[object]:
-        raise NotImplementedError
 
 
 @dataclass(frozen=True)
