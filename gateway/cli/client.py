@@ -4,6 +4,7 @@ when no gateway runs, inside this process over the store itself."""
 import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from http import HTTPStatus
 from typing import Any
 
 import click
@@ -92,4 +93,6 @@ async def _send(request: httpx.Request, transport: httpx.AsyncBaseTransport) -> 
 def _reason(said: dict[str, Any], status: int) -> str:
     error = said.get("error")
     message = error.get("message") if isinstance(error, dict) else None
+    if status == HTTPStatus.NOT_FOUND and isinstance(error, dict) and error.get("code") == "unknown_url":
+        return "The gateway does not administer over this address: it needs IMAGEGATE_ADMIN_KEY set when it starts."
     return str(message) if message else f"The gateway refused (HTTP {status})."

@@ -2,7 +2,10 @@
 
 import asyncio
 import io
+import os
+import shutil
 import signal
+import sys
 import time
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -63,7 +66,7 @@ async def _demo(settings: Settings, port: int | None, *, once: bool, as_json: bo
         gateway = await _start(stack, settings, port)
         with Console(stderr=True).status("Asking for an image …"):
             image = await _first_image(gateway, simulated=simulated)
-        print_first_image(image, as_json=as_json)
+        print_first_image(image, command=_command(), once=once, as_json=as_json)
         if not once:
             click.echo(f"Serving on {gateway.url}; Ctrl-C ends.", err=True)
             await _until_stopped()
@@ -87,7 +90,15 @@ async def _start(stack: AsyncExitStack, settings: Settings, port: int | None) ->
     except PortTakenError:
         if port is not None:
             raise
+        click.echo("Port 8080 is taken: taking a free one.", err=True)
     return await stack.enter_async_context(running(settings.model_copy(update={"port": 0})))
+
+
+def _command() -> str:
+    """This program as a person may type it here: by its name where that is found, else by its path."""
+    called = Path(sys.argv[0])
+    found = shutil.which(called.name)
+    return called.name if found and Path(found).samefile(called) else min(os.path.relpath(called), str(called), key=len)
 
 
 async def _first_image(gateway: Running, *, simulated: bool) -> FirstImage:

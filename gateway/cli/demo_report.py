@@ -39,7 +39,8 @@ class FirstImage:
     data: str
 
 
-def print_first_image(image: FirstImage, *, as_json: bool) -> None:
+def print_first_image(image: FirstImage, *, command: str, once: bool, as_json: bool) -> None:
+    """`command`: how this very program was called, for lines that a person may paste."""
     if as_json:
         print_json(asdict(image))
         return
@@ -54,6 +55,9 @@ def print_first_image(image: FirstImage, *, as_json: bool) -> None:
             ("took", f"{image.seconds:.1f} s"),
         ]
     )
-    click.echo("\nFrom any OpenAI SDK:\n")
-    click.echo(_SNIPPET.format(**{**asdict(image), "prompt": "a harbour in the rain, ink and wash"}))
-    click.echo(f"What was spent: IMAGEGATE_DATA={image.data} imagegate spend")
+    if once:
+        click.echo(f"\nTo ask it from an OpenAI SDK, let it serve: {command} demo")
+    else:
+        click.echo("\nFrom any OpenAI SDK:\n")
+        click.echo(_SNIPPET.format(**{**asdict(image), "prompt": "a harbour in the rain, ink and wash"}))
+    click.echo(f"What was spent: IMAGEGATE_DATA={image.data} {command} spend")

@@ -7,7 +7,7 @@ from typing import Literal
 from gateway.pipeline.crew import Crew
 from gateway.ports import Clock
 
-Ending = Literal["landed", "late", "gone"]
+Ending = Literal["landed", "late", "gone", "stopping"]
 
 
 @dataclass(slots=True)
@@ -50,15 +50,15 @@ class Flights:
     def _stop(self) -> None:
         """Waiting clients are answered now, the jobs go on with the next start."""
         for flight in self._flights.values():
-            _wake(flight, "late")
+            _wake(flight, "stopping")
 
     async def wait(self, job_id: str, seconds: float, gone: asyncio.Future[None] | None = None) -> Ending:
-        """Until the job lands, the client is `gone`, the gateway stops, or `seconds` have passed (both: late)."""
+        """Until the job lands, the client is `gone`, the gateway is `stopping`, or `seconds` have passed (`late`)."""
         flight = self._flights.get(job_id)
         if flight is None:
             return "landed"
         if self._crew.stopping:
-            return "late"
+            return "stopping"
         waiter: asyncio.Future[Ending] = asyncio.get_running_loop().create_future()
         flight.waiters.add(waiter)
 

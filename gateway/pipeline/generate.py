@@ -111,9 +111,15 @@ class Generate:
                 # the last client takes along an order that was not submitted, unless somebody was promised its job
                 await self._dispatch.drop(job, _LEFT, unless_promised=True)
             raise errors.ClientLeft("The client has gone away.", job_id=job.id)
-        if ending == "late":
+        if ending in {"late", "stopping"}:
             # from here on somebody knows the job's id and may come back for it
             await self._jobs.detach(job.id)
+        if ending == "stopping":
+            raise errors.WaitedTooLong(
+                f"The gateway is stopping; the job {job.id} goes on with its next start.",
+                job_id=job.id,
+                retry_after=1.0,
+            )
 
     async def _answer(self, caller: Caller, job: Job, call: Call, cache: CacheWord, waited: float) -> Answer:
         now, remaining = await asyncio.gather(self._jobs.job(job.id), self._spending.remaining(caller))

@@ -19,7 +19,7 @@ _POLL, _SUBMIT = 0, 1
 #: an early poll leaves this share of a minute's requests for whoever comes next
 _EARLY_RESERVE = 4
 #: turns come later than planned, never sooner: an order refused costs nothing, one that is answered 504 is paid for
-_LATER = 1.05
+_LATER = 1.15
 #: how much one turn changes what is known of the lateness of turns, if it was planned so many seconds ahead
 _RELEARN, _TELLING = 0.1, 5.0
 

@@ -131,4 +131,5 @@ def _problem(refusal: Refusal) -> GatewayError:
     if refusal.reserved:
         return BudgetReserved(f"{whole} is reserved by running jobs ({figures}).", retry_after=_RESERVED_RETRY)
     until = f" It resets at {iso(budget.resets_at)}." if budget.resets_at is not None else ""
-    return BudgetSpent(f"{whole} is spent ({figures}).{until}")
+    verdict = "is spent" if budget.spent >= budget.limit else "does not cover this order"
+    return BudgetSpent(f"{whole} {verdict} ({figures}).{until}")
