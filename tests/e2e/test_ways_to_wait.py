@@ -259,6 +259,6 @@ async def test_an_order_whose_only_client_left_before_the_submit_is_dropped(queu
 async def test_a_queue_that_is_too_long_is_told_before_anything_is_held(queued: Team) -> None:
     refused = await queued.ask("too late", read_timeout="30")
     assert error_of(refused) == (503, "no_capacity")
-    assert 50 < int(refused.headers["retry-after"]) < 70
+    assert 50 < int(refused.headers["retry-after"]) <= 75  # a minute, and how late turns come
     assert await queued.budget() == (0, 8500)
     assert await queued.newest_of(1)
