@@ -3,7 +3,7 @@
 import asyncio
 import heapq
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from itertools import count
@@ -203,6 +203,12 @@ class ScriptedProvider(Provider):
         self.submits: list[Part] = []
         self.polls: list[str] = []
         self.taken: dict[str, Part] = {}
+        #: what came with each submit
+        self.references: list[tuple[Image | str, ...]] = []
+        #: True: references travel ahead of the submit
+        self.uploading = False
+        self.uploaded: list[Image] = []
+        self.on_upload: Callable[[Image], Declined | None] = lambda _: None
         self.on_submit: Callable[[Part], Submitted | None] = lambda _: None
         self.on_poll: Callable[[str], Polled | None] = lambda _: None
         #: cleared: submits and polls get no answer
@@ -211,8 +217,18 @@ class ScriptedProvider(Provider):
         #: False: jobs are not finished yet
         self.finishing = True
 
-    async def submit(self, order: Order, part: Part, until_kept: ExitStack | None = None) -> Submitted:
+    def uploads(self, order: Order) -> bool:
+        return self.uploading
+
+    async def upload(self, reference: Image) -> str | Declined:
+        self.uploaded.append(reference)
+        return self.on_upload(reference) or f"bunny://{len(self.uploaded)}"
+
+    async def submit(
+        self, order: Order, part: Part, references: Sequence[Image | str], until_kept: ExitStack | None = None
+    ) -> Submitted:
         self.submits.append(part)
+        self.references.append(tuple(references))
         await self.answering.wait()
         outcome = self.on_submit(part)
         if outcome is not None and not isinstance(outcome, Accepted):

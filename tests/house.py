@@ -8,7 +8,7 @@ from pathlib import Path
 
 from fakes import FastClock, RememberingTelemetry, ScriptedProvider, at_rest, until
 
-from gateway.core.ask import read
+from gateway.core.ask import Generation, read
 from gateway.core.catalogue import Catalogue
 from gateway.core.job import Job, Picture
 from gateway.core.money import MICROS, Budget
@@ -52,7 +52,7 @@ class House:
 
     async def ask(self, call: Call | None = None, *, caller: Caller = RED, **fields: object) -> Answer:
         """One request for a picture of a cat, from its ask to its answer. Raises any GatewayError."""
-        return await self.generate.run(caller, read({"prompt": "a cat", **fields}), call or a_call())
+        return await self.generate.run(caller, read({"prompt": "a cat", **fields}, Generation), call or a_call())
 
     async def job(self, job_id: str | None = None) -> Job:
         """That job as the store has it, or the newest one."""

@@ -1,11 +1,12 @@
 """An ask: what came in, in OpenAI's words and EmpirioLabs' own side by side, each field of a known type, nulls absent."""
 
 import re
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from gateway.core.errors import InvalidRequest
+from gateway.core.order import Operation
 
 #: Widest ranges of any model; the catalogue narrows them to the model asked for.
 _Int = Annotated[int, Field(strict=True)]
@@ -20,11 +21,12 @@ Format = Annotated[Literal["png", "webp", "jpeg", "jpg"], BeforeValidator(_jpeg)
 
 
 class Ask(BaseModel):
-    """A generation as asked. Fields the model cannot honour are read and checked too: a wrong value there is still wrong."""
+    """What all three operations take. Fields the model cannot honour are read and checked too: a wrong value there is still
+    wrong. Images come beside it, as bytes."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, title="CreateImageRequest")
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    operation: ClassVar[Operation]
 
-    prompt: Annotated[str, Field(min_length=1, description="Text description of the image to generate.")]
     model: str | None = Field(None, description="Model id or alias; the default of the routes when absent.")
     n: Annotated[_Int, Field(ge=1, le=10)] | None = Field(None, description="Images to make, 1 to 10.")
     num_images: Annotated[_Int, Field(ge=1, le=10)] | None = Field(None, description="Another name for n.")
@@ -47,7 +49,7 @@ class Ask(BaseModel):
     sync: bool | None = Field(None, description="false: answer 202 with a job at once.")
     user: str | None = Field(None, description="Your end user; kept with job and ledger.")
     safety_identifier: str | None = Field(None, description="As user; wins when not empty.")
-    stream: bool | None = Field(None, description="Not served yet: true is refused.")
+    stream: bool | None = Field(None, description="true: answer with server-sent events; n must be 1.")
     # What follows has no effect on FLUX.2 Klein and is named in `x-imagegate-ignored`.
     negative_prompt: str | None = None
     quality: Literal["auto", "low", "medium", "high", "xhigh", "max", "standard", "hd"] | None = None
@@ -58,12 +60,38 @@ class Ask(BaseModel):
     output_compression: Annotated[_Int, Field(ge=0, le=100)] | None = None
     partial_images: Annotated[_Int, Field(ge=0, le=3)] | None = None
     complexity: Literal["low", "medium", "high"] | None = None
+    frame_count: Annotated[_Int, Field(ge=2, le=64)] | None = None
+    frame_duration_ms: Annotated[_Int, Field(ge=1, le=655_350)] | None = None
 
     @model_validator(mode="before")
     @classmethod
     def _nulls_are_absent(cls, data: Any) -> Any:  # noqa: ANN401 - whatever came in
         return {name: value for name, value in data.items() if value is not None} if isinstance(data, dict) else data
 
+
+Prompt = Annotated[str, Field(min_length=1, description="What the image shall show.")]
+
+
+class Generation(Ask):
+    model_config = ConfigDict(title="CreateImageRequest")
+    operation = "generation"
+    prompt: Prompt
+
+
+class Edit(Ask):
+    model_config = ConfigDict(title="EditImageRequest")
+    operation = "edit"
+    prompt: Prompt
+
+
+class Variation(Ask):
+    """The prompt is the model's own `variation_prompt`."""
+
+    model_config = ConfigDict(title="CreateImageVariationRequest")
+    operation = "variation"
+
+
+_Kind = TypeVar("_Kind", bound=Ask)
 
 #: Values that ask for nothing special, so that accepting them without effect hides nothing.
 _NEUTRAL = {"quality": "auto", "background": "auto", "moderation": "auto", "partial_images": 0}
@@ -77,28 +105,37 @@ _WITHOUT_EFFECT = (
     "output_compression",
     "partial_images",
     "complexity",
+    "frame_count",
+    "frame_duration_ms",
 )
 
 _CODES = {"missing": "missing_required_parameter", "extra_forbidden": "unknown_parameter"}
 _TYPE_ERRORS = re.compile(r".*_(type|parsing|from_float)|is_instance_of|model_attributes_type")
 
 
-def read(fields: object) -> Ask:
+def read(fields: object, kind: type[_Kind]) -> _Kind:
     """Check a decoded JSON value. Raises InvalidRequest naming the field, with the contract's code; never echoes a value."""
     if not isinstance(fields, dict):
         raise InvalidRequest("The request body must be a JSON object.", code="invalid_type")
-    for name in ("image", "images", "mask", "input_image"):
-        if fields.get(name) is not None:
-            raise InvalidRequest(
-                f"'{name}': reference images are not served yet.", code="unsupported_parameter", param=name
-            )
     try:
-        ask = Ask.model_validate(fields)
+        ask = kind.model_validate(fields)
     except ValidationError as error:
         raise _problem(error) from None  # the cause would carry the prompt into a log
     if ask.stream:
-        raise InvalidRequest("'stream': streaming is not served yet.", code="unsupported_parameter", param="stream")
+        _check_stream(ask)
     return ask
+
+
+def _check_stream(ask: Ask) -> None:
+    """A stream's one event has no place for a second picture, for a URL or for a job's id alone."""
+    if ask.operation == "variation":
+        raise InvalidRequest("Variations are not streamed.", code="unsupported_parameter", param="stream")
+    if (one_of(ask, "n", "num_images") or 1) > 1:
+        raise InvalidRequest("Streaming is only supported with n=1.", param="n")
+    if ask.response_format == "url":
+        raise InvalidRequest("A stream carries b64_json, not a url.", param="response_format")
+    if ask.sync is False:
+        raise InvalidRequest("'sync': false asks for a job, 'stream' for its picture.", param="sync")
 
 
 def ignored(ask: Ask) -> tuple[str, ...]:

@@ -7,9 +7,10 @@ from fnmatch import fnmatchcase
 from typing import TypeVar
 
 from gateway.core import ask as asks
-from gateway.core.ask import Ask
+from gateway.core.ask import Ask, Edit, Generation
 from gateway.core.errors import InvalidRequest, NotFound
-from gateway.core.order import Codec, Order, ResponseFormat
+from gateway.core.order import Codec, Order, Reference, ResponseFormat
+from gateway.core.picture_size import picture_size
 from gateway.core.policy import ModelPolicy, Policies
 
 _USER_LENGTH = 64
@@ -35,7 +36,7 @@ class Catalogue:
                 return model
         raise NotFound(f"The model '{name[:64]}' does not exist.", code="model_not_found", param="model")
 
-    def order(self, ask: Ask, draw_seed: Callable[[], int]) -> Order:
+    def order(self, ask: Ask, references: Sequence[Reference], draw_seed: Callable[[], int]) -> Order:
         """Everything decided: size, seed, codec, price. Raises InvalidRequest naming the field, and NotFound."""
         model = self.model(ask.model)
         alias = ask.model if ask.model is not None and ask.model != model.id else None
@@ -44,12 +45,14 @@ class Catalogue:
             raise InvalidRequest(
                 f"'{ignored[0]}' has no effect on {model.id}.", code="unsupported_parameter", param=ignored[0]
             )
-        _prompt_fits(ask, model)
-        width, height = _size(ask, model, alias)
+        prompt = ask.prompt if isinstance(ask, Generation | Edit) else model.variation_prompt
+        _texts_fit(ask, prompt, model)
+        _references_fit(references, model)
+        width, height = picture_size(ask, model, alias, references)
         return Order(
-            operation="generation",
+            operation=ask.operation,
             model=model.id,
-            prompt=ask.prompt,
+            prompt=prompt,
             negative_prompt=ask.negative_prompt,
             seed=draw_seed() if ask.seed is None or ask.seed < 0 else ask.seed,
             width=width,
@@ -70,6 +73,7 @@ class Catalogue:
             unit_price=model.unit_price,
             policy=self.policies.digest,
             ignored=ignored,
+            references=tuple(references),
         )
 
 
@@ -78,15 +82,21 @@ def end_user(ask: Ask) -> str | None:
     return (ask.safety_identifier or ask.user or "")[:_USER_LENGTH] or None
 
 
-def _prompt_fits(ask: Ask, model: ModelPolicy) -> None:
-    if not ask.prompt.strip():
+def _texts_fit(ask: Ask, prompt: str, model: ModelPolicy) -> None:
+    if not prompt.strip():
         # a provider may refuse it, which would look like the provider's fault and be worth a retry
         raise InvalidRequest("'prompt' is blank.", param="prompt")
-    for name, text in (("prompt", ask.prompt), ("negative_prompt", ask.negative_prompt)):
+    for name, text in (("prompt", prompt), ("negative_prompt", ask.negative_prompt)):
         if text is not None and len(text) > model.limits.prompt:
             raise InvalidRequest(f"'{name}' has more than {model.limits.prompt} characters.", param=name)
         if text is not None and not _encodes(text):
             raise InvalidRequest(f"'{name}' holds a lone surrogate, which is no text.", param=name)
+
+
+def _references_fit(references: Sequence[Reference], model: ModelPolicy) -> None:
+    most = model.limits.references
+    if len(references) > most:
+        raise InvalidRequest(f"{model.id} builds on at most {most} images.", param="image")
 
 
 def _encodes(text: str) -> bool:
@@ -95,50 +105,6 @@ def _encodes(text: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
-
-
-def _size(ask: Ask, model: ModelPolicy, alias: str | None) -> tuple[int, int]:
-    ratio = ask.aspect_ratio or "1:1"
-    if ratio not in model.aspect_ratios:
-        supported = ", ".join(model.aspect_ratios)
-        raise InvalidRequest(f"Invalid 'aspect_ratio'. Supported values are: {supported}.", param="aspect_ratio")
-    asked = ask.size if ask.size not in (None, "auto") else None
-    if asked is not None and alias is not None:
-        asked = model.alias_sizes.get(asked, asked)
-    pair = _pair(ask)
-    if asked is not None:
-        size = asks.split_size(asked)
-        if pair is not None and pair != size:
-            raise InvalidRequest("'width' and 'height' differ from 'size'.", param="width")
-        return _legal(size, model, "size")
-    if pair is not None:
-        return _legal(pair, model, "width")
-    return asks.split_size(model.aspect_ratios[ratio])
-
-
-def _pair(ask: Ask) -> tuple[int, int] | None:
-    if ask.width is None and ask.height is None:
-        return None
-    for name, value in (("width", ask.width), ("height", ask.height)):
-        if value is None:
-            raise InvalidRequest("'width' and 'height' go together.", code="missing_required_parameter", param=name)
-    return (ask.width or 0, ask.height or 0)
-
-
-def _legal(size: tuple[int, int], model: ModelPolicy, param: str) -> tuple[int, int]:
-    least, most = model.limits.side
-    for name, side in zip(("width", "height"), size, strict=True):
-        if not least <= side <= most:
-            raise InvalidRequest(
-                f"{name} {side} is out of range: each side {least} to {most} pixels.",
-                param=param if param == "size" else name,
-            )
-    if size[0] * size[1] > model.limits.pixels:
-        raise InvalidRequest(
-            f"{size[0]}x{size[1]} is too large: width × height must be at most {model.limits.pixels} pixels.",
-            param=param,
-        )
-    return size
 
 
 def _within(value: _Number | None, name: str, limits: Sequence[int | Decimal], default: _Number) -> _Number:
@@ -160,7 +126,7 @@ def _codec(ask: Ask, model: ModelPolicy, alias: str | None) -> Codec:
 def _response_format(ask: Ask, model: ModelPolicy, alias: str | None) -> ResponseFormat:
     if ask.return_base64 and ask.response_format == "url":
         raise InvalidRequest("'return_base64' and 'response_format' differ.", param="return_base64")
-    if ask.return_base64:
+    if ask.return_base64 or ask.stream:
         return "b64_json"
     if ask.response_format is not None:
         return ask.response_format

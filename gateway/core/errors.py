@@ -4,6 +4,7 @@ GatewayError
 ├── InvalidRequest            400  (invalid_value, invalid_type, missing_…, unknown_…, unsupported_parameter)
 ├── ModerationBlocked         400
 ├── InvalidApiKey             401
+├── NotAllowed                403
 ├── NotFound                  404  (model_not_found, job_not_found, unknown_url)
 ├── MethodNotAllowed          405
 ├── RequestTimeout            408
@@ -81,6 +82,12 @@ class InvalidApiKey(GatewayError):
         super().__init__(message)
         self.reason = reason
         self.key_id = key_id
+
+
+class NotAllowed(GatewayError):
+    status = 403
+    type = "invalid_request_error"
+    code = "model_not_allowed"
 
 
 class NotFound(GatewayError):

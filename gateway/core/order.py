@@ -5,7 +5,29 @@ from typing import Literal
 
 Codec = Literal["png", "webp", "jpeg"]
 ResponseFormat = Literal["url", "b64_json"]
-Operation = Literal["generation"]
+Operation = Literal["generation", "edit", "variation"]
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """An image that an order builds on, as it leaves: upright, opaque, without metadata, at most a megapixel.
+
+    Its bytes are kept in the blob store under `name` (`<sha256>.<codec>`); sides in pixels, `size` in bytes.
+    """
+
+    name: str
+    codec: Codec
+    width: int
+    height: int
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """A reference on its way into the blob store."""
+
+    reference: Reference
+    data: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +52,8 @@ class Order:
     policy: str
     #: fields accepted without effect, to be named in `x-imagegate-ignored`
     ignored: tuple[str, ...] = ()
+    #: in the order in which they were sent: the model tells the first from the second
+    references: tuple[Reference, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

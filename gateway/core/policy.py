@@ -3,6 +3,7 @@
 import math
 import tomllib
 from collections.abc import Mapping
+from datetime import date
 from decimal import Decimal
 from fnmatch import fnmatchcase
 from hashlib import sha256
@@ -39,6 +40,7 @@ DecimalRange = Annotated[list[Decimal], Field(min_length=2, max_length=2)]
 
 class Limits(_Policy):
     side: IntRange
+    references: Annotated[int, Field(ge=0, le=16)]
     pixels: int
     prompt: int
     steps: IntRange
@@ -65,15 +67,19 @@ class Moderation(_Policy):
 
 class EmpirioLabsModel(_Policy):
     result: Literal["b64_json", "url"]
+    references: Literal["data", "upload"] = "data"
 
 
 class ModelPolicy(_Policy):
     """One model: what it takes, what it costs, what clients may call it."""
 
     id: str
+    created: date
+    owned_by: str
     aliases: list[str] = []
     price: Annotated[Decimal, Field(ge=0)]
     images_per_call: Annotated[int, Field(ge=1, le=10)]
+    variation_prompt: Annotated[str, Field(min_length=1)]
     limits: Limits
     defaults: Defaults
     alias_defaults: AliasDefaults

@@ -7,7 +7,7 @@ import msgspec
 from litestar.datastructures import Headers
 
 from gateway.core import ask as asks
-from gateway.core.ask import Ask
+from gateway.core.ask import Ask, Generation
 from gateway.core.catalogue import end_user
 from gateway.core.errors import InvalidRequest, NotFound, UnsupportedMediaType
 from gateway.pipeline.call import Call
@@ -28,12 +28,12 @@ def decode(body: bytes) -> object:
         raise InvalidRequest("The request body is not valid JSON.") from None
 
 
-def read_ask(body: bytes, content_type: str) -> Ask:
+def read_ask(body: bytes, content_type: str) -> Generation:
     """Raises InvalidRequest and UnsupportedMediaType."""
     kind = content_type.partition(";")[0].strip().lower()
     if kind not in {"application/json", ""}:
         raise UnsupportedMediaType("Send the request as application/json.")
-    return asks.read(decode(body))
+    return asks.read(decode(body), Generation)
 
 
 def read_call(ask: Ask, path: str, headers: Headers, max_wait: float) -> Call:

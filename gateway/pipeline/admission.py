@@ -4,7 +4,7 @@ import hmac
 from dataclasses import dataclass
 
 from gateway.core import keys as key_form
-from gateway.core.errors import InvalidApiKey
+from gateway.core.errors import InvalidApiKey, NotAllowed
 from gateway.ports import Key, Keys
 
 _ABSENT = b"\0" * 32
@@ -14,6 +14,16 @@ _ABSENT = b"\0" * 32
 class Caller:
     key_id: str
     team: str
+    #: the only models that the key may ask for; none named: all
+    models: tuple[str, ...] = ()
+
+    def may_use(self, model: str) -> bool:
+        return not self.models or model in self.models
+
+    def check_model(self, model: str) -> None:
+        """Raises NotAllowed."""
+        if not self.may_use(model):
+            raise NotAllowed(f"This API key may not use the model '{model}'.", param="model")
 
 
 class Admission:
@@ -36,7 +46,7 @@ class Admission:
             raise _refused("revoked", key_id)
         if matched != self._peppers[0]:
             await self._keys.replace_digest(key_id, key_form.digest(self._peppers[0], token))
-        return Caller(key.id, key.team)
+        return Caller(key.id, key.team, key.models)
 
     async def live(self, key_id: str) -> Key | None:
         """The key, if it may still be used: picture URLs die with it."""

@@ -2,14 +2,14 @@
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import replace
 from typing import ParamSpec, TypeVar
 
-from gateway.core.errors import NoCapacity, UpstreamUnavailable
+from gateway.core.errors import NoCapacity, UpstreamFailed, UpstreamUnavailable
 from gateway.core.job import LIVE, Attempt, Failure, Job, Picture, State
-from gateway.core.order import Order, Part
+from gateway.core.order import Order, Part, Reference, Upload
 from gateway.pipeline.crew import Crew
 from gateway.pipeline.flights import Flights
 from gateway.pipeline.leg import Leg
@@ -21,6 +21,9 @@ _TRIES = 4
 _LONGEST_BACKOFF = 8.0
 _FIRST_BACKOFF = 0.2
 _LONGEST_UNKEPT = 120.0
+_NO_REFERENCE = Failure(
+    UpstreamFailed.code, "A reference image was lost before the order was submitted; nothing was bought."
+)
 
 _Answer = TypeVar("_Answer")
 _Arguments = ParamSpec("_Arguments")
@@ -63,6 +66,11 @@ class Dispatch:
         await leg.check(order, calls, patience)
         with leg.governor.announced(calls):
             yield
+
+    async def keep(self, uploads: Sequence[Upload]) -> None:
+        """The references of a journalled order, before it is started: only orders that hold money fill the disk."""
+        for upload in uploads:
+            await self._blobs.keep(upload.data, upload.reference.codec)
 
     def start(self, job: Job, *, resumed: bool = False) -> None:
         """Begin to make a journalled job, or go on with one that a crash interrupted."""
@@ -115,36 +123,57 @@ class Dispatch:
                     continue
                 await self._surely(self._end, job, attempt, Declined(leg.refusing))
                 return
-            now = self._clock.now()
-            if not await self._surely(self._jobs.submitting, attempt.id, now):
-                leg.leave_submit()
-                leg.governor.landed()  # dropped while it stood in the queue
-                return
-            attempt = replace(attempt, submitted_at=now)
-            outcome = await self._send(leg, job, attempt, part)
-            if isinstance(outcome, Accepted):
-                await self._surely(self._jobs.submitted, attempt.id, outcome.upstream_id)
-                await self._collect(leg, job, replace(attempt, upstream_id=outcome.upstream_id), resumed=False)
+            sent = await self._send(leg, job, attempt, part)
+            if isinstance(sent, Attempt):
+                await self._collect(leg, job, sent, resumed=False)
                 return
             leg.governor.landed()
-            if outcome is None:
+            if sent is None:
                 return
-            tries += 0 if outcome.limited else 1
+            tries += 0 if sent.limited else 1
             if tries >= _TRIES:
-                await self._surely(self._end, job, attempt, outcome)
+                await self._surely(self._end, job, attempt, sent)
                 return
             await self._surely(self._jobs.unsubmitted, attempt.id)
-            await self._crew.rest(max(outcome.after or 0.0, _backoff(tries)))
+            await self._crew.rest(max(sent.after or 0.0, _backoff(tries)))
 
-    async def _send(self, leg: Leg, job: Job, attempt: Attempt, part: Part) -> Accepted | Declined | None:
-        """One submit: accepted, declined for now, or already ended (None)."""
+    async def _send(self, leg: Leg, job: Job, attempt: Attempt, part: Part) -> Attempt | Declined | None:
+        """One submit, which had entered: the attempt as accepted, declined for now, or ended here (None)."""
+        references = await self._references(leg, job.order)
+        if isinstance(references, Declined):
+            return await self._declined(job, attempt, references)
+        now = self._clock.now()
+        if not await self._surely(self._jobs.submitting, attempt.id, now):
+            leg.leave_submit()  # dropped while it stood in the queue
+            return None
         with ExitStack() as until_kept:
             with self._timed("submit"):
-                outcome = await leg.submit(job.order, part, until_kept)
-            if isinstance(outcome, Accepted) or (isinstance(outcome, Declined) and outcome.again):
-                return outcome
+                outcome = await leg.submit(job.order, part, references, until_kept)
+            if isinstance(outcome, Accepted):
+                await self._surely(self._jobs.submitted, attempt.id, outcome.upstream_id)
+                return replace(attempt, submitted_at=now, upstream_id=outcome.upstream_id)
+            if isinstance(outcome, Declined):
+                return await self._declined(job, attempt, outcome)
             await self._surely(self._end, job, attempt, outcome)
         return None
+
+    async def _declined(self, job: Job, attempt: Attempt, outcome: Declined) -> Declined | None:
+        if outcome.again:
+            return outcome
+        await self._surely(self._end, job, attempt, outcome)
+        return None
+
+    async def _references(self, leg: Leg, order: Order) -> Sequence[Image | str] | Declined:
+        try:
+            images = [await self._surely(self._read, reference) for reference in order.references]
+        except FileNotFoundError:
+            leg.leave_submit()  # a crash came between the journal and the last reference
+            return Declined(_NO_REFERENCE)
+        return await leg.send_ahead(order, images)
+
+    async def _read(self, kept: Reference) -> Image:
+        data = b"".join([piece async for piece in self._blobs.read(kept.name, kept.size)])
+        return Image(data, kept.codec, kept.width, kept.height)
 
     async def _has_turn(self, leg: Leg, job: Job, part: Part) -> bool:
         try:

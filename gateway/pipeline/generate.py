@@ -1,11 +1,12 @@
 """The recipe: one request from its ask to its answer, one line a step. Nobody else decides the order.
 
-1 who asks (admission, before the body is read) · 3 the words into an ask (edge) · 4 ask → order · 6 a retry of an earlier
-call? · 9 hold and journal · 10 submit, 11 wait, 12 keep, 13 settle (dispatch, a task of the app) · 14 answer (edge)
+1 who asks (admission, before the body is read) · 3 the words into an ask (edge) · 4 ask → order · 5 allowed? · 6 a retry of
+an earlier call? · 9 hold and journal · 10 submit, 11 wait, 12 keep, 13 settle (dispatch, a task of the app) · 14 answer (edge)
 """
 
 import asyncio
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -13,16 +14,17 @@ from gateway.core import errors
 from gateway.core.ask import Ask
 from gateway.core.catalogue import Catalogue
 from gateway.core.job import Failure, Job, Status
-from gateway.core.order import Order
+from gateway.core.order import Order, Upload
 from gateway.pipeline.admission import Caller
 from gateway.pipeline.call import Call
 from gateway.pipeline.dispatch import Dispatch
 from gateway.pipeline.flights import Flights
 from gateway.pipeline.spending import Spending
-from gateway.ports import Clock, Jobs
+from gateway.ports import Clock, Jobs, StoreDown
 
 _DRAWN_SEEDS = 2**31
 _LEFT = Failure("cancelled", "Everybody who waited for this order left before it was submitted.")
+_NOT_KEPT = Failure("no_capacity", "The gateway could not keep a reference image.")
 
 CacheWord = Literal["miss", "joined", "replayed"]
 
@@ -38,6 +40,23 @@ class Answer:
     cache: CacheWord
     remaining: int | None
     waited: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Request:
+    caller: Caller
+    order: Order
+    call: Call
+    uploads: tuple[Upload, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Underway:
+    """A request whose order is being made, or has been: what is left is to wait for it."""
+
+    request: _Request
+    job: Job
+    cache: CacheWord
 
 
 class Generate:
@@ -58,24 +77,35 @@ class Generate:
         self._flights = flights
         self._clock = clock
 
-    async def run(self, caller: Caller, ask: Ask, call: Call) -> Answer:
-        """Raises any GatewayError."""
-        order = self._catalogue.order(ask, lambda: secrets.randbelow(_DRAWN_SEEDS))
+    async def run(self, caller: Caller, ask: Ask, call: Call, uploads: Sequence[Upload] = ()) -> Answer:
+        """The whole recipe. Raises any GatewayError."""
+        return await self.finish(await self.begin(caller, ask, call, uploads))
+
+    async def begin(self, caller: Caller, ask: Ask, call: Call, uploads: Sequence[Upload] = ()) -> Underway:
+        """Up to the job that makes the order (4 to 10): whatever refuses it has done so. Raises any GatewayError."""
+        references = [upload.reference for upload in uploads]
+        order = self._catalogue.order(ask, references, lambda: secrets.randbelow(_DRAWN_SEEDS))
+        caller.check_model(order.model)
+        request = _Request(caller, order, call, tuple(uploads))
         job = await self._adopt(caller, call)
         if job is not None:
-            try:
-                return await self._follow(caller, job, call, "replayed" if job.ended else "joined")
-            except errors.Cancelled as error:
-                if error.message != _LEFT.message:
-                    raise
-                # the last client of the adopted job left in this very moment and took it along: nothing was bought
-        job = await self._begin(caller, order, call)
-        return await self._follow(caller, job, call, "miss")
+            return Underway(request, job, "replayed" if job.ended else "joined")
+        return Underway(request, await self._make(request), "miss")
 
-    async def _follow(self, caller: Caller, job: Job, call: Call, cache: CacheWord) -> Answer:
+    async def finish(self, underway: Underway) -> Answer:
+        """Its answer (11 to 14). Raises any GatewayError."""
+        try:
+            return await self._follow(underway)
+        except errors.Cancelled as error:
+            if underway.cache == "miss" or error.message != _LEFT.message:
+                raise
+            # the last client of the adopted job left in this very moment and took it along: nothing was bought
+        return await self._follow(Underway(underway.request, await self._make(underway.request), "miss"))
+
+    async def _follow(self, underway: Underway) -> Answer:
         began = self._clock.monotonic()
-        await self._wait(job, call)
-        return await self._answer(caller, job, call, cache, self._clock.monotonic() - began)
+        await self._wait(underway.job, underway.request.call)
+        return await self._answer(underway, self._clock.monotonic() - began)
 
     async def _adopt(self, caller: Caller, call: Call) -> Job | None:
         """An SDK repeats a call whose answer it lost, with nothing but a count to tell: one picture must be bought once."""
@@ -89,15 +119,24 @@ class Generate:
             return None  # an attempt that bought nothing runs anew
         return job
 
-    async def _begin(self, caller: Caller, order: Order, call: Call) -> Job:
+    async def _make(self, request: _Request) -> Job:
+        caller, order, call = request.caller, request.order, request.call
         policies = self._catalogue.policies
         provider = policies.route(order.model).legs[0]
         per_call = policies.models[order.model].images_per_call
         patience = policies.gateway.queue.detached_wait if call.respond_async else call.patience
         async with self._dispatch.place(order, provider, -(-order.count // per_call), patience):
             job = await self._spending.reserve(caller, order, call, provider=provider, per_call=per_call)
+            await self._keep(job, request.uploads)
             self._dispatch.start(job)
         return job
+
+    async def _keep(self, job: Job, uploads: Sequence[Upload]) -> None:
+        try:
+            await self._dispatch.keep(uploads)
+        except StoreDown:
+            await self._dispatch.drop(job, _NOT_KEPT)
+            raise
 
     async def _wait(self, job: Job, call: Call) -> None:
         if call.respond_async:
@@ -121,8 +160,9 @@ class Generate:
                 retry_after=1.0,
             )
 
-    async def _answer(self, caller: Caller, job: Job, call: Call, cache: CacheWord, waited: float) -> Answer:
-        now, remaining = await asyncio.gather(self._jobs.job(job.id), self._spending.remaining(caller))
+    async def _answer(self, underway: Underway, waited: float) -> Answer:
+        job, cache, call = underway.job, underway.cache, underway.request.call
+        now, remaining = await asyncio.gather(self._jobs.job(job.id), self._spending.remaining(underway.request.caller))
         job = now or job
         if job.status is Status.COMPLETED:
             return Answer(job, cache, remaining, waited)

@@ -15,7 +15,7 @@ from itertools import count
 from gateway.pipeline.crew import Crew, Stopping
 from gateway.ports import Allowance, Clock
 
-_POLL, _SUBMIT = 0, 1
+_POLL, _UPLOAD, _SUBMIT = 0, 1, 2
 #: an early poll leaves this share of a minute's requests for whoever comes next
 _EARLY_RESERVE = 4
 #: turns come later than planned, never sooner: an order refused costs nothing, one that is answered 504 is paid for
@@ -72,6 +72,11 @@ class Governor:
             raise Stopping
         else:
             self._took_off(poll_in)
+
+    async def turn_to_upload(self) -> None:
+        """One request for a submit that has had its own turn, so before all submits. Raises Stopping."""
+        if self._limit:
+            await self._turn((_UPLOAD, 0), "")
 
     async def turn_to_poll(self, job_id: str, submitted_at: int) -> None:
         if self._limit:

@@ -1,25 +1,31 @@
 """A leg: one provider as the pipeline uses it, with its governor, its two circuits and what was learned of its jobs."""
 
 import random
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
+from typing import TypeVar
 
 from gateway.core.circuit import Circuit
-from gateway.core.errors import NoCapacity, UpstreamUnavailable
+from gateway.core.errors import NoCapacity, UpstreamFailed, UpstreamUnavailable
 from gateway.core.job import Failure
 from gateway.core.order import Order, Part
 from gateway.core.origin import origin
 from gateway.core.pace import Durations
 from gateway.pipeline.governor import Governor
-from gateway.ports import Accepted, Clock, Declined, Finished, Later, Pending, Provider, Telemetry, Unknown
+from gateway.ports import Accepted, Clock, Declined, Finished, Image, Later, Pending, Provider, Telemetry, Unknown
 
 #: an upstream's 429 without a Retry-After
 _DEFAULT_PAUSE = 5.0
 _LEARNED = 5
 NOT_ANSWERING = "The image provider is not answering just now."
 REFUSED = "The image provider refuses the gateway's account."
+NOT_UPLOADED = Failure(UpstreamFailed.code, "A reference image could not be handed to the image provider.")
 _JITTER = 0.1
+#: seconds for which the address of an upload is used again; how long the provider keeps one is not known
+_UPLOAD_LASTS = 600.0
 
+_Outcome = TypeVar("_Outcome", Accepted | Finished | Declined | Unknown, Declined)
 _Bucket = tuple[str, int, int, int]
 
 
@@ -36,6 +42,8 @@ class Leg:
         self._reads = Circuit()
         self._shown: dict[str, str] = {}
         self._durations: dict[_Bucket, Durations] = {}
+        #: address of each reference by its name, and until when it is used
+        self._uploaded: dict[str, tuple[str, float]] = {}
 
     async def check(self, order: Order, calls: int, patience: float) -> None:
         """Refuse before anything is held: raises NoCapacity when the circuit is open or the turn would come too late, and
@@ -50,28 +58,62 @@ class Leg:
         if wait > 0 and wait + self.durations(order, order.count).due(0.0) > patience:
             raise NoCapacity("The queue for the image provider is too long just now.", retry_after=wait)
 
+    async def send_ahead(self, order: Order, images: Sequence[Image]) -> Sequence[Image | str] | Declined:
+        """The order's references as its submit, which has entered, takes them: uploaded, where this provider wants that."""
+        if not self._provider.uploads(order):
+            return images
+        addresses: list[str] = []
+        for reference, image in zip(order.references, images, strict=True):
+            address = self._address(reference.name) or await self._upload(image)
+            if isinstance(address, Declined):
+                return address
+            self._uploaded[reference.name] = (address, self._clock.monotonic() + _UPLOAD_LASTS)
+            addresses.append(address)
+        return addresses
+
+    def _address(self, name: str) -> str | None:
+        """Where that very image was uploaded to lately: an order of several submits sends it once."""
+        now = self._clock.monotonic()
+        self._uploaded = {name: upload for name, upload in self._uploaded.items() if upload[1] > now}
+        return self._uploaded[name][0] if name in self._uploaded else None
+
+    async def _upload(self, image: Image) -> str | Declined:
+        await self.governor.turn_to_upload()
+        try:
+            address = await self._provider.upload(image)
+        except Exception as error:  # noqa: BLE001 - an upload buys nothing: whatever broke here, the order ends unbought
+            self._unforeseen("upload", error)
+            address = Declined(NOT_UPLOADED)
+        return address if isinstance(address, str) else await self._told(address)
+
     async def submit(
-        self, order: Order, part: Part, until_kept: ExitStack | None = None
+        self, order: Order, part: Part, references: Sequence[Image | str], until_kept: ExitStack | None = None
     ) -> Accepted | Finished | Declined | Unknown:
         """One submit, which had entered. What the provider did not foresee is of unknown outcome like any lost answer."""
         try:
-            outcome = await self._provider.submit(order, part, until_kept)
+            outcome = await self._provider.submit(order, part, references, until_kept)
         except Exception as error:  # noqa: BLE001 - an accepted submit must end in the journal, whatever broke here
             self._unforeseen("submit", error)
             outcome = Unknown("the gateway failed on the answer to the submit")
-        if isinstance(outcome, Declined) and outcome.limited and outcome.after is None:
-            outcome = replace(outcome, after=_DEFAULT_PAUSE)
+        return await self._told(outcome)
+
+    async def _told(self, outcome: _Outcome) -> _Outcome:
+        """Circuit and governor learn how the submit that entered has ended."""
         now = self._clock.monotonic()
+        after = None
+        if isinstance(outcome, Declined):
+            after = _DEFAULT_PAUSE if outcome.limited and outcome.after is None else outcome.after
         if isinstance(outcome, Unknown):
             self._submits.failed(now, timeout=outcome.timeout)
         elif isinstance(outcome, Declined) and outcome.account:
             self._submits.refused(now)
-        elif isinstance(outcome, Declined) and outcome.again and outcome.after is None:
+        elif isinstance(outcome, Declined) and outcome.again and after is None:
             self._submits.failed(now)
         else:
             self._submits.succeeded(now)
         if isinstance(outcome, Declined) and outcome.limited:
-            await self.governor.exhausted(outcome.after or 0.0)
+            outcome = replace(outcome, after=after)
+            await self.governor.exhausted(after or 0.0)
         await self._show("submit", self._submits)
         return outcome
 

@@ -6,6 +6,7 @@ Times are ms since the epoch (UTC) unless a name says seconds; money is micro-do
 
 from gateway.ports.blobs import Blobs
 from gateway.ports.clock import Clock, StoreDown
+from gateway.ports.image_urls import ImageUrls
 from gateway.ports.jobs import Jobs
 from gateway.ports.keys import Key, Keys
 from gateway.ports.money import BudgetState, Ledger, LedgerRow, Refusal, Spend, SpendBy, Unconfirmed
@@ -22,6 +23,7 @@ __all__ = [
     "Fields",
     "Finished",
     "Image",
+    "ImageUrls",
     "Jobs",
     "Key",
     "Keys",

@@ -16,6 +16,8 @@ class Key:
     digest: bytes
     created_at: int
     revoked_at: int | None = None
+    #: the only models it may ask for, by id; none named: all
+    models: tuple[str, ...] = ()
 
 
 class Keys(Protocol):

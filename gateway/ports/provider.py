@@ -1,6 +1,7 @@
 """Providers: who makes images, how each call to them can end, and the allowance that all calls share."""
 
 from abc import abstractmethod
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Protocol
@@ -11,7 +12,7 @@ from gateway.core.order import Codec, Order, Part
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """A picture as the provider returned it, checked and measured."""
+    """A picture in memory, checked and measured: a result as it came, or a reference as it leaves."""
 
     data: bytes
     codec: Codec
@@ -77,15 +78,26 @@ class Later:
 
 
 class Provider(Protocol):
-    """One wire. Both calls run to their own total deadline and must not be cancelled from outside; neither raises."""
+    """One wire. Its calls run to their own total deadline and must not be cancelled from outside; none raises."""
 
     name: str
 
     @abstractmethod
+    def uploads(self, order: Order) -> bool:
+        """Do the references of such an order travel ahead of the submit, one request each, or within it?"""
+
+    @abstractmethod
+    async def upload(self, reference: Image) -> str | Declined:
+        """The address by which a submit names it. Costs nothing, so it may be repeated."""
+
+    @abstractmethod
     async def submit(
-        self, order: Order, part: Part, until_kept: ExitStack | None = None
+        self, order: Order, part: Part, references: Sequence[Image | str], until_kept: ExitStack | None = None
     ) -> Accepted | Finished | Declined | Unknown:
-        """`until_kept` is to be closed once the images of a Finished are kept: until then they take up one of few places."""
+        """`references` are the order's, in order, each as its bytes or as the address of its upload.
+
+        `until_kept` is to be closed once the images of a Finished are kept: until then they take up one of few places.
+        """
 
     @abstractmethod
     async def poll(
