@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -125,15 +125,15 @@ async def whole_body(request: Call) -> bytes:
 
 
 @asynccontextmanager
-async def watching(request: Call) -> AsyncIterator[asyncio.Future[None]]:
+async def watching(receive: Callable[[], Awaitable[Any]]) -> AsyncIterator[asyncio.Future[None]]:
     """A future that ends when the client goes away. The body must have been read."""
-    gone = asyncio.ensure_future(_until_gone(request))
+    gone = asyncio.ensure_future(_until_gone(receive))
     try:
         yield gone
     finally:
         gone.cancel()
 
 
-async def _until_gone(request: Call) -> None:
-    while (await request.receive())["type"] != "http.disconnect":
+async def _until_gone(receive: Callable[[], Awaitable[Any]]) -> None:
+    while (await receive())["type"] != "http.disconnect":
         pass

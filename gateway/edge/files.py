@@ -10,7 +10,7 @@ from litestar.types import ASGIApp
 from gateway.core.errors import NotFound
 from gateway.core.signed_url import verify
 from gateway.edge.exchange import Call
-from gateway.edge.reply import BlobPiece, Reply
+from gateway.edge.reply import BlobPiece, Body, Reply
 from gateway.pipeline.admission import Admission
 from gateway.ports import Blobs, Clock
 
@@ -49,4 +49,4 @@ async def picture(request: Call, name: FromPath[str], files: NamedDependency[Pic
         ("etag", f'"{name.partition(".")[0]}"'),
         ("cross-origin-resource-policy", "cross-origin"),
     )
-    return Reply(200, headers, (BlobPiece(name, size, base64=False),), files.blobs)
+    return Reply(200, headers, Body((BlobPiece(name, size, base64=False),), files.blobs))

@@ -4,14 +4,18 @@ from dataclasses import dataclass
 
 from gateway.core.errors import InvalidApiKey
 from gateway.edge.exchange import Call, of
+from gateway.edge.intake import Intake
 from gateway.edge.render import Renderer, Viewer
 from gateway.pipeline.admission import Admission, Caller
+from gateway.ports import Clock
 
 
 @dataclass(frozen=True, slots=True)
 class Front:
     admission: Admission
+    intake: Intake
     renderer: Renderer
+    clock: Clock
     max_wait: float
     public_url: str | None
 

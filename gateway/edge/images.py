@@ -1,28 +1,62 @@
-"""POST /v1/images/generations."""
+"""POST /v1/images/generations, /edits and /variations: one way for all three, as plain answers or as streams."""
 
+import asyncio
 from dataclasses import replace
 
 from litestar import post
 from litestar.di import NamedDependency
 from litestar.types import ASGIApp
 
+from gateway.core.ask import Ask, Edit, Generation, Variation
 from gateway.core.job import Status
-from gateway.edge.exchange import Call, of, watching, whole_body
+from gateway.edge.exchange import Call, of, watching
 from gateway.edge.front import Front
-from gateway.edge.schema import read_ask, read_call
+from gateway.edge.schema import heartbeat, read_call
+from gateway.edge.stream import Stream
+from gateway.pipeline.admission import Caller
 from gateway.pipeline.generate import Generate
 
 
 @post("/v1/images/generations", name="images.generations", status_code=200)
 async def generations(request: Call, front: NamedDependency[Front], generate: NamedDependency[Generate]) -> ASGIApp:
     """Make images from a prompt, and wait for them."""
+    return await _make(request, front, generate, Generation)
+
+
+@post("/v1/images/edits", name="images.edits", status_code=200)
+async def edits(request: Call, front: NamedDependency[Front], generate: NamedDependency[Generate]) -> ASGIApp:
+    """Make images from a prompt and up to four images."""
+    return await _make(request, front, generate, Edit)
+
+
+@post("/v1/images/variations", name="images.variations", status_code=200)
+async def variations(request: Call, front: NamedDependency[Front], generate: NamedDependency[Generate]) -> ASGIApp:
+    """Make images like one image."""
+    return await _make(request, front, generate, Variation)
+
+
+async def _make(request: Call, front: Front, generate: Generate, kind: type[Ask]) -> ASGIApp:
     exchange = of(request)
     caller = await front.identify(request)  # before a byte of the body is read
-    ask = read_ask(await whole_body(request), request.headers.get("content-type", ""))
-    call = read_call(ask, request.scope["path"], request.headers, front.max_wait)
+    ask, uploads = await front.intake.read(request, kind)
+    call = read_call(ask, uploads, request.scope["path"], request.headers, front.max_wait)
     exchange.model = ask.model
-    async with watching(request) as gone:
-        answer = await generate.run(caller, ask, replace(call, gone=gone))
+    if ask.stream:
+        gone = asyncio.get_running_loop().create_future()
+        underway = await generate.begin(caller, ask, replace(call, gone=gone), uploads)
+        exchange.job = underway.job.id
+        return Stream(
+            generate,
+            underway,
+            gone,
+            front.renderer,
+            front.viewer(request, caller),
+            exchange,
+            front.clock,
+            heartbeat(request.headers),
+        )
+    async with watching(request.receive) as gone:
+        answer = await generate.run(caller, ask, replace(call, gone=gone), uploads)
     job = answer.job
     exchange.about(job, answer.cache, answer.waited)
     if job.status is not Status.COMPLETED:

@@ -16,7 +16,7 @@ from gateway.core.errors import InvalidApiKey, NoCapacity
 from gateway.edge.exchange import Call
 from gateway.edge.front import bearer
 from gateway.edge.openapi import document
-from gateway.edge.reply import Reply
+from gateway.edge.reply import Body, Reply
 from gateway.ports import Jobs
 
 _JSON = (("content-type", "application/json"), ("cache-control", "no-store"))
@@ -65,7 +65,7 @@ async def metrics(request: Call, operations: NamedDependency[Operations]) -> ASG
     accept = request.headers.get("accept", "")
     # a scrape of some thousand series takes many ms: off the loop
     body, kind = await anyio.to_thread.run_sync(operations.exposition, accept)
-    return Reply(200, (("content-type", kind),), (body,))
+    return Reply(200, (("content-type", kind),), Body((body,)))
 
 
 @get("/openapi.json", name="openapi")
@@ -92,4 +92,4 @@ def _holds(request: Call, tokens: tuple[str, ...]) -> bool:
 
 
 def _json(body: dict[str, Any]) -> Reply:
-    return Reply(200, _JSON, (msgspec.json.encode(body),))
+    return Reply(200, _JSON, Body((msgspec.json.encode(body),)))

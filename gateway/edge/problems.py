@@ -27,14 +27,23 @@ _STORE_RETRY = 1.0
 
 def handlers() -> ExceptionHandlersMap:
     return {
-        GatewayError: _answer,
-        StoreDown: lambda request, _: _answer(
-            request, NoCapacity("The gateway's store does not answer just now.", retry_after=_STORE_RETRY)
-        ),
         HTTPException: lambda request, error: _answer(request, _of_framework(request, error), _allow(error)),
-        # the request's log line has what was raised and where; a client gets nothing that could hold a secret or a prompt
-        Exception: _unexpected,
+        Exception: lambda request, error: _raised(request, error),
     }
+
+
+def of_raised(error: Exception, request_id: str) -> tuple[GatewayError, str | None]:
+    """What a client is told of it, and for the log alone what was raised and where: that could hold a prompt or a secret."""
+    if isinstance(error, GatewayError):
+        return error, None
+    if isinstance(error, StoreDown):
+        return NoCapacity("The gateway's store does not answer just now.", retry_after=_STORE_RETRY), None
+    return InternalError(f"The gateway failed on request {request_id}."), origin(error)
+
+
+def _raised(request: _Request, error: Exception) -> Response[bytes]:
+    known, reason = of_raised(error, of(request).request_id)
+    return _answer(request, known, reason=reason)
 
 
 def _answer(
@@ -65,8 +74,3 @@ def _of_framework(request: _Request, error: HTTPException) -> GatewayError:
 def _allow(error: HTTPException) -> dict[str, str]:
     allowed = {value for name, value in (error.headers or {}).items() if name.lower() == "allow"}
     return {"allow": ", ".join(allowed)} if allowed else {}
-
-
-def _unexpected(request: _Request, error: Exception) -> Response[bytes]:
-    failed = InternalError(f"The gateway failed on request {of(request).request_id}.")
-    return _answer(request, failed, reason=origin(error))

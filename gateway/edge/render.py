@@ -10,7 +10,7 @@ from gateway.core.instants import iso
 from gateway.core.job import Job, Picture, Status
 from gateway.core.money import dollars
 from gateway.core.signed_url import sign
-from gateway.edge.reply import BlobPiece, Piece, Reply
+from gateway.edge.reply import BlobPiece, Body, Piece, Reply
 from gateway.ports import Blobs, Clock
 
 _PRIVATE = (("content-type", "application/json"), ("cache-control", "private, no-store"))
@@ -45,6 +45,20 @@ class Renderer:
         """200 with the pictures of a completed job."""
         body = self._result(job, viewer, cache, remaining)
         return self._reply(200, body, _streamed(job), self.headers(job, cache=cache, remaining=remaining, ms=ms))
+
+    def completed(self, job: Job, viewer: Viewer, *, cache: str, remaining: int | None) -> tuple[str, Body]:
+        """The one event of a stream, by its name, with the picture of a completed job."""
+        name = f"image_{'edit' if job.order.operation == 'edit' else 'generation'}.completed"
+        result = self._result(job, viewer, cache, remaining)
+        event = {
+            "type": name,
+            **result.pop("data")[0],
+            "created_at": result.pop("created"),
+            "quality": "auto",
+            "background": "opaque",
+            **result,
+        }
+        return name, Body(tuple(_pieces(event, job.pictures[:1])), self.blobs)
 
     def accepted(self, job: Job, *, cache: str, remaining: int | None) -> Reply:
         """202: the job goes on, and can be asked for at its Location."""
@@ -131,7 +145,7 @@ class Renderer:
     def _reply(
         self, status: int, body: dict[str, Any], pictures: tuple[Picture, ...], headers: list[tuple[str, str]]
     ) -> Reply:
-        return Reply(status, [*_PRIVATE, *headers], tuple(_pieces(body, pictures)), self.blobs)
+        return Reply(status, [*_PRIVATE, *headers], Body(tuple(_pieces(body, pictures)), self.blobs))
 
 
 def _provider(job: Job) -> str:

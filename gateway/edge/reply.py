@@ -1,6 +1,6 @@
 """An answer as ASGI sends it: status, headers, and a body in pieces of known length, so that no picture is held whole."""
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass
 
 import pybase64
@@ -29,21 +29,45 @@ Piece = bytes | BlobPiece
 Headers = Iterable[tuple[str, str]]
 
 
-class Reply:
-    """An ASGI application that sends one answer. Raises FileNotFoundError before its first byte for a picture that is gone
-    or cut: afterwards nothing but a broken connection could say so."""
+class Body:
+    """Pieces as one run of bytes, read while they are sent."""
 
-    def __init__(self, status: int, headers: Headers, pieces: tuple[Piece, ...], blobs: Blobs | None = None) -> None:
-        self._status = status
-        self._headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers]
+    def __init__(self, pieces: Sequence[Piece], blobs: Blobs | None = None) -> None:
+        """`blobs`: needed where a piece is a picture."""
         self._pieces = pieces
         self._blobs = blobs
-        length = sum(len(piece) if isinstance(piece, bytes) else piece.length for piece in pieces)
-        self._headers.append((b"content-length", b"%d" % length))
+        self.length = sum(len(piece) if isinstance(piece, bytes) else piece.length for piece in pieces)
+
+    async def check(self) -> None:
+        """Raises FileNotFoundError for a picture that is gone or cut: once sending has begun, only a broken connection
+        could say so."""
+        for piece in self._pieces:
+            if isinstance(piece, BlobPiece) and self._blobs and await self._blobs.size(piece.name) != piece.size:
+                raise FileNotFoundError(piece.name)
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        for piece in self._pieces:
+            if isinstance(piece, bytes):
+                yield piece
+                continue
+            if self._blobs is None:
+                raise RuntimeError("a body with pictures needs the blob store")
+            async for chunk in self._blobs.read(piece.name, CHUNK):
+                yield pybase64.b64encode(chunk) if piece.base64 else chunk
+
+
+class Reply:
+    """An ASGI application that sends one answer. Raises FileNotFoundError before its first byte, as `Body.check` does."""
+
+    def __init__(self, status: int, headers: Headers, body: Body) -> None:
+        self._status = status
+        self._headers = encoded(headers)
+        self._headers.append((b"content-length", b"%d" % body.length))
+        self._body = body
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - the shape of ASGI
-        await self._find_pictures()
-        chunks = self._chunks() if scope.get("method") != "HEAD" else _nothing()
+        await self._body.check()
+        chunks = self._body.chunks() if scope.get("method") != "HEAD" else _nothing()
         held = await anext(chunks, b"")
         await send({"type": "http.response.start", "status": self._status, "headers": self._headers})
         # the last bytes go with the word that they are the last: a client that has counted them may already send its
@@ -53,20 +77,9 @@ class Reply:
             held = chunk
         await send({"type": "http.response.body", "body": held, "more_body": False})
 
-    async def _find_pictures(self) -> None:
-        for piece in self._pieces:
-            if isinstance(piece, BlobPiece) and self._blobs and await self._blobs.size(piece.name) != piece.size:
-                raise FileNotFoundError(piece.name)
 
-    async def _chunks(self) -> AsyncIterator[bytes]:
-        for piece in self._pieces:
-            if isinstance(piece, bytes):
-                yield piece
-                continue
-            if self._blobs is None:
-                raise RuntimeError("a body with pictures needs the blob store")
-            async for chunk in self._blobs.read(piece.name, CHUNK):
-                yield pybase64.b64encode(chunk) if piece.base64 else chunk
+def encoded(headers: Headers) -> list[tuple[bytes, bytes]]:
+    return [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers]
 
 
 async def _nothing() -> AsyncIterator[bytes]:

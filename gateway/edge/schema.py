@@ -1,7 +1,7 @@
 """OpenAI's words: a JSON body into an ask, and the headers that say how its client waits."""
 
+from collections.abc import Sequence
 from hashlib import sha256
-from typing import Any
 
 import msgspec
 from litestar.datastructures import Headers
@@ -10,11 +10,13 @@ from gateway.core import ask as asks
 from gateway.core.ask import Ask, Generation
 from gateway.core.catalogue import end_user
 from gateway.core.errors import InvalidRequest, NotFound, UnsupportedMediaType
+from gateway.core.order import Upload
 from gateway.pipeline.call import Call
 
 #: Answer this much before the client's own deadline, so that it learns the job's id.
 _MARGIN = 2.0
 _LEAST = 0.1
+_HEARTBEAT = 10.0
 #: Headers that ask for less than a purchase, or for one purchase in several calls.
 _UNSERVED = ("idempotency-key", "x-imagegate-dry-run")
 _TIMEOUT_HEADERS = ("x-stainless-read-timeout", "x-stainless-timeout")
@@ -36,16 +38,17 @@ def read_ask(body: bytes, content_type: str) -> Generation:
     return asks.read(decode(body), Generation)
 
 
-def read_call(ask: Ask, path: str, headers: Headers, max_wait: float) -> Call:
+def read_call(ask: Ask, uploads: Sequence[Upload], path: str, headers: Headers, max_wait: float) -> Call:
     """How long to wait and in what manner. Malformed hints are as if they were absent: they change no picture.
 
     Raises InvalidRequest for a promise that this version cannot keep: to take it silently would cost money.
     """
     _refuse_unserved(headers)
-    prefer = _preferences(headers.get("prefer", ""))
+    prefer = {} if ask.stream else _preferences(headers.get("prefer", ""))
     return Call(
-        patience=_patience(headers, max_wait),
-        body_hash=sha256(path.encode() + b"\n" + msgspec.json.encode(_canonical(ask), order="sorted")).hexdigest(),
+        # the heartbeats of a stream keep its client's own deadline from striking
+        patience=max_wait if ask.stream else _patience(headers, max_wait),
+        body_hash=_body_hash(ask, uploads, path),
         retry_count=min(_whole(headers.get("x-stainless-retry-count")) or 0, 100),
         user=end_user(ask),
         respond_async=ask.sync is False or ("respond-async" in prefer and "wait" not in prefer),
@@ -64,8 +67,20 @@ def _refuse_unserved(headers: Headers) -> None:
         raise InvalidRequest("'x-imagegate-cache' must be bypass or only.", param="x-imagegate-cache")
 
 
-def _canonical(ask: Ask) -> dict[str, Any]:
-    return ask.model_dump(exclude_none=True)
+def heartbeat(headers: Headers) -> float:
+    """Seconds between a stream's heartbeats: proxies cut what is silent for a minute, some clients sooner."""
+    hints = (_seconds(headers.get(name)) for name in _TIMEOUT_HEADERS)
+    return max(_LEAST, min([_HEARTBEAT, *(hint / 2 for hint in hints if hint is not None)]))
+
+
+def _body_hash(ask: Ask, uploads: Sequence[Upload], path: str) -> str:
+    """Of what was parsed: a form's boundary changes with each attempt of an SDK."""
+    parsed = {
+        "path": path,
+        "ask": ask.model_dump(exclude_none=True),
+        "images": [each.reference.name for each in uploads],
+    }
+    return sha256(msgspec.json.encode(parsed, order="sorted")).hexdigest()
 
 
 def _patience(headers: Headers, max_wait: float) -> float:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from gateway.core.ask import Ask, ignored, one_of, read, split_size
+from gateway.core.ask import Ask, Edit, Generation, Variation, ignored, one_of, read, split_size
 from gateway.core.errors import InvalidRequest
 
 SECRET = "a portrait of nobody you know"
@@ -18,7 +18,8 @@ CODES = {
     "unknown_parameter",
     "unsupported_parameter",
 }
-NAMES = [*Ask.model_fields, "image", "images", "mask", "input_image", "unheard_of", ""]
+KINDS: list[type[Ask]] = [Generation, Edit, Variation]
+NAMES = [*Generation.model_fields, "image", "images", "mask", "input_image", "unheard_of", ""]
 
 scalars = (
     st.none()
@@ -35,24 +36,25 @@ values = st.recursive(
 objects = st.dictionaries(st.sampled_from(NAMES) | st.text(st.characters(exclude_categories=[])), values, max_size=6)
 
 
-def outcome(value: object) -> Ask | InvalidRequest:
+def outcome(value: object, kind: type[Ask] = Generation) -> Ask | InvalidRequest:
     try:
-        return read(value)
+        return read(value, kind)
     except InvalidRequest as refused:
         return refused
 
 
-@given(objects | values)
-def test_whatever_comes_in_is_read_or_refused(value: object) -> None:
-    came = outcome(value)
+@given(objects | values, st.sampled_from(KINDS))
+def test_whatever_comes_in_is_read_or_refused(value: object, kind: type[Ask]) -> None:
+    came = outcome(value, kind)
     if isinstance(came, InvalidRequest):
         assert came.code in CODES
     else:
         assert isinstance(value, dict)
-        assert came.prompt == value["prompt"]
+        assert isinstance(came, kind)
+        assert getattr(came, "prompt", None) == value.get("prompt")
 
 
-@given(st.dictionaries(st.sampled_from(list(Ask.model_fields)), values, max_size=4))
+@given(st.dictionaries(st.sampled_from(list(Generation.model_fields)), values, max_size=4))
 @example({"prompt": [SECRET]})
 @example({"prompt": SECRET, "size": {SECRET: SECRET}})
 @example({"prompt": SECRET, "n": SECRET})
@@ -86,9 +88,11 @@ def test_a_refusal_tells_no_value_that_came_in(fields: dict[str, Any]) -> None:
         ({"prompt": "x", "guidance_scale": float("nan")}, "invalid_value", "guidance_scale"),
         ({"prompt": "x", "format": "gif"}, "invalid_value", "format"),
         ({"prompt": "x", "quality": "best"}, "invalid_value", "quality"),
-        ({"prompt": "x", "stream": True}, "unsupported_parameter", "stream"),
-        ({"prompt": "x", "image": "data:…"}, "unsupported_parameter", "image"),
-        ({"prompt": "x", "mask": {}}, "unsupported_parameter", "mask"),
+        ({"prompt": "x", "stream": True, "n": 2}, "invalid_value", "n"),
+        ({"prompt": "x", "stream": True, "num_images": 2}, "invalid_value", "n"),
+        ({"prompt": "x", "stream": True, "response_format": "url"}, "invalid_value", "response_format"),
+        ({"prompt": "x", "stream": True, "sync": False}, "invalid_value", "sync"),
+        ({"prompt": "x", "mask": {}}, "unknown_parameter", "mask"),
         ([], "invalid_type", None),
         ("prompt", "invalid_type", None),
         (None, "invalid_type", None),
@@ -96,17 +100,29 @@ def test_a_refusal_tells_no_value_that_came_in(fields: dict[str, Any]) -> None:
 )
 def test_a_refusal_has_the_code_and_names_the_field(fields: object, code: str, param: str | None) -> None:
     with pytest.raises(InvalidRequest) as refused:
-        read(fields)
+        read(fields, Generation)
     assert (refused.value.code, refused.value.param) == (code, param)
 
 
 def test_nulls_are_absent() -> None:
-    nulls = dict.fromkeys(name for name in Ask.model_fields if name != "prompt")
-    assert read({"prompt": "x", **nulls}) == read({"prompt": "x"})
+    nulls = dict.fromkeys(Ask.model_fields)
+    assert read({"prompt": "x", **nulls}, Generation) == read({"prompt": "x"}, Generation)
+
+
+def test_a_variation_has_no_prompt_and_is_not_streamed() -> None:
+    assert read({"n": 2}, Variation).operation == "variation"
+    for fields, code, param in (
+        ({"prompt": "x"}, "unknown_parameter", "prompt"),
+        ({"stream": True}, "unsupported_parameter", "stream"),
+    ):
+        with pytest.raises(InvalidRequest) as refused:
+            read(fields, Variation)
+        assert (refused.value.code, refused.value.param) == (code, param)
 
 
 def test_openais_and_empiriolabs_fields_stand_side_by_side() -> None:
-    ask = read({"prompt": "x", "n": 2, "num_images": 2, "format": "jpg", "output_format": "jpeg", "stream": False})
+    fields = {"n": 2, "num_images": 2, "format": "jpg", "output_format": "jpeg", "stream": False}
+    ask = read({"prompt": "x", **fields}, Generation)
     assert one_of(ask, "n", "num_images") == 2
     assert one_of(ask, "format", "output_format") == "jpeg"
 
@@ -120,15 +136,15 @@ def test_openais_and_empiriolabs_fields_stand_side_by_side() -> None:
 )
 def test_two_names_for_one_thing_must_agree(fields: dict[str, Any], names: tuple[str, str], param: str) -> None:
     with pytest.raises(InvalidRequest) as refused:
-        one_of(read({"prompt": "x", **fields}), *names)
+        one_of(read({"prompt": "x", **fields}, Generation), *names)
     assert refused.value.param == param
 
 
 def test_what_has_no_effect_is_named_unless_it_asks_for_nothing_special() -> None:
     neutral = {"quality": "auto", "background": "auto", "moderation": "auto", "partial_images": 0}
-    assert ignored(read({"prompt": "x", **neutral})) == ()
+    assert ignored(read({"prompt": "x", **neutral}, Generation)) == ()
     special = {"quality": "hd", "style": "vivid", "background": "opaque", "moderation": "low", "output_compression": 0}
-    assert set(ignored(read({"prompt": "x", **special}))) == set(special)
+    assert set(ignored(read({"prompt": "x", **special}, Generation))) == set(special)
 
 
 @given(st.text() | st.from_regex(r"[0-9]{1,6}x[0-9]{1,6}"))

@@ -7,10 +7,10 @@ from house import packaged
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
-from gateway.core.ask import read
+from gateway.core.ask import Edit, Generation, Variation, read
 from gateway.core.catalogue import Catalogue, end_user
 from gateway.core.errors import InvalidRequest, NotFound
-from gateway.core.order import Order, parts
+from gateway.core.order import Order, Reference, parts
 from gateway.core.policy import Policies
 
 POLICIES = packaged()
@@ -24,7 +24,7 @@ DRAWN = 1_234_567
 
 
 def order_of(catalogue: Catalogue = CATALOGUE, /, **fields: Any) -> Order:
-    return catalogue.order(read({"prompt": "a cat", **fields}), lambda: DRAWN)
+    return catalogue.order(read({"prompt": "a cat", **fields}, Generation), (), lambda: DRAWN)
 
 
 def refusal(catalogue: Catalogue = CATALOGUE, /, **fields: Any) -> InvalidRequest:
@@ -189,10 +189,65 @@ def test_what_has_no_effect_is_named_or_refused() -> None:
 
 @given(st.text(max_size=100), st.text(max_size=100))
 def test_the_end_user_is_kept_in_64_characters(user: str, identifier: str) -> None:
-    told = end_user(read({"prompt": "x", "user": user, "safety_identifier": identifier}))
+    told = end_user(read({"prompt": "x", "user": user, "safety_identifier": identifier}, Generation))
     assert told == ((identifier or user)[:64] or None)
 
 
 def test_prices_are_rounded_up_to_the_micro_dollar() -> None:
     dear: Policies = packaged(price="0.00850001")
     assert order_of(Catalogue(dear), n=3).unit_price == 8501
+
+
+def edit_of(*sizes: tuple[int, int], **fields: Any) -> Order:
+    references = [Reference(f"{number}.png", "png", *size, 1) for number, size in enumerate(sizes)]
+    return CATALOGUE.order(read({"prompt": "a hat", **fields}, Edit), references, lambda: DRAWN)
+
+
+@given(st.integers(16, 16_384), st.integers(16, 16_384))
+@example(1024, 1024)
+@example(16_384, 16)
+@example(1, 1_000)
+def test_an_edit_is_as_its_first_image_is(width: int, height: int) -> None:
+    order = edit_of((width, height), (300, 900))
+    assert order.width % 16 == order.height % 16 == 0
+    assert 256 <= min(order.width, order.height) <= max(order.width, order.height) <= 2048
+    assert order.width * order.height <= LIMIT
+    if 1 / 4 <= width / height <= 4:
+        ratio = order.width / order.height / (width / height)
+        assert 0.93 < ratio < 1.07  # a step of 16 is a sixteenth of the shortest side
+        assert (order.width + 16) * (order.height + 16) > LIMIT
+
+
+@pytest.mark.parametrize(
+    ("fields", "size"),
+    [
+        ({}, (1248, 832)),
+        ({"size": "auto"}, (1248, 832)),
+        ({"aspect_ratio": "9:16"}, (768, 1344)),
+        ({"size": "512x512"}, (512, 512)),
+        ({"width": 300, "height": 400}, (300, 400)),
+    ],
+)
+def test_what_an_edit_asks_for_wins(fields: dict[str, Any], size: tuple[int, int]) -> None:
+    order = edit_of((1500, 1000), **fields)
+    assert (order.width, order.height) == size
+    assert (order.operation, [each.width for each in order.references]) == ("edit", [1500])
+
+
+def test_a_model_builds_on_so_many_images() -> None:
+    assert len(edit_of(*[(64, 64)] * 4).references) == 4
+    with pytest.raises(InvalidRequest, match="at most 4 images") as refused:
+        edit_of(*[(64, 64)] * 5)
+    assert refused.value.param == "image"
+
+
+def test_a_variation_asks_in_the_models_own_words() -> None:
+    reference = Reference("a.png", "png", 640, 480, 1)
+    order = CATALOGUE.order(read({"n": 2}, Variation), [reference], lambda: DRAWN)
+    assert (order.operation, order.count, order.references) == ("variation", 2, (reference,))
+    assert order.prompt == POLICIES.models[OWN].variation_prompt
+
+
+def test_a_stream_is_base64_under_every_name() -> None:
+    for model in (OWN, "dall-e-3", "gpt-image-1"):
+        assert order_of(model=model, stream=True).response_format == "b64_json"

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from gateway.edge.reply import CHUNK, BlobPiece, Piece, Reply
+from gateway.edge.reply import CHUNK, BlobPiece, Body, Piece, Reply
 from gateway.ports import Blobs
 from gateway.stores.blobs import open_blobs
 
@@ -60,7 +60,7 @@ async def kept(blobs: Blobs, size: int, *, as_base64: bool) -> tuple[bytes, Blob
 @pytest.mark.parametrize("size", SIZES)
 async def test_base64_in_pieces_is_the_base64_of_the_whole(blobs: Blobs, size: int) -> None:
     data, piece = await kept(blobs, size, as_base64=True)
-    answer = await sent(Reply(200, (), (b'{"b64_json":"', piece, b'"}'), blobs))
+    answer = await sent(Reply(200, (), Body((b'{"b64_json":"', piece, b'"}'), blobs)))
     assert answer.body == b'{"b64_json":"' + base64.b64encode(data) + b'"}'
     assert int(answer.headers[b"content-length"]) == len(answer.body)
     assert max(len(message["body"]) for message in answer.messages[1:]) <= CHUNK // 3 * 4
@@ -69,7 +69,7 @@ async def test_base64_in_pieces_is_the_base64_of_the_whole(blobs: Blobs, size: i
 @pytest.mark.parametrize("size", SIZES)
 async def test_a_picture_as_it_is(blobs: Blobs, size: int) -> None:
     data, piece = await kept(blobs, size, as_base64=False)
-    answer = await sent(Reply(200, (("content-type", "image/png"),), (piece,), blobs))
+    answer = await sent(Reply(200, (("content-type", "image/png"),), Body((piece,), blobs)))
     assert answer.body == data
     assert answer.headers == {b"content-type": b"image/png", b"content-length": b"%d" % size}
 
@@ -81,14 +81,14 @@ async def test_many_pictures_come_in_their_places(blobs: Blobs) -> None:
         data, piece = await kept(blobs, size, as_base64=True)
         pieces += [piece, b","]
         whole += base64.b64encode(data) + b","
-    answer = await sent(Reply(200, (), tuple(pieces), blobs))
+    answer = await sent(Reply(200, (), Body(tuple(pieces), blobs)))
     assert answer.body == whole
     assert int(answer.headers[b"content-length"]) == len(whole)
 
 
 async def test_the_messages_are_those_of_asgi(blobs: Blobs) -> None:
     _, piece = await kept(blobs, 3 * CHUNK, as_base64=True)
-    messages = (await sent(Reply(202, (), (b"{", piece, b"}"), blobs))).messages
+    messages = (await sent(Reply(202, (), Body((b"{", piece, b"}"), blobs)))).messages
     assert messages[0]["type"] == "http.response.start"
     assert messages[0]["status"] == 202
     assert {message["type"] for message in messages[1:]} == {"http.response.body"}
@@ -96,14 +96,14 @@ async def test_the_messages_are_those_of_asgi(blobs: Blobs) -> None:
 
 
 async def test_an_empty_answer_ends_too() -> None:
-    answer = await sent(Reply(204, (), ()))
+    answer = await sent(Reply(204, (), Body(())))
     assert (answer.body, answer.headers) == (b"", {b"content-length": b"0"})
     assert answer.messages[-1]["more_body"] is False
 
 
 async def test_head_has_the_headers_and_no_body(blobs: Blobs) -> None:
     _, piece = await kept(blobs, 1000, as_base64=False)
-    answer = await sent(Reply(200, (), (piece,), blobs), "HEAD")
+    answer = await sent(Reply(200, (), Body((piece,), blobs)), "HEAD")
     assert (answer.body, answer.headers) == (b"", {b"content-length": b"1000"})
 
 
@@ -121,5 +121,5 @@ async def test_a_picture_that_is_not_whole_is_told_before_the_first_byte(
     answer = Sent()
     scope: Any = {"type": "http", "method": "GET"}
     with pytest.raises(FileNotFoundError):
-        await Reply(200, (), (b"{", good, b",", bad, b"}"), blobs)(scope, answer.receive, answer.send)
+        await Reply(200, (), Body((b"{", good, b",", bad, b"}"), blobs))(scope, answer.receive, answer.send)
     assert answer.messages == []
