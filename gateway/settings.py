@@ -19,7 +19,7 @@ _KUBERNETES = re.compile(
 )
 _SECRETS = frozenset({"empiriolabs_api_key", "admin_key", "metrics_token", "secret"})
 #: Names of features to come: switched on, they stop the start rather than do nothing.
-_LATER = frozenset({"IMAGEGATE_ALLOW_IMAGE_URLS", "IMAGEGATE_WORKER_TOKEN", "IMAGEGATE_WORKER_TOKEN_FILE"})
+_LATER = frozenset({"IMAGEGATE_WORKER_TOKEN", "IMAGEGATE_WORKER_TOKEN_FILE"})
 _OFF = frozenset({"", "0", "f", "false", "n", "no", "off"})
 
 #: An http(s) URL that no two parsers read differently, and whose host any request can name.
@@ -55,6 +55,7 @@ class Settings(BaseModel):
     max_wait: Annotated[float, Field(gt=0, le=3600)] = Field(280, description="seconds a plain call waits at most")
     url_ttl: int = Field(86400, ge=60, le=7 * 86400, description="seconds a picture URL lives")
     private_hosts: tuple[str, ...] = Field((), description="result hosts on private addresses that may be fetched")
+    allow_image_urls: bool = Field(False, description="fetch reference images from the https:// URLs that clients name")
     strict: bool = Field(False, description="refuse the fields that a model cannot honour, rather than ignoring them")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="least level that is logged")
     log_format: Literal["json", "console"] = Field("json", description="`json` or `console`")

@@ -55,6 +55,7 @@ def test_every_setting_is_read_from_its_variable(directory: Path) -> None:
         "max_wait": "0.5",
         "url_ttl": "60",
         "private_hosts": "a, b:81 ,,[::1]",
+        "allow_image_urls": "1",
         "strict": "true",
         "log_level": "debug",
         "log_format": "console",
@@ -215,9 +216,7 @@ def test_what_kubernetes_injects_for_services_is_ignored(directory: Path) -> Non
     assert "no setting" in refusal(directory, IMAGEGATE_HTTP_PORT="80")
 
 
-@pytest.mark.parametrize(
-    "name", ["IMAGEGATE_ALLOW_IMAGE_URLS", "IMAGEGATE_WORKER_TOKEN", "IMAGEGATE_WORKER_TOKEN_FILE"]
-)
+@pytest.mark.parametrize("name", ["IMAGEGATE_WORKER_TOKEN", "IMAGEGATE_WORKER_TOKEN_FILE"])
 def test_what_comes_later_is_refused_when_switched_on(directory: Path, name: str) -> None:
     for off in ("", "false", "False", "0", "no", "off"):
         read({name: off}, directory)
@@ -298,6 +297,7 @@ def test_a_store_of_another_kind_is_refused_without_its_password(
         ("IMAGEGATE_URL_TTL", "59"),
         ("IMAGEGATE_URL_TTL", "604801"),
         ("IMAGEGATE_STRICT", "perhaps"),
+        ("IMAGEGATE_ALLOW_IMAGE_URLS", "https://cdn.example"),
         ("IMAGEGATE_LOG_LEVEL", "loud"),
         ("IMAGEGATE_LOG_FORMAT", "xml"),
     ],
