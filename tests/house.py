@@ -8,10 +8,11 @@ from pathlib import Path
 
 from fakes import FastClock, RememberingTelemetry, ScriptedProvider, at_rest, until
 
-from gateway.core.ask import Generation, read
+from gateway.core.ask import Edit, Generation, read
 from gateway.core.catalogue import Catalogue
 from gateway.core.job import Job, Picture
 from gateway.core.money import MICROS, Budget
+from gateway.core.order import Upload
 from gateway.core.policy import Policies, parse
 from gateway.pipeline.admission import Caller
 from gateway.pipeline.call import Call
@@ -53,6 +54,11 @@ class House:
     async def ask(self, call: Call | None = None, *, caller: Caller = RED, **fields: object) -> Answer:
         """One request for a picture of a cat, from its ask to its answer. Raises any GatewayError."""
         return await self.generate.run(caller, read({"prompt": "a cat", **fields}, Generation), call or a_call())
+
+    async def edit(self, *uploads: Upload, call: Call | None = None, **fields: object) -> Answer:
+        """One request for a cat with a hat that builds on these images. Raises any GatewayError."""
+        ask = read({"prompt": "a hat", "size": "512x512", **fields}, Edit)
+        return await self.generate.run(RED, ask, call or a_call(), uploads)
 
     async def job(self, job_id: str | None = None) -> Job:
         """That job as the store has it, or the newest one."""
