@@ -1,8 +1,9 @@
-"""Keys: found by id, revoked once, re-hashed, and the secret that is made once."""
+"""Keys: found by id, whole with their models, revoked once, re-hashed, and the secret that is made once."""
 
 import asyncio
 from dataclasses import replace
 
+import pytest
 from samples import NOON, Opening, Store
 
 from gateway.ports import Key
@@ -16,6 +17,18 @@ async def test_a_key_is_found_by_its_id(store: Store) -> None:
     await store.add_key(BLUE)
     assert await store.find_key(RED.id) == RED
     assert await store.find_key("cccccccccccc") is None
+
+
+@pytest.mark.parametrize("models", [(), ("flux-2-klein-4b",), ("b/ü:free", 'a "quoted" one')])
+async def test_a_key_keeps_its_models_and_their_order(store: Store, models: tuple[str, ...]) -> None:
+    picky = replace(RED, models=models)
+    await store.add_key(picky)
+    await store.add_key(BLUE)
+    await store.replace_digest(RED.id, b"new")
+    assert await store.revoke_key(RED.id, NOON + 1)
+    picky = replace(picky, digest=b"new", revoked_at=NOON + 1)
+    assert await store.find_key(RED.id) == picky
+    assert await store.list_keys() == [picky, BLUE]
 
 
 async def test_keys_are_listed_by_age_and_team(store: Store) -> None:

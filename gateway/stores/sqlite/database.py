@@ -8,7 +8,9 @@ import apsw
 
 from gateway.ports import StoreDown
 
-SCHEMA_VERSION = 1
+#: The step from version 1 to 2, from 2 to 3, and so on. What was released is never edited: files have taken it.
+_STEPS = ("ALTER TABLE keys ADD COLUMN models TEXT NOT NULL DEFAULT '[]'",)
+SCHEMA_VERSION = 1 + len(_STEPS)
 
 # The lock is taken before WAL is entered, so that the index of the WAL lives in our memory and no other process can
 # write: two writers are what the WAL-reset corruption bug needs (SQLite up to 3.51.2), and are slow besides.
@@ -63,7 +65,12 @@ def _bring_schema(db: apsw.Connection, path: Path) -> None:
         raise StoreDown(
             f"{path} was written by a newer imagegate (schema {version}; this one knows up to {SCHEMA_VERSION})"
         )
-    if version == 0:
-        with db:
+    if version == SCHEMA_VERSION:
+        return
+    with db:  # all of the steps and the new number, or nothing
+        if version == 0:
             db.execute(files(__package__).joinpath("schema.sql").read_text(encoding="utf-8"))
-            db.pragma("user_version", SCHEMA_VERSION)
+        else:
+            for step in _STEPS[version - 1 :]:
+                db.execute(step)
+        db.pragma("user_version", SCHEMA_VERSION)

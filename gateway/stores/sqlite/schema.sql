@@ -1,4 +1,4 @@
--- Version 1. Money is micro-dollars, time is ms since the epoch (UTC), both whole numbers.
+-- The newest version, whole; database.py has the steps that bring an older file to it. Money is micro-dollars, time is ms since the epoch (UTC), both whole numbers.
 
 CREATE TABLE meta (
     name  TEXT PRIMARY KEY,
@@ -11,7 +11,8 @@ CREATE TABLE keys (
     name       TEXT NOT NULL,
     digest     BLOB NOT NULL,
     created_at INTEGER NOT NULL,
-    revoked_at INTEGER
+    revoked_at INTEGER,
+    models     TEXT NOT NULL DEFAULT '[]' -- JSON
 ) STRICT, WITHOUT ROWID;
 
 CREATE INDEX keys_by_team ON keys (team);

@@ -1,0 +1,129 @@
+-- Version 1. Money is micro-dollars, time is ms since the epoch (UTC), both whole numbers.
+
+CREATE TABLE meta (
+    name  TEXT PRIMARY KEY,
+    value BLOB NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE keys (
+    id         TEXT PRIMARY KEY,
+    team       TEXT NOT NULL,
+    name       TEXT NOT NULL,
+    digest     BLOB NOT NULL,
+    created_at INTEGER NOT NULL,
+    revoked_at INTEGER
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX keys_by_team ON keys (team);
+
+-- What a scope (`org`, `team:NAME`, `key:ID`) may spend in each window of that kind.
+CREATE TABLE budgets (
+    scope  TEXT NOT NULL,
+    window TEXT NOT NULL,
+    amount INTEGER NOT NULL,
+    PRIMARY KEY (scope, window)
+) STRICT, WITHOUT ROWID;
+
+-- Counted for every scope and window, with or without a budget, so that one set later knows what was spent before it.
+-- A new window is a new row: nothing is ever reset.
+CREATE TABLE usage (
+    scope  TEXT NOT NULL,
+    window TEXT NOT NULL,
+    period TEXT NOT NULL,
+    spent  INTEGER NOT NULL,
+    held   INTEGER NOT NULL,
+    PRIMARY KEY (scope, window, period)
+) STRICT, WITHOUT ROWID;
+
+-- Append-only. `reserved_at` is the moment whose windows the amount is counted in, whenever the row was written.
+CREATE TABLE ledger (
+    seq         INTEGER PRIMARY KEY,
+    attempt_id  TEXT NOT NULL,
+    kind        TEXT NOT NULL,
+    key_id      TEXT NOT NULL,
+    team        TEXT NOT NULL,
+    user        TEXT,
+    model       TEXT NOT NULL,
+    images      INTEGER NOT NULL,
+    unit_price  INTEGER NOT NULL,
+    policy      TEXT NOT NULL,
+    amount      INTEGER NOT NULL,
+    at          INTEGER NOT NULL,
+    reserved_at INTEGER NOT NULL,
+    UNIQUE (attempt_id, kind)
+) STRICT;
+
+-- What `usage` should be by the ledger's rows up to the one that `meta` has as `audited`.
+CREATE TABLE audit (
+    scope  TEXT NOT NULL,
+    window TEXT NOT NULL,
+    period TEXT NOT NULL,
+    spent  INTEGER NOT NULL,
+    held   INTEGER NOT NULL,
+    PRIMARY KEY (scope, window, period)
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX ledger_settled ON ledger (at) WHERE kind = 'settle';
+
+CREATE TABLE jobs (
+    seq         INTEGER PRIMARY KEY,
+    id          TEXT NOT NULL UNIQUE,
+    key_id      TEXT NOT NULL,
+    team        TEXT NOT NULL,
+    user        TEXT,
+    order_json  TEXT NOT NULL,
+    created_at  INTEGER NOT NULL,
+    detached    INTEGER NOT NULL,
+    body_hash   TEXT NOT NULL,
+    retry_count INTEGER NOT NULL,
+    cancelled   INTEGER NOT NULL,
+    status      TEXT NOT NULL -- kept by the trigger below
+) STRICT;
+
+CREATE INDEX jobs_by_age ON jobs (created_at);
+CREATE INDEX jobs_by_team ON jobs (team, created_at);
+CREATE INDEX jobs_by_status ON jobs (status, created_at);
+CREATE INDEX jobs_by_body ON jobs (key_id, body_hash, created_at);
+
+CREATE TABLE attempts (
+    id           TEXT PRIMARY KEY,
+    job_id       TEXT NOT NULL REFERENCES jobs (id) ON DELETE CASCADE,
+    part         INTEGER NOT NULL,
+    provider     TEXT NOT NULL,
+    images       INTEGER NOT NULL,
+    seed         INTEGER NOT NULL,
+    held         INTEGER NOT NULL,
+    reserved_at  INTEGER NOT NULL,
+    state        TEXT NOT NULL DEFAULT 'reserved',
+    upstream_id  TEXT,
+    submitted_at INTEGER,
+    ended_at     INTEGER,
+    pictures     TEXT NOT NULL DEFAULT '[]', -- JSON
+    cost         INTEGER NOT NULL DEFAULT 0,
+    failure      TEXT NOT NULL DEFAULT 'null' -- JSON
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX attempts_by_job ON attempts (job_id, part);
+CREATE INDEX attempts_submitted ON attempts (submitted_at) WHERE state IN ('submitting', 'submitted');
+CREATE INDEX attempts_unconfirmed ON attempts (submitted_at) WHERE state = 'unconfirmed';
+
+-- The rule of core.job.Job.status, kept in a column so that a list by status need not read every job there is.
+CREATE TRIGGER status_of_job AFTER UPDATE OF state ON attempts BEGIN
+    UPDATE jobs SET status = (
+        SELECT CASE
+            WHEN max(state IN ('reserved', 'submitting', 'submitted')) = 0
+                THEN iif(max(pictures <> '[]'), 'completed', 'failed')
+            WHEN min(state = 'reserved') THEN 'queued'
+            ELSE 'processing'
+        END
+        FROM attempts WHERE job_id = NEW.job_id
+    )
+    WHERE id = NEW.job_id;
+END;
+
+-- Which retry (by its count) has been given which job: each job once per count.
+CREATE TABLE adoptions (
+    job_id      TEXT NOT NULL REFERENCES jobs (id) ON DELETE CASCADE,
+    retry_count INTEGER NOT NULL,
+    PRIMARY KEY (job_id, retry_count)
+) STRICT, WITHOUT ROWID;
