@@ -100,7 +100,7 @@ async def open_services(settings: Settings, clock: Clock | None = None) -> Async
         await pipeline.recovery.resume()
         pipeline.recovery.watch()
         crew.start("watch", Watch(store, store, recorder, clock).run(crew.rest))
-        administration = _administration(store, clock, keyring, recorder)
+        administration = _administration(store, clock, keyring, policies, recorder)
         yield Services(_app(base, pipeline, administration), administration, log, crew.begin_stopping)
 
 
@@ -135,12 +135,9 @@ async def offline_admin(settings: Settings) -> AsyncIterator[Observed]:
     async with open_store(settings.store_path) as store:
         keyring = await _keyring(settings, store)
         log = Log(sys.stderr, settings.log_format, "error", clock.now)
-        recorder = Recorder(
-            Metrics(version("imagegate")),
-            log,
-            _vocabulary(parse(policy_texts(settings.policies or packaged_policies()))),
-        )
-        administration = _administration(store, clock, keyring, recorder)
+        policies = parse(policy_texts(settings.policies or packaged_policies()))
+        recorder = Recorder(Metrics(version("imagegate")), log, _vocabulary(policies))
+        administration = _administration(store, clock, keyring, policies, recorder)
         admin = admin_routes(administration, admin_key=None, set_log_level=log.set_level)
         yield create_admin_app(admin, recorder)
 
@@ -158,13 +155,16 @@ async def _serving(
         yield EdgeServer(services.app, on_stopping=services.begin_stopping, log=services.log.logger), sockets, services
 
 
-def _administration(store: SqliteStore, clock: Clock, keyring: key_form.Keyring, recorder: Recorder) -> Administration:
+def _administration(
+    store: SqliteStore, clock: Clock, keyring: key_form.Keyring, policies: Policies, recorder: Recorder
+) -> Administration:
     spending = Spending(store, clock, recorder)
     return Administration(
         keys=store,
         ledger=store,
         jobs=store,
         spending=spending,
+        catalogue=Catalogue(policies),
         clock=clock,
         pepper=keyring.peppers[0],
         key_made=recorder.known_key,

@@ -24,10 +24,20 @@ def keys() -> None:
     metavar="AMOUNT/WINDOW",
     help="Dollars a day, week, month or in total, such as 25/month; repeatable.",
 )
+@click.option(
+    "--model",
+    "models",
+    multiple=True,
+    metavar="ID",
+    help="A model that the key may ask for, under any of its names; repeatable. None given: every model.",
+)
 @admin_options
-def create(team: str, name: str, budgets: tuple[str, ...], *, as_json: bool, url: str | None) -> None:
+def create(
+    team: str, name: str, budgets: tuple[str, ...], models: tuple[str, ...], *, as_json: bool, url: str | None
+) -> None:
     """Create a key. Its secret is shown once, now."""
-    made = ask("POST", "/keys", url=url, json={"team": team, "name": name, "budgets": budgets})
+    asked = {"team": team, "name": name, "budgets": budgets, "models": models}
+    made = ask("POST", "/keys", url=url, json=asked)
     if as_json:
         print_json(made)
     else:
@@ -47,9 +57,17 @@ def list_(team: str | None, *, as_json: bool, url: str | None) -> None:
         print_json(found)
         return
     print_table(
-        ["ID", "Team", "Name", "Budgets", "Created (UTC)", "Revoked (UTC)"],
+        ["ID", "Team", "Name", "Budgets", "Models", "Created (UTC)", "Revoked (UTC)"],
         (
-            [key["id"], key["team"], key["name"], _budgets(key), when(key["created_at"]), when(key["revoked_at"])]
+            [
+                key["id"],
+                key["team"],
+                key["name"],
+                _budgets(key),
+                _models(key),
+                when(key["created_at"]),
+                when(key["revoked_at"]),
+            ]
             for key in found["data"]
         ),
         empty="No keys yet: imagegate keys create --team NAME --budget 25/month",
@@ -80,8 +98,18 @@ def _print_key(key: dict[str, Any], *, as_json: bool) -> None:
 
 
 def _facts(key: dict[str, Any]) -> list[tuple[str, str]]:
-    return [("id", key["id"]), ("team", key["team"]), ("name", key["name"] or "-"), ("budgets", _budgets(key))]
+    return [
+        ("id", key["id"]),
+        ("team", key["team"]),
+        ("name", key["name"] or "-"),
+        ("budgets", _budgets(key)),
+        ("models", _models(key)),
+    ]
 
 
 def _budgets(key: dict[str, Any]) -> str:
     return ", ".join(key["budgets"]) or "-"
+
+
+def _models(key: dict[str, Any]) -> str:
+    return ", ".join(key["models"]) or "all"

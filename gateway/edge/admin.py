@@ -76,12 +76,21 @@ def admin_routes(
 @post("/keys")
 async def create_key(request: _Call, administration: NamedDependency[Administration]) -> CreatedKey:
     asked = NewKey.from_json(await request.body())
-    key, secret = await administration.create_key(asked.team, asked.name, asked.budgets)
+    key, secret = await administration.create_key(asked.team, asked.name, asked.budgets, models=asked.models)
     shape = await _key_shape(administration, key)
     warnings = []
     if await administration.unlimited(key):
         warnings.append(f"no budget limits this key: set one for org, team:{key.team} or key:{key.id}")
-    return CreatedKey(key.id, secret, key.team, key.name, shape.budgets, shape.created_at, warnings)
+    return CreatedKey(
+        id=key.id,
+        secret=secret,
+        team=key.team,
+        name=key.name,
+        budgets=shape.budgets,
+        models=shape.models,
+        created_at=shape.created_at,
+        warnings=warnings,
+    )
 
 
 @get("/keys")

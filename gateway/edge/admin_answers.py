@@ -66,11 +66,12 @@ class KeyShape:
     created_at: str | None
     revoked_at: str | None
     budgets: Sequence[str]
+    models: Sequence[str]
 
     @classmethod
     def of(cls, key: Key, budgets: Sequence[BudgetState]) -> Self:
         own = [BudgetShape.of(state).budget for state in budgets if state.scope == f"key:{key.id}"]
-        return cls(key.id, key.team, key.name, _iso(key.created_at), _iso(key.revoked_at), own)
+        return cls(key.id, key.team, key.name, _iso(key.created_at), _iso(key.revoked_at), own, key.models)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +83,7 @@ class CreatedKey:
     team: str
     name: str
     budgets: Sequence[str]
+    models: Sequence[str]
     created_at: str | None
     warnings: Sequence[str]
 

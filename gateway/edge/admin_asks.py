@@ -35,6 +35,7 @@ class NewKey(_Asked):
     team: str
     name: str = ""
     budgets: list[str] = []
+    models: list[str] = []
 
 
 class NewBudgets(_Asked):

@@ -5,6 +5,7 @@ import secrets
 from collections.abc import Callable, Sequence
 
 from gateway.core import keys as key_form
+from gateway.core.catalogue import Catalogue
 from gateway.core.errors import InvalidRequest, NotFound
 from gateway.core.job import Job, State, Status
 from gateway.core.money import Budget, parse_budget
@@ -26,6 +27,7 @@ class Administration:
         ledger: Ledger,
         jobs: Jobs,
         spending: Spending,
+        catalogue: Catalogue,
         clock: Clock,
         pepper: bytes,
         key_made: Callable[[str, str], None] | None = None,
@@ -35,21 +37,32 @@ class Administration:
         self._ledger = ledger
         self._jobs = jobs
         self._spending = spending
+        self._catalogue = catalogue
         self._clock = clock
         self._pepper = pepper
         self._key_made = key_made
 
     async def create_key(
-        self, team: str, name: str, budgets: Sequence[str], choose: Callable[[str], str] = secrets.choice
+        self,
+        team: str,
+        name: str,
+        budgets: Sequence[str],
+        *,
+        models: Sequence[str] = (),
+        choose: Callable[[str], str] = secrets.choice,
     ) -> tuple[Key, str]:
-        """A new key and its whole text, which is kept nowhere and so can be shown only now. A new team needs no more."""
+        """A new key and its whole text, which is kept nowhere and so can be shown only now. A new team needs no more.
+
+        `models`: ids of the only ones it may ask for; none named: all, and whatever the policies add.
+        """
         _check_team(team, "team")
         if len(name) > _NAME_LENGTH or not (name == "" or name.isprintable()):
             raise InvalidRequest(f"a key's name has at most {_NAME_LENGTH} printable characters", param="name")
         limits = _read_budgets(budgets)
+        allowed = self._read_models(models)
         key_id, secret = key_form.mint(choose)
         digest = key_form.digest(self._pepper, secret)
-        key = Key(id=key_id, team=team, name=name, digest=digest, created_at=self._clock.now())
+        key = Key(key_id, team, name, digest, created_at=self._clock.now(), models=allowed)
         if limits:
             # Before the key: a crash between the two leaves a budget without a key, never a key without its budget.
             await self._ledger.set_budgets(f"key:{key_id}", limits)
@@ -126,6 +139,18 @@ class Administration:
         for attempt in open_attempts:
             await self._spending.resolve(job, attempt, outcome)
         return await self.job(job_id)
+
+    def _read_models(self, names: Sequence[str]) -> tuple[str, ...]:
+        """Real ids alone: what an alias means is the policies' to change, and a key would silently follow."""
+        for name in names:
+            try:
+                model = self._catalogue.model(name)
+            except NotFound as error:
+                known = ", ".join(self._catalogue.policies.models)
+                raise InvalidRequest(f"{name[:64]!r} is no model here: there are {known}", param="models") from error
+            if model.id != name:
+                raise InvalidRequest(f"{name[:64]!r} is an alias: write {model.id}", param="models")
+        return tuple(dict.fromkeys(names))
 
     async def _check_scope(self, scope: str) -> None:
         kind, _, name = scope.partition(":")

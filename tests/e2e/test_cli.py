@@ -151,6 +151,7 @@ print(sorted({"httpx", "rich", "litestar", "pydantic", "asyncio", "PIL"} & set(s
         (["jobs", "resolve", "job_a", "maybe"], 2),
         (["keys", "create", "--team", "a b"], 1),
         (["keys", "create", "--team", "a", "--budget", "5/year"], 1),
+        (["keys", "create", "--team", "a", "--model", "gpt-image-1"], 1),
         (["budgets", "set", "key:AAAAAAAAAAAA", "5/day"], 1),
         (["jobs", "show", "job_nope"], 1),
         (["keys", "list", "--url", "http://127.0.0.1:9"], 1),
@@ -207,6 +208,10 @@ def _check_management(shell: Shell, road: Sequence[str]) -> None:
     assert "[bold]x" in shell.run("keys", "list", *road).stdout
     assert key["secret"] not in shell.run("keys", "show", key["id"], *road).stdout
 
+    assert key["models"] == []
+    assert re.search(r"(?m)^models +all$", shell.run("keys", "show", key["id"], *road).stdout)
+    _check_models(shell, road)
+
     limits = shell.json("budgets", "set", f"key:{key['id']}", "1.50/day", *road)["budgets"]
     assert [one["limit"]["dollars"] for one in limits] == ["1.5"]
     assert "$1.5" in shell.run("budgets", "list", *road).stdout
@@ -217,6 +222,19 @@ def _check_management(shell: Shell, road: Sequence[str]) -> None:
     assert shell.json("spend", "--by", "day", *road)["total"]["microdollars"] == 0
     assert shell.json("jobs", "list", "--status", "unconfirmed", *road) == {"data": []}
     assert shell.json("keys", "revoke", key["id"], *road)["revoked_at"]
+
+
+def _check_models(shell: Shell, road: Sequence[str]) -> None:
+    asked = ("keys", "create", "--team", "picky", "--model", "flux-2-klein-4b", "--model", "flux-2-klein-4b", *road)
+    assert re.search(r"(?m)^models +flux-2-klein-4b$", shell.run(*asked).stdout)
+    (picky,) = shell.json("keys", "list", "--team", "picky", *road)["data"]
+    assert picky["models"] == ["flux-2-klein-4b"]
+    assert shell.json("keys", "show", picky["id"], *road) == picky
+    assert "flux-2-klein-4b" in shell.run("keys", "list", "--team", "picky", *road).stdout
+    for name, told in (("gpt-image-1", "write flux-2-klein-4b"), ("flux-3", "no model here")):
+        refused = shell.run("keys", "create", "--team", "none", "--model", name, *road)
+        assert (refused.exit_code, told in refused.stderr) == (1, True)
+    assert shell.json("keys", "list", "--team", "none", *road) == {"data": []}
 
 
 # --- policies ----------------------------------------------------------------------------------------------------------

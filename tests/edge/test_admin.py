@@ -9,8 +9,10 @@ from pathlib import Path
 import httpx
 import pytest
 from fakes import NOON, StoppedClock
+from house import packaged
 from orders import A_CAT
 
+from gateway.core.catalogue import Catalogue
 from gateway.core.job import Attempt, Failure, Job
 from gateway.edge.admin import admin_routes
 from gateway.edge.app import create_admin_app
@@ -48,6 +50,7 @@ class Desk:
             ledger=self.store,
             jobs=self.store,
             spending=Spending(self.store, clock, recorder),
+            catalogue=Catalogue(packaged()),
             clock=clock,
             pepper=b"pepper",
         )
@@ -127,6 +130,7 @@ async def test_a_key_shows_its_secret_once(admin: httpx.AsyncClient) -> None:
         "team": "design",
         "name": "laptop",
         "budgets": ["25/month"],
+        "models": [],
         "created_at": NOON_ISO,
     }
     shown = {**key, "revoked_at": None}
@@ -135,6 +139,15 @@ async def test_a_key_shows_its_secret_once(admin: httpx.AsyncClient) -> None:
     assert (await admin.get("/keys", params={"team": "other"})).json() == {"data": []}
     revoked = await admin.post(f"/keys/{key['id']}/revoke")
     assert (revoked.status_code, revoked.json()) == (200, {**shown, "revoked_at": NOON_ISO})
+
+
+async def test_a_key_says_which_models_it_may_ask_for(admin: httpx.AsyncClient) -> None:
+    made = (await admin.post("/keys", json={"team": "design", "models": ["flux-2-klein-4b"]})).json()
+    assert made["models"] == ["flux-2-klein-4b"]
+    assert (await admin.get(f"/keys/{made['id']}")).json()["models"] == ["flux-2-klein-4b"]
+    (listed,) = (await admin.get("/keys")).json()["data"]
+    assert listed["models"] == ["flux-2-klein-4b"]
+    assert (await admin.post(f"/keys/{made['id']}/revoke")).json()["models"] == ["flux-2-klein-4b"]
 
 
 async def test_a_key_without_any_budget_is_warned_of(admin: httpx.AsyncClient) -> None:
@@ -176,6 +189,10 @@ async def test_budgets_are_said_in_dollars_and_micro_dollars(admin: httpx.AsyncC
         (b'{"team": "a", "budgets": "5/day"}', "invalid_type", "budgets"),
         (b'{"team": "a", "budgets": [5]}', "invalid_type", "budgets"),
         (b'{"team": "a", "budgets": ["5/year"]}', "invalid_value", "budgets"),
+        (b'{"team": "a", "models": "flux-2-klein-4b"}', "invalid_type", "models"),
+        (b'{"team": "a", "models": [7]}', "invalid_type", "models"),
+        (b'{"team": "a", "models": ["flux-3"]}', "invalid_value", "models"),
+        (b'{"team": "a", "models": ["gpt-image-*"]}', "invalid_value", "models"),
         (b'{"team": "a", "digest": "00"}', "unknown_parameter", "digest"),
     ],
 )

@@ -1,14 +1,17 @@
 """Administration over the real store: keys, budgets, and verdicts on unconfirmed jobs."""
 
+import re
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 from fakes import NOON, RememberingTelemetry, StoppedClock
+from house import packaged
 from orders import A_CAT
 
 from gateway.core import keys as key_form
+from gateway.core.catalogue import Catalogue
 from gateway.core.errors import InvalidRequest, NotFound
 from gateway.core.job import Attempt, Failure, Job, State, Status
 from gateway.pipeline.administration import Administration
@@ -17,6 +20,7 @@ from gateway.ports import Key
 from gateway.stores.sqlite.store import SqliteStore, open_store
 
 PEPPER = b"pepper of these tests"
+MODEL = "flux-2-klein-4b"
 LOST = Failure("upstream_unconfirmed", "the answer was lost")
 
 
@@ -33,7 +37,15 @@ async def office(tmp_path: Path) -> AsyncIterator[Office]:
         spending = Spending(store, clock, RememberingTelemetry())
         yield Office(
             store,
-            Administration(keys=store, ledger=store, jobs=store, spending=spending, clock=clock, pepper=PEPPER),
+            Administration(
+                keys=store,
+                ledger=store,
+                jobs=store,
+                spending=spending,
+                catalogue=Catalogue(packaged()),
+                clock=clock,
+                pepper=PEPPER,
+            ),
         )
 
 
@@ -83,12 +95,36 @@ async def test_a_wrong_key_request_is_refused_by_field_and_leaves_nothing(
     assert not await office.administration.budgets()
 
 
+async def test_a_key_names_each_of_its_models_once(office: Office) -> None:
+    key, _ = await office.administration.create_key("design", "", [], models=[MODEL, MODEL])
+    assert key.models == (MODEL,)
+    assert (await office.administration.key(key.id)).models == (MODEL,)
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("", f"'' is no model here: there are {MODEL}"),
+        ("flux-3", f"'flux-3' is no model here: there are {MODEL}"),
+        ("x" * 100, f"'{'x' * 64}' is no model here"),
+        ("gpt-image-2", f"'gpt-image-2' is an alias: write {MODEL}"),
+        ("gpt-image-*", f"'gpt-image-*' is an alias: write {MODEL}"),
+    ],
+)
+async def test_a_key_is_made_for_real_models_alone(office: Office, name: str, told: str) -> None:
+    with pytest.raises(InvalidRequest, match=re.escape(told)) as refused:
+        await office.administration.create_key("design", "", ["1/day"], models=[MODEL, name])
+    assert (refused.value.status, refused.value.param) == (400, "models")
+    assert not await office.administration.keys()
+    assert not await office.administration.budgets()
+
+
 async def test_a_crash_while_creating_leaves_no_key_without_its_budget(office: Office) -> None:
     """Two keys of one id: the second `add_key` fails, and its budget was there before it."""
     choose = min  # always the first of the alphabet, so the second key collides
-    await office.administration.create_key("design", "", [], choose)
+    await office.administration.create_key("design", "", [], choose=choose)
     with pytest.raises(Exception, match="UNIQUE"):
-        await office.administration.create_key("design", "", ["1/day"], choose)
+        await office.administration.create_key("design", "", ["1/day"], choose=choose)
     assert [state.limit for state in await office.administration.budgets()] == [1_000_000]
 
 
