@@ -1,77 +1,27 @@
 """openai-node against gateway and simulator, as processes: every result shape, its errors, and what its retries buy."""
 
-import asyncio
 import base64
-import json
-import os
-import shutil
-import subprocess
-from dataclasses import dataclass
 from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
 
-import pytest
 from rig import CODECS, MODEL, SHAPE_COUNT, Rig, check_picture, drawn, inside, picture_bytes, quick
+from sdks import NodeSdk
 
-pytest_plugins = ["stand"]
+pytest_plugins = ["stand", "sdks"]
 
-SOURCE = Path(__file__).parent / "node"
-CACHE = Path(__file__).parents[2] / ".cache" / "node"
-#: the SDK asks for 22; on 20 it works, and below there is no `fetch` that it could use
-OLDEST = 20
 SIZE = "256x256"
-
-
-@dataclass(frozen=True)
-class Node:
-    """The script beside this file, with the SDK that its lock file pins."""
-
-    folder: Path
-
-    async def generate(self, base_url: str, key: str, *calls: dict[str, Any]) -> list[Any]:
-        """All at once; an answer each, in order."""
-        process = await asyncio.create_subprocess_exec(
-            "node",
-            "generate.mjs",
-            cwd=self.folder,
-            env={"PATH": os.environ["PATH"], "OPENAI_BASE_URL": base_url, "OPENAI_API_KEY": key},
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-        )
-        out, _ = await process.communicate("\n".join(map(json.dumps, calls)).encode())
-        assert process.returncode == 0
-        return [json.loads(line) for line in out.splitlines()]
-
-
-@pytest.fixture(scope="session")
-def node() -> Node:
-    """Installed once into `.cache/node`, and again when the lock file changes."""
-    if shutil.which("node") is None or shutil.which("npm") is None:
-        pytest.skip("Node.js and npm are not installed")
-    version = subprocess.run(["node", "--version"], capture_output=True, check=True, text=True).stdout.strip()
-    if int(version.removeprefix("v").partition(".")[0]) < OLDEST:
-        pytest.skip(f"Node.js {version} is older than {OLDEST}")
-    CACHE.mkdir(parents=True, exist_ok=True)
-    lock = SOURCE / "package-lock.json"
-    installed = CACHE / "installed-lock.json"
-    for name in ("package.json", "package-lock.json", "generate.mjs"):
-        shutil.copy(SOURCE / name, CACHE)
-    if not installed.exists() or installed.read_bytes() != lock.read_bytes():
-        subprocess.run(["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"], cwd=CACHE, check=True, timeout=100)
-        shutil.copy(lock, installed)
-    return Node(CACHE)
 
 
 def call(prompt: str, **fields: Any) -> dict[str, Any]:
     return {"fields": {"prompt": prompt, "size": SIZE, **fields}}
 
 
-async def test_every_result_shape(pair: Rig, node: Node) -> None:
+async def test_every_result_shape(pair: Rig, node: NodeSdk) -> None:
     """The simulator takes its shapes in turn, so that so many orders meet each of them."""
     kinds = ("b64_json", "url")
     asked = list(islice(zip(cycle(CODECS), cycle(kinds), strict=False), SHAPE_COUNT))
-    answers = await node.generate(
+    answers = await node.calls(
         pair.base_url,
         pair.key,
         *(
@@ -90,8 +40,8 @@ async def test_every_result_shape(pair: Rig, node: Node) -> None:
     assert [job["billed_images"] for job in pair.bought("every shape, by Node")] == [1] * SHAPE_COUNT
 
 
-async def test_aliases_counts_and_headers(pair: Rig, node: Node) -> None:
-    alias, ten = await node.generate(
+async def test_aliases_counts_and_headers(pair: Rig, node: NodeSdk) -> None:
+    alias, ten = await node.calls(
         pair.base_url,
         pair.key,
         call("Node's alias", model="gpt-image-2", size="1536x1024", quality="high", user=None),
@@ -106,9 +56,9 @@ async def test_aliases_counts_and_headers(pair: Rig, node: Node) -> None:
     assert ten["headers"]["x-imagegate-cost"] == "0.085"
 
 
-async def test_errors(pair: Rig, node: Node) -> None:
+async def test_errors(pair: Rig, node: NodeSdk) -> None:
     """Each is sent once, though the SDK may try three times."""
-    bad, unknown, dear = await node.generate(
+    bad, unknown, dear = await node.calls(
         pair.base_url,
         pair.new_key("0.01/day"),
         {**call("x", seed="seven"), "retries": 2},
@@ -126,9 +76,9 @@ async def test_errors(pair: Rig, node: Node) -> None:
     assert pair.bought("too dear for Node") == []
 
 
-async def test_a_cut_attempt_is_adopted_and_not_bought_again(tmp_path: Path, node: Node) -> None:
+async def test_a_cut_attempt_is_adopted_and_not_bought_again(tmp_path: Path, node: NodeSdk) -> None:
     async with inside(tmp_path, quick(median_s=1.2)) as running:
-        (answer,) = await node.generate(
+        (answer,) = await node.calls(
             running.base_url,
             running.key,
             {**call("cut"), "retries": 5, "timeout": 500, "options": {"headers": {"x-stainless-timeout": "600"}}},
