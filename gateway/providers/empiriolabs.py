@@ -2,21 +2,22 @@
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 from gateway.core.order import Order, Part
 from gateway.core.policy import Policies
-from gateway.ports import Accepted, Clock, Declined, Finished, Later, Pending, Provider, Unknown
+from gateway.ports import Accepted, Clock, Declined, Finished, Image, Later, Pending, Provider, Unknown
 from gateway.providers.addresses import origin_of
 from gateway.providers.downloads import Downloads, Lines
-from gateway.providers.empiriolabs_refusal import NOT_SENT
+from gateway.providers.empiriolabs_refusal import NOT_HANDED_OVER, NOT_SENT
 from gateway.providers.empiriolabs_result import MAX_IMAGE
+from gateway.providers.empiriolabs_upload import MAX_ANSWER, form, judge_upload
 from gateway.providers.empiriolabs_wire import ResultKind, Returned, is_job_id, judge_poll, judge_submit, payload
-from gateway.providers.reply import Broken, Reply
+from gateway.providers.reply import Broken
 from gateway.providers.transport import (
     Call,
     Limits,
@@ -28,23 +29,28 @@ from gateway.providers.transport import (
     trusted_tls,
 )
 
-#: `on_request(op, code)`: op is submit, poll or download; code an HTTP status, `timeout`, `unreachable` or `cut`.
+#: `on_request(op, code)`: op is submit, upload, poll or download; code an HTTP status, `timeout`, `unreachable` or `cut`.
 OnRequest = Callable[[str, str], None]
-_Verdict = TypeVar("_Verdict")
+_Made = TypeVar("_Made")
 
-#: Bytes: a larger JSON body is read in a thread, so that the loop goes on serving.
+#: Bytes: a larger JSON body is read or written in a thread, so that the loop goes on serving.
 _SLOW = 1024 * 1024
 #: Results with large bodies in memory at once, from the body's first quarter of a megabyte until the pictures are kept.
 _LARGE_AT_ONCE = 8
+#: Bytes a second: the slowest line on which a body is given the time to leave (four references are up to 17 MB). Our own
+#: deadline, striking while a submit is still on its way, would make it one of unknown outcome, its money held for an hour.
+_SLOWEST = 250_000
 
 
 @dataclass(frozen=True, slots=True)
 class Deadlines:
-    """Seconds. `connect` includes the wait for a free connection; `poll_body` is what a poll may take once it is answered."""
+    """Seconds. `connect` includes the wait for a free connection; `poll_body` is what a poll may take once it is answered.
+    Submits and uploads have more by what their body takes on a slow line."""
 
     connect: float = 10.0
     submit: float = 30.0
     hold: float = 300.0
+    upload: float = 30.0
     poll: float = 30.0
     poll_body: float = 30.0
     download: float = 60.0
@@ -55,6 +61,7 @@ class Model:
     """How one model is asked for, from its policy. `moderation`: lower-case pieces of an error that mean refused content."""
 
     result: ResultKind = "b64_json"
+    references: Literal["data", "upload"] = "data"
     hold: bool = False
     moderation: tuple[str, ...] = ()
 
@@ -64,6 +71,7 @@ def models_of(policies: Policies) -> dict[str, Model]:
     return {
         model.id: Model(
             result=model.empiriolabs.result,
+            references=model.empiriolabs.references,
             hold=policies.route(model.id).upstream_wait == "hold",
             moderation=tuple(model.moderation.markers),
         )
@@ -109,11 +117,25 @@ class EmpirioLabs(Provider):
         self._count = on_request or (lambda _op, _code: None)
         self._downloads = Downloads(lines, own, account.private_hosts, clock, account.deadlines.download)
 
+    def uploads(self, order: Order) -> bool:
+        return bool(order.references) and self._model(order).references == "upload"
+
+    async def upload(self, reference: Image) -> str | Declined:
+        """One POST. The address is good for every model."""
+        content_type, body = form(reference)
+        call = Call("POST", f"{self._url}/v1/files/upload", self._headers | {"content-type": content_type}, body)
+        seconds = self._account.deadlines.upload + len(body) / _SLOWEST
+        reply = await self._line.call(call, Limits(seconds, seconds, MAX_ANSWER), Slot(self._places, self._clock))
+        self._count("upload", reply.code)
+        if isinstance(reply, Broken):
+            return Declined(NOT_SENT if reply.unsent else NOT_HANDED_OVER, again=True)
+        return judge_upload(reply)
+
     async def submit(
-        self, order: Order, part: Part, until_kept: ExitStack | None = None
+        self, order: Order, part: Part, references: Sequence[Image | str], until_kept: ExitStack | None = None
     ) -> Accepted | Finished | Declined | Unknown:
         """One POST, never repeated. Of more images than asked for, the first `part.images` are taken."""
-        return await self._in_place(partial(self._submit, order, part), until_kept)
+        return await self._in_place(partial(self._submit, order, part, references), until_kept)
 
     async def poll(
         self, upstream_id: str, order: Order, age: float, until_kept: ExitStack | None = None
@@ -122,7 +144,7 @@ class EmpirioLabs(Provider):
         part, so whoever asked for fewer cuts the rest off."""
         return await self._in_place(partial(self._poll, upstream_id, order, age), until_kept)
 
-    async def _in_place(self, ask: Callable[[Slot], Awaitable[_Verdict]], until_kept: ExitStack | None) -> _Verdict:
+    async def _in_place(self, ask: Callable[[Slot], Awaitable[_Made]], until_kept: ExitStack | None) -> _Made:
         """Images keep the place that they took until `until_kept` is closed; whatever else came gives it back at once."""
         with ExitStack() as stack:
             slot = Slot(self._places, self._clock)
@@ -132,18 +154,22 @@ class EmpirioLabs(Provider):
                 until_kept.enter_context(stack.pop_all())
             return verdict
 
-    async def _submit(self, order: Order, part: Part, slot: Slot) -> Accepted | Finished | Declined | Unknown:
+    async def _submit(
+        self, order: Order, part: Part, references: Sequence[Image | str], slot: Slot
+    ) -> Accepted | Finished | Declined | Unknown:
         model = self._model(order)
-        body = payload(order, part, result=model.result, hold=model.hold)
+        write = partial(payload, order, part, references, result=model.result, hold=model.hold)
+        body = await _made(write, sum(len(image.data) for image in references if isinstance(image, Image)))
         call = Call(
             "POST", f"{self._url}/v1/images/generations", self._headers | {"content-type": "application/json"}, body
         )
         seconds = self._account.deadlines.hold if model.hold else self._account.deadlines.submit
+        seconds += len(body) / _SLOWEST
         reply = await self._line.call(call, Limits(seconds, seconds, self._account.largest), slot)
         self._count("submit", reply.code)
         if isinstance(reply, Broken):
             return _not_answered(reply)
-        verdict = await _judged(reply, partial(judge_submit, reply, model.moderation))
+        verdict = await _made(partial(judge_submit, reply, model.moderation), len(reply.body))
         if not isinstance(verdict, Returned):
             return verdict
         finished = await self._collect(verdict, part.images, slot)
@@ -164,7 +190,7 @@ class EmpirioLabs(Provider):
         self._count("poll", reply.code)
         if isinstance(reply, Broken):
             return Later(f"poll: {reply.reason}", timeout=reply.code == "timeout")
-        verdict = await _judged(reply, partial(judge_poll, reply, age, self._model(order).moderation))
+        verdict = await _made(partial(judge_poll, reply, age, self._model(order).moderation), len(reply.body))
         if not isinstance(verdict, Returned):
             return verdict
         finished = await self._collect(verdict, order.count, slot)
@@ -184,8 +210,9 @@ def _not_answered(submit: Broken) -> Declined | Unknown:
     return Unknown(f"submit: {submit.reason}", timeout=submit.code == "timeout")
 
 
-async def _judged(reply: Reply, judge: Callable[[], _Verdict]) -> _Verdict:
-    return judge() if len(reply.body) <= _SLOW else await asyncio.to_thread(judge)
+async def _made(make: Callable[[], _Made], size: int) -> _Made:
+    """`make` has so many bytes to go through."""
+    return make() if size <= _SLOW else await asyncio.to_thread(make)
 
 
 @asynccontextmanager

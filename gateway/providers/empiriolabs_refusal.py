@@ -12,6 +12,7 @@ OUR_ACCOUNT = Failure("upstream_unavailable", "The provider refuses this gateway
 BUSY = Failure("upstream_error", "The provider takes no more requests at the moment.")
 MOVED = Failure("upstream_error", "The provider's address has moved.")
 NOT_SENT = Failure("upstream_error", "The provider cannot be reached.")
+NOT_HANDED_OVER = Failure("upstream_error", "A reference image could not be handed over to the provider.")
 
 _MODERATED = Failure("moderation_blocked", "The provider's content rules refused this request.")
 _BY_CODE = {
@@ -34,6 +35,7 @@ _PARAMETERS = frozenset(
         "format",
         "response_format",
         "max_sequence_length",
+        "image",
     }
 )
 

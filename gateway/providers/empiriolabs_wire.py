@@ -7,6 +7,7 @@ from http import HTTPStatus
 from typing import Literal
 
 import msgspec
+import pybase64
 
 from gateway.core.order import Codec, Order, Part
 from gateway.ports import Accepted, Declined, Image, Later, Pending, Unknown
@@ -39,9 +40,12 @@ class Returned:
     upstream_id: str | None = None
 
 
-def payload(order: Order, part: Part, *, result: ResultKind, hold: bool) -> bytes:
-    """The body of a submit. It names no user and no id of ours. `hold`: the answer comes when the images are made."""
-    body: dict[str, str | int | float | bool] = {
+def payload(order: Order, part: Part, references: Sequence[Image | str], *, result: ResultKind, hold: bool) -> bytes:
+    """The body of a submit. It names no user and no id of ours. `hold`: the answer comes when the images are made.
+
+    References within it go as `data:` URIs: the page speaks of http(s) URLs alone, public clients send these too.
+    """
+    body: dict[str, object] = {
         "model": order.model,
         "prompt": order.prompt,
         "width": order.width,
@@ -54,11 +58,21 @@ def payload(order: Order, part: Part, *, result: ResultKind, hold: bool) -> byte
         "response_format": result,
         "max_sequence_length": order.max_sequence_length,
     }
+    if references:
+        body["image"] = [_address(reference) for reference in references]
     if order.negative_prompt:
         body["negative_prompt"] = order.negative_prompt
     if hold:
         body["sync"] = True
     return msgspec.json.encode(body)
+
+
+def _address(reference: Image | str) -> str | msgspec.Raw:
+    """Base64 is JSON as it is: megabytes need not be looked through for what to escape."""
+    if isinstance(reference, str):
+        return reference
+    encoded = pybase64.b64encode(reference.data)
+    return msgspec.Raw(b'"data:image/%b;base64,%b"' % (reference.codec.encode(), encoded))
 
 
 def is_job_id(value: str) -> bool:
@@ -75,7 +89,7 @@ def judge_submit(reply: Reply, markers: Sequence[str] = ()) -> Accepted | Return
         return Returned(pictures, seconds_in(answer))
     if (job_id := _salvaged(reply.body)) is not None:
         return Accepted(job_id)
-    return _refusal(reply, answer, markers) or Unknown(
+    return refusal(reply, answer, markers) or Unknown(
         _described(reply, "the submit was answered by"), timeout=reply.timeout
     )
 
@@ -119,7 +133,8 @@ def _salvaged(body: bytes | bytearray) -> str | None:
     return found.pop() if len(found) == 1 and all(map(is_job_id, found)) else None
 
 
-def _refusal(reply: Reply, answer: dict[str, object] | None, markers: Sequence[str]) -> Declined | None:
+def refusal(reply: Reply, answer: dict[str, object] | None, markers: Sequence[str]) -> Declined | None:
+    """Does the answer prove that the request was not taken? `answer`: the body, where it is an object."""
     if reply.status in ACCOUNT_STATUSES:
         return Declined(OUR_ACCOUNT, account=True)
     if reply.fine and answer is not None and _status(answer) == "failed":

@@ -22,6 +22,10 @@ from gateway.providers.reply import Broken, Reply, retry_after
 #: A body larger than this waits for the slot of its result, so that a burst of pictures cannot fill the memory.
 LARGE = 256 * 1024
 
+#: Bytes: a larger body leaves in pieces of this size. aiohttp would hand it whole to the socket's buffer, one more copy of
+#: megabytes and a long stop of the loop, and warns of that.
+_PIECE = 64 * 1024
+
 #: Takes a URL past httpx, and goes no further.
 _AS_WRITTEN = "x-imagegate-url"
 
@@ -132,10 +136,7 @@ class Line:
         response: httpx.Response | None = None
         complete = timeout = False
         try:
-            headers = {**_HEADERS, **call.headers, _AS_WRITTEN: call.url}
-            request = httpx.Request(
-                call.method, call.url, headers=headers, content=call.content, extensions=self._timeouts
-            )
+            request = self._request(call)
             began = self._clock.monotonic()
             async with self._clock.timeout(limits.head):
                 response = await self._transport.handle_async_request(request)
@@ -151,6 +152,15 @@ class Line:
             timeout = isinstance(error, TimeoutError)
         after = retry_after(response.headers.get("retry-after", ""), response.headers.get("date", ""))
         return Reply(response.status_code, body, complete, after, timeout)
+
+    def _request(self, call: Call) -> httpx.Request:
+        headers = {**_HEADERS, **call.headers, _AS_WRITTEN: call.url}
+        content: bytes | AsyncIterator[bytes] | None = call.content
+        if call.content is not None and len(call.content) > _PIECE:
+            # with its length: chunks are what proxies refuse, and what lets a cut body pass for a whole one
+            headers["content-length"] = str(len(call.content))
+            content = _pieces(call.content)
+        return httpx.Request(call.method, call.url, headers=headers, content=content, extensions=self._timeouts)
 
     async def _read(self, response: httpx.Response, body: bytearray, size: int, slot: Slot, left: float) -> None:
         # We asked for identity. Anything else is a mistake or a bomb: 194 kB of gzip can hold 200 MB.
@@ -168,6 +178,11 @@ class Line:
                     await _fill(body, chunks, size)
         if len(body) > size:
             raise ValueError("a body over the limit")
+
+
+async def _pieces(content: bytes) -> AsyncIterator[bytes]:
+    for start in range(0, len(content), _PIECE):
+        yield content[start : start + _PIECE]
 
 
 async def _fill(body: bytearray, chunks: AsyncIterator[bytes], most: int) -> None:

@@ -15,7 +15,7 @@ MOST_KEYS = 200
 _OUTCOMES = ("completed", errors.UpstreamFailed.code, errors.UpstreamUnconfirmed.code)
 _CIRCUITS = ("submit", "read")
 _CIRCUIT_STATES = ("closed", "half_open", "open")
-_UPSTREAM_OPS = ("submit", "poll", "download")
+_UPSTREAM_OPS = ("submit", "upload", "poll", "download")
 #: Failures that dashboards and alerts divide by requests: `increase()` misses a first one that did not begin at 0.
 _WATCHED = (
     errors.BudgetSpent,

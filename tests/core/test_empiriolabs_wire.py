@@ -47,7 +47,7 @@ def error(**members: str) -> dict[str, Any]:
 
 
 def test_the_payload_says_the_part_in_the_providers_words() -> None:
-    assert json.loads(payload(ORDER, Part(1, 2, 11), result="b64_json", hold=False)) == {
+    assert json.loads(payload(ORDER, Part(1, 2, 11), (), result="b64_json", hold=False)) == {
         "model": "flux-2-klein-4b",
         "prompt": "a lighthouse, ünïcode",
         "width": 1024,
@@ -63,7 +63,7 @@ def test_the_payload_says_the_part_in_the_providers_words() -> None:
 
 
 def test_the_payload_of_a_held_request_with_a_negative_prompt() -> None:
-    body = json.loads(payload(replace(ORDER, negative_prompt="rain"), Part(0, 1, 7), result="url", hold=True))
+    body = json.loads(payload(replace(ORDER, negative_prompt="rain"), Part(0, 1, 7), (), result="url", hold=True))
     assert (body["sync"], body["negative_prompt"], body["response_format"]) == (True, "rain", "url")
 
 

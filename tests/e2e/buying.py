@@ -61,7 +61,7 @@ class QuickClock(Clock):
 
 
 #: Long enough for a loaded machine to answer in, short enough to wait for.
-SHORT = Deadlines(connect=0.5, submit=0.5, hold=0.5, poll=0.5, poll_body=0.5, download=0.5)
+SHORT = Deadlines(connect=0.5, submit=0.5, hold=0.5, upload=0.5, poll=0.5, poll_body=0.5, download=0.5)
 
 
 @dataclass

@@ -139,7 +139,7 @@ async def test_a_held_request_whose_result_cannot_be_fetched_was_paid_for(
     body = json.dumps({**named, "data": [{"url": "https://127.0.0.1:1/a.png"}]}).encode()
     held = {ORDER.model: Model("url", hold=True)}
     async with scripted(says(http(200, body))) as upstream, buyer(upstream.url, models=held) as us:
-        assert isinstance(await us.provider.submit(ORDER, PART), verdict)
+        assert isinstance(await us.provider.submit(ORDER, PART, ()), verdict)
 
 
 # --- addresses ---------------------------------------------------------------------------------------------------------

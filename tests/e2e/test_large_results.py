@@ -146,7 +146,7 @@ async def test_a_large_answer_that_brings_no_picture_keeps_no_place() -> None:
             async with asyncio.timeout(20):
                 for _ in range(PLACES + 1):
                     assert await us.provider.poll("job-1", ORDER, 5.0, kept) == Pending()
-                    assert isinstance(await us.provider.submit(ORDER, PART, kept), Unknown)
+                    assert isinstance(await us.provider.submit(ORDER, PART, (), kept), Unknown)
 
 
 async def test_results_of_many_large_pictures_do_not_wait_for_each_other_for_ever() -> None:
