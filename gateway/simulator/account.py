@@ -9,6 +9,7 @@ from typing import Any, TextIO
 
 from gateway.simulator.clock import FastClock
 from gateway.simulator.options import Options
+from gateway.simulator.references import Reference
 from gateway.simulator.wire import PRICE, RefusedError
 
 KEY_PREFIX = "sk-empiriolabs-"
@@ -17,7 +18,7 @@ _WINDOW = 60.0
 
 @dataclass(slots=True)
 class Bought:
-    """One accepted submit, remembered for ever."""
+    """One accepted submit, remembered for ever. `references`: its images but those named by http(s), which nobody saw."""
 
     job_id: str
     prompt: str
@@ -25,6 +26,7 @@ class Bought:
     seed_asked: int | None
     asked: int
     accepted_at: float
+    references: tuple[Reference, ...] = ()
     status: str = "queued"
     billed_images: int = 0
     polls: int = 0

@@ -3,9 +3,11 @@
 Behaves as the provider's page and documentation say; what they leave open is assumed in `wire` and `jobs`, and said there.
 """
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import ExitStack, asynccontextmanager
+from itertools import count
 from pathlib import Path
 from typing import TextIO
 
@@ -16,9 +18,13 @@ from gateway.simulator.clock import FastClock, iso
 from gateway.simulator.faults import Faults, Sent, befall
 from gateway.simulator.jobs import Workshop
 from gateway.simulator.options import Fault, Options
+from gateway.simulator.references import References
+from gateway.simulator.shapes import uploaded
 from gateway.simulator.wire import MODEL, RefusedError, model_entry, read_submit
 
 _LARGEST = 128 * 1024 * 1024
+_SLOW = 1024 * 1024
+_LARGEST_FILE = 32 * 1024 * 1024
 _DRIP_S = 4.0
 _DRIP_PIECES = 20
 #: how long a job is not found yet under `poll_404_early`, in seconds
@@ -32,10 +38,13 @@ class Simulator:
     """One account, its jobs and their pictures."""
 
     def __init__(self, options: Options, ledger: Ledger) -> None:
+        self._options = options
         self._clock = FastClock(options.speed)
         self._ledger = ledger
         self._door = Door(options, self._clock, ledger)
         self._shop = Workshop(options, self._clock, ledger)
+        self._references = References()
+        self._uploads = count()
         self._faults = Faults(options)
 
     def app(self) -> web.Application:
@@ -66,13 +75,16 @@ class Simulator:
         return handle
 
     async def _submit(self, request: web.Request, fault: Fault | None) -> Sent:
-        wanted = read_submit(await request.read())
+        body = await request.read()
+        # threads are for what is slow: a small body would wait there behind the pictures being drawn
+        wanted, addresses = read_submit(body) if len(body) <= _SLOW else await asyncio.to_thread(read_submit, body)
+        prints = await self._references.named(addresses)
         if fault is Fault.SUBMIT_503:
             raise RefusedError(503, "model_unavailable", "No worker is online.")
         if fault is Fault.SUBMIT_500:
             raise RefusedError(500, "upstream_error", "Something broke.")
         self._door.charge(wanted.images)
-        job = self._shop.accept(wanted, f"{request.scheme}://{request.host}")
+        job = self._shop.accept(wanted, prints, f"{request.scheme}://{request.host}")
         if not wanted.sync:
             return Sent(200, _json({"job_id": job.job_id, "status": "queued", "created_at": iso(job.created_at)}))
         await self._shop.finish(job)
@@ -97,16 +109,14 @@ class Simulator:
     async def _upload(self, request: web.Request, _fault: Fault | None) -> Sent:
         if request.content_type != "multipart/form-data":
             raise RefusedError(400, "invalid_request", "Send the file as multipart/form-data.")
-        size = 0
         try:
-            async for part in await request.multipart():
-                if isinstance(part, BodyPartReader):
-                    size += len(await part.read())
+            data = await _file(request)
         except ValueError as error:
             raise RefusedError(400, "invalid_request", "The form is malformed.") from error
-        if not size:
-            raise RefusedError(400, "invalid_request", "A file is required.")
-        return Sent(200, _json({"path": f"bunny://uploads/{size:08x}"}))
+        if not data:
+            raise RefusedError(400, "invalid_request", "A file is required, in the field `file`.")
+        address = await self._references.upload(data)
+        return Sent(200, _json(uploaded(self._options.shape, next(self._uploads), address)))
 
     async def _nowhere(self, request: web.Request, _fault: Fault | None) -> Sent:
         raise RefusedError(404, "not_found", f"There is no {request.method} here.")
@@ -160,6 +170,19 @@ async def running(options: Options | None = None, host: str = "127.0.0.1", port:
             yield f"http://{host}:{bound}"
         finally:
             await runner.cleanup()
+
+
+async def _file(request: web.Request) -> bytes:
+    """The bytes of the form's first `file` (that name is assumed). Raises ValueError for what is no form, RefusedError."""
+    async for part in await request.multipart():
+        if isinstance(part, BodyPartReader) and part.name == "file":
+            data = bytearray()
+            while chunk := await part.read_chunk():
+                data += chunk
+                if len(data) > _LARGEST_FILE:
+                    raise RefusedError(413, "request_too_large", "The file is too large.")
+            return bytes(data)
+    return b""
 
 
 def _append(path: Path) -> TextIO:

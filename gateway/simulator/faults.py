@@ -29,7 +29,7 @@ class Faults:
         self._dice = random.Random(options.random_seed + 1)  # noqa: S311 - a simulation repeats itself
 
     def draw(self, operation: str) -> Fault | None:
-        """The fault that befalls this `submit`, `poll` or `cdn`, if any."""
+        """The fault that befalls this `submit`, `poll`, `upload` or `cdn`, if any."""
         point = self._dice.random()
         for fault, rate in self._rates.items():
             if fault.startswith(operation + "_"):

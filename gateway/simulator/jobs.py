@@ -6,16 +6,20 @@ import hashlib
 import hmac
 import math
 import random
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from dataclasses import dataclass
+from io import BytesIO
 from typing import Any
+
+from PIL import Image
 
 from gateway.core.encode import encode
 from gateway.core.order import Codec
-from gateway.core.sample_picture import draw
+from gateway.core.sample_edit import draw_edit
 from gateway.simulator.account import Bought, Ledger
 from gateway.simulator.clock import FastClock, iso
 from gateway.simulator.options import Options
+from gateway.simulator.references import Print
 from gateway.simulator.shapes import Shape, choose, failed, finished
 from gateway.simulator.wire import Submit
 
@@ -23,6 +27,21 @@ _DRAWN_SEEDS = 2**31
 _SEEDS = 2**32
 _SIGNING = b"the simulator's own, and no secret"
 _KEPT_PICTURES = 64
+#: Edits whose reference images are kept: of older ones a picture can still be asked for, but shows grey in their place.
+_KEPT_EDITS = 256
+_GREY = "#9aa0a6"
+
+
+@dataclass(frozen=True, slots=True)
+class _Scene:
+    """All that a picture follows from. A print that is not at hand is None."""
+
+    prompt: str
+    seed: int
+    width: int
+    height: int
+    codec: Codec
+    prints: tuple[Print | None, ...]
 
 
 @dataclass(slots=True)
@@ -36,6 +55,7 @@ class SimulatedJob:
     ends_at: float
     fails: bool
     images: int
+    prints: tuple[Print | None, ...] = ()
 
     @property
     def seconds(self) -> float:
@@ -49,9 +69,10 @@ class Workshop:
         self._ledger = ledger
         self._dice = random.Random(options.random_seed)  # noqa: S311 - a simulation repeats itself
         self._jobs: OrderedDict[str, SimulatedJob] = OrderedDict()
-        self._pictures: OrderedDict[tuple[str, int, int, int, Codec], bytes] = OrderedDict()
+        self._edits: deque[SimulatedJob] = deque()
+        self._pictures: OrderedDict[_Scene, bytes] = OrderedDict()
 
-    def accept(self, wanted: Submit, base_url: str) -> SimulatedJob:
+    def accept(self, wanted: Submit, prints: tuple[Print | None, ...], base_url: str) -> SimulatedJob:
         dice, now = self._dice, self._clock.now()
         fewer = wanted.images > 1 and dice.random() < self._options.fewer_rate
         job = SimulatedJob(
@@ -64,12 +85,15 @@ class Workshop:
             ends_at=now + self._options.median_s * math.exp(self._options.sigma * dice.gauss(0, 1)),
             fails=dice.random() < self._options.failure_rate,
             images=dice.randint(1, wanted.images - 1) if fewer else wanted.images,
+            prints=prints,
         )
         self._jobs[job.job_id] = job
         # billed at its end, polled or not: the upstream does not wait for anybody to ask
         loop = asyncio.get_running_loop()
         loop.call_later(self._clock.real(job.ends_at - now), self._settle, job)
-        self._ledger.accept(Bought(job.job_id, wanted.prompt, job.seed, wanted.seed, wanted.images, now))
+        seen = tuple(each.reference for each in prints if each is not None)
+        self._ledger.accept(Bought(job.job_id, wanted.prompt, job.seed, wanted.seed, wanted.images, now, seen))
+        self._keep_prints(job)
         return job
 
     def find(self, job_id: str) -> SimulatedJob | None:
@@ -111,15 +135,16 @@ class Workshop:
     async def picture(self, job_id: str, number: int) -> bytes:
         """Drawn off the loop. Raises KeyError for a job that never was."""
         job = self._jobs[job_id]
-        wanted, seed, prompt = job.wanted, (job.seed + number) % _SEEDS, job.wanted.prompt
+        wanted, seed, prompt, prints = job.wanted, (job.seed + number) % _SEEDS, job.wanted.prompt, job.prints
         if self._options.picture_pool:
-            seed, prompt = seed % self._options.picture_pool, "one of a pool"
-        key = (prompt, seed, wanted.width, wanted.height, wanted.codec)
-        if key not in self._pictures:
-            self._pictures[key] = await asyncio.to_thread(_draw, *key)
+            seed, prompt, prints = seed % self._options.picture_pool, "one of a pool", ()
+        scene = _Scene(prompt, seed, wanted.width, wanted.height, wanted.codec, prints)
+        picture = self._pictures.get(scene)
+        if picture is None:
+            picture = self._pictures[scene] = await asyncio.to_thread(_draw, scene)
             if len(self._pictures) > _KEPT_PICTURES:
                 self._pictures.popitem(last=False)
-        return self._pictures[key]
+        return picture
 
     def signature(self, path: str, expires: int) -> str:
         return hmac.new(_SIGNING, f"{path}\n{expires}".encode(), hashlib.sha256).hexdigest()[:32]
@@ -141,9 +166,22 @@ class Workshop:
             return item["url"]
         return {**item, "revised_prompt": "as asked"} if kind == "revised_prompt" else item
 
+    def _keep_prints(self, job: SimulatedJob) -> None:
+        if not job.prints:
+            return
+        self._edits.append(job)
+        if len(self._edits) > _KEPT_EDITS:
+            oldest = self._edits.popleft()
+            oldest.prints = (None,) * len(oldest.prints)
+
     def _settle(self, job: SimulatedJob) -> None:
         self._ledger.end(job.job_id, "failed" if job.fails else "completed", 0 if job.fails else job.images)
 
 
-def _draw(prompt: str, seed: int, width: int, height: int, codec: Codec) -> bytes:
-    return encode(draw(prompt, seed, width, height), codec)
+def _draw(scene: _Scene) -> bytes:
+    shown = [_image(each) for each in scene.prints]
+    return encode(draw_edit(scene.prompt, scene.seed, scene.width, scene.height, shown), scene.codec)
+
+
+def _image(kept: Print | None) -> Image.Image:
+    return Image.new("RGB", (64, 64), _GREY) if kept is None else Image.open(BytesIO(kept.small))

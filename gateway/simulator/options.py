@@ -14,7 +14,7 @@ URL_TTL_S = 7 * 86400.0
 
 
 class Fault(StrEnum):
-    """What can go wrong with one request. After `submit_500` and `submit_503` there is no job; after every other there is."""
+    """What can go wrong with one request. After `submit_500` and `submit_503` there is no job; after other submits there is."""
 
     SUBMIT_500 = "submit_500"
     SUBMIT_503 = "submit_503"
@@ -28,6 +28,8 @@ class Fault(StrEnum):
     POLL_CUT = "poll_cut"
     POLL_GARBAGE = "poll_garbage"
     POLL_404_EARLY = "poll_404_early"
+    UPLOAD_500 = "upload_500"
+    UPLOAD_CUT = "upload_cut"
     CDN_500 = "cdn_500"
     CDN_CUT = "cdn_cut"
 
@@ -45,6 +47,8 @@ DOES: Mapping[Fault, str] = {
     Fault.POLL_CUT: "a poll's answer ends in the middle",
     Fault.POLL_GARBAGE: "a poll's answer is 200 and no JSON",
     Fault.POLL_404_EARLY: "a job is not found in its first second",
+    Fault.UPLOAD_500: "an upload is answered 500",
+    Fault.UPLOAD_CUT: "the answer to an upload ends in the middle",
     Fault.CDN_500: "an output URL is answered 500",
     Fault.CDN_CUT: "an output's bytes end in the middle",
 }
@@ -63,7 +67,8 @@ class Options:
     shape        a name of `shapes.SHAPES`, or `rotate` for each in turn
     faults       how often each fault strikes a request that it could strike
     speed        the simulator's clock runs this much faster: durations, the limit's minute, retention, URL lifetimes
-    picture_pool 0: each prompt and seed has its own picture; N: N pictures a size and codec stand for all
+    picture_pool 0: each prompt, seed and set of reference images has its own picture; N: N pictures a size and codec stand
+                 for all
     ledger       a file of JSON lines to append to: one for each accepted submit, one for each end of a job
     """
 

@@ -54,6 +54,12 @@ def choose(name: str, number: int) -> Shape:
     return known[number % len(known)]
 
 
+def uploaded(name: str, number: int, address: str) -> object:
+    """What the account's upload `number` answers: `path` in an object, and one of several places under `rotate`."""
+    answers = ({"path": address}, {"data": {"url": address}}, {"files": [{"storage_path": address}]}, address)
+    return answers[number % len(answers) if name == ROTATE else 0]
+
+
 def finished(shape: Shape, items: Sequence[object]) -> dict[str, object]:
     """The fields that a job gains on completion."""
     listed: dict[str, object] = {shape.under: items}

@@ -30,6 +30,7 @@ RATIOS = {
     "2:3": (832, 1248),
 }
 CODECS: dict[str, Codec] = {"webp": "webp", "png": "png", "jpg": "jpeg", "jpeg": "jpeg"}
+MOST_REFERENCES = 4  # upstream's own limit is not known
 _REFERENCES = ("data:", "http://", "https://", "bunny://")
 
 
@@ -97,8 +98,11 @@ class Submit:
     sync: bool
 
 
-def read_submit(body: bytes) -> Submit:
-    """Raises RefusedError for anything the page does not allow."""
+def read_submit(body: bytes) -> tuple[Submit, tuple[str, ...]]:
+    """The request, and apart from it, as they may be megabytes, the addresses of its reference images.
+
+    Raises RefusedError for anything the page does not allow.
+    """
     fields = _object(body)
     for parameter in PARAMETERS:
         if parameter.name in fields:
@@ -114,7 +118,7 @@ def read_submit(body: bytes) -> Submit:
         raise _bad("prompt", f"is longer than {LONGEST_PROMPT} characters")
     width, height = _size(fields)
     seed = fields.get("seed")
-    return Submit(
+    submit = Submit(
         prompt=prompt,
         seed=None if seed is None else _whole(seed),
         width=width,
@@ -124,6 +128,7 @@ def read_submit(body: bytes) -> Submit:
         as_base64=fields.get("response_format") == "b64_json" or fields.get("return_base64") is True,
         sync=fields.get("sync") is True,
     )
+    return submit, _references(fields)
 
 
 def _object(body: bytes) -> dict[str, object]:
@@ -160,20 +165,25 @@ def _check(parameter: Parameter, value: object) -> None:
     elif kind == "boolean":
         if not isinstance(value, bool):
             raise _bad(name, "must be true or false", "invalid_type")
-    elif kind == "array":
-        _check_references(name, value)
-    elif not isinstance(value, str):
+    elif kind != "array" and not isinstance(value, str):  # the one array is read by `_references`
         raise _bad(name, "must be a string", "invalid_type")
     elif parameter.values and value not in parameter.values:
         raise _bad(name, f"must be one of {', '.join(parameter.values)}, not {value!r}")
 
 
-def _check_references(name: str, value: object) -> None:
-    """Reference images are never fetched: the picture does not depend on them."""
-    if not isinstance(value, list) or not value:
-        raise _bad(name, "must be a list of one or more strings", "invalid_type")
-    if not all(isinstance(one, str) and one.startswith(_REFERENCES) for one in value):
-        raise _bad(name, "holds something that is no data:, http(s): or bunny: address")
+def _references(fields: Mapping[str, object]) -> tuple[str, ...]:
+    """What stands behind the addresses is looked at later; an http(s) one is never fetched."""
+    if "image" not in fields:
+        return ()
+    value = fields["image"]
+    if not isinstance(value, list):
+        raise _bad("image", "must be a list of strings", "invalid_type")
+    addresses = tuple(one for one in value if isinstance(one, str) and one.startswith(_REFERENCES))
+    if len(addresses) != len(value):
+        raise _bad("image", "holds something that is no data:, http(s): or bunny: address")
+    if not 1 <= len(addresses) <= MOST_REFERENCES:
+        raise _bad("image", f"must hold 1 to {MOST_REFERENCES} images, not {len(addresses)}")
+    return addresses
 
 
 def _size(fields: Mapping[str, object]) -> tuple[int, int]:
