@@ -6,6 +6,7 @@ import threading
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from inspect import signature
 
 import pytest
 from aiohttp import AddrInfoType
@@ -15,6 +16,7 @@ from image_names import BLAND, LARGEST, NAME, NO_ROOTS, PUBLIC, dns, refusal
 
 from gateway.ports import ImageUrls
 from gateway.providers.image_urls import RefusedImages, look_up, open_image_urls
+from gateway.providers.transport import open_public_socket
 
 #: Answers of DNS, and literals of a URL.
 FORBIDDEN = [
@@ -191,6 +193,13 @@ async def test_names_that_never_resolve_hold_up_nobody_elses() -> None:
                 assert await asyncio.to_thread(look_up, "127.0.0.1", 443)
         finally:
             release.set()
+
+
+def test_behind_all_that_each_socket_asks_again() -> None:
+    """Nothing reaches it that is not public, so that no fetch can show it: it is for the day when one of the others errs."""
+    assert signature(open_image_urls).parameters["socket_factory"].default is open_public_socket
+    with pytest.raises(PermissionError):
+        open_public_socket((socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", 443)))
 
 
 async def test_with_the_switch_off_no_url_is_fetched() -> None:
