@@ -1,0 +1,94 @@
+"""A request's body, JSON or multipart, into its fields and its images: pure, so that a child process can do it as well."""
+
+from dataclasses import dataclass
+
+import msgspec
+
+from gateway.core.errors import InvalidRequest, UnsupportedMediaType
+from gateway.core.form_body import MOST_IMAGES, read_form
+from gateway.core.image_source import Source, of_json
+from gateway.core.order import Operation
+
+_FORM = "multipart/form-data"
+#: What is an image in which operation; elsewhere the name is a field like any other, and unknown to the ask.
+_NAMES: dict[Operation, tuple[str, ...]] = {
+    "generation": ("image",),
+    "edit": ("image", "images"),
+    "variation": ("image", "images"),
+}
+_OVERLAYS: dict[Operation, tuple[str, ...]] = {"generation": (), "edit": ("mask", "markup"), "variation": ()}
+
+
+@dataclass(frozen=True, slots=True)
+class Parsed:
+    """`fields` are JSON values or, of a `form`, texts; images in the order in which they were sent."""
+
+    fields: dict[str, object]
+    form: bool
+    images: tuple[Source, ...] = ()
+    mask: Source | None = None
+    markup: Source | None = None
+
+
+def parse(body: bytes | bytearray | memoryview, content_type: str, operation: Operation) -> Parsed:
+    """Raises InvalidRequest and UnsupportedMediaType. Nothing is decoded but base64."""
+    form = is_form(content_type, operation)
+    parsed = _of_form(body, content_type, operation) if form else _of_json(body, operation)
+    if operation != "generation" and not parsed.images:
+        message = "Missing required parameter: 'image'."
+        raise InvalidRequest(message, code="missing_required_parameter", param="image")
+    if operation == "variation" and len(parsed.images) > 1:
+        raise InvalidRequest("A variation takes exactly one image.", param=parsed.images[0].param)
+    return parsed
+
+
+def is_form(content_type: str, operation: Operation) -> bool:
+    """Raises UnsupportedMediaType for what is neither JSON nor, where files may come, a form. Nothing said is JSON."""
+    kind = content_type.partition(";")[0].strip().lower()
+    if kind == _FORM and operation != "generation":
+        return True
+    if kind not in {"application/json", ""}:
+        other = "" if operation == "generation" else f" or {_FORM}"
+        raise UnsupportedMediaType(f"Send the request as application/json{other}.")
+    return False
+
+
+def decode(body: bytes | bytearray | memoryview) -> object:
+    """A JSON value. Raises InvalidRequest for bad syntax, bad UTF-8 and nesting that no image request has."""
+    try:
+        return msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError):
+        raise InvalidRequest("The request body is not valid JSON.") from None
+
+
+def _of_form(body: bytes | bytearray | memoryview, content_type: str, operation: Operation) -> Parsed:
+    form = read_form(memoryview(body), content_type, _OVERLAYS[operation])
+    mask, markup = form.overlays.get("mask"), form.overlays.get("markup")
+    return Parsed(form.fields, form=True, images=form.images, mask=mask, markup=markup)
+
+
+def _of_json(body: bytes | bytearray | memoryview, operation: Operation) -> Parsed:
+    fields = decode(body)
+    if not isinstance(fields, dict):
+        raise InvalidRequest("The request body must be a JSON object.", code="invalid_type")
+    images = _images(fields, _NAMES[operation])
+    overlays = {
+        name: of_json(value, name)
+        for name in _OVERLAYS[operation]
+        if (value := fields.pop(name, None)) is not None
+    }  # fmt: skip
+    return Parsed(fields, form=False, images=images, mask=overlays.get("mask"), markup=overlays.get("markup"))
+
+
+def _images(fields: dict[str, object], names: tuple[str, ...]) -> tuple[Source, ...]:
+    """Takes them out of `fields`."""
+    given = [(name, value) for name in names if (value := fields.pop(name, None)) is not None]
+    if not given:
+        return ()
+    name, value = given[-1]
+    if len(given) > 1:
+        raise InvalidRequest("Send either 'image' or 'images'.", param=name)
+    each = value if isinstance(value, list) else [value]
+    if len(each) > MOST_IMAGES:
+        raise InvalidRequest(f"At most {MOST_IMAGES} images.", param=name)
+    return tuple(of_json(image, name) for image in each)

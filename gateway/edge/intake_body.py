@@ -1,0 +1,83 @@
+"""One request's body on its way in: in memory while it is small, in an unnamed file beyond."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from pathlib import Path
+from tempfile import TemporaryFile
+from threading import Lock
+from typing import IO
+
+from litestar.exceptions import InternalServerException
+
+from gateway.core.errors import ClientLeft, NoCapacity
+from gateway.edge.exchange import Call
+
+#: Bytes of a body that are held at most, and written at once.
+IN_MEMORY = 1024 * 1024
+
+_RETRY_AFTER = 5.0
+
+
+class Body:
+    """Disk work is done in threads; NoCapacity is raised where the disk fails."""
+
+    def __init__(self, directory: Path, data: bytes = b"") -> None:
+        self._directory = directory
+        self._held = bytearray(data)
+        self._file: IO[bytes] | None = None
+        self._closed = False
+        # A file closed while a thread still writes to its number could be another file by then: the store's, say.
+        self._lock = Lock()
+
+    @property
+    def in_memory(self) -> bytearray | None:
+        """The whole of it, None once a part is on the disk."""
+        return self._held if self._file is None else None
+
+    def add(self, chunk: bytes) -> bool:
+        """Is it time to write?"""
+        self._held += chunk
+        return len(self._held) > IN_MEMORY
+
+    async def write(self) -> None:
+        held, self._held = self._held, bytearray()
+        try:
+            # Not to be stopped half-way: what was read is gone from here.
+            await asyncio.shield(asyncio.to_thread(self._write, held))
+        except OSError as error:
+            raise NoCapacity("The gateway cannot keep the request now.", retry_after=_RETRY_AFTER) from error
+
+    async def file(self) -> IO[bytes]:
+        """All of it as an open file, which lives as long as this body."""
+        await self.write()
+        assert self._file is not None  # noqa: S101 - just written
+        return self._file
+
+    async def close(self) -> None:
+        await asyncio.shield(asyncio.to_thread(self._close))
+
+    def _write(self, data: bytearray) -> None:
+        with self._lock:
+            if self._closed:
+                return
+            if self._file is None:
+                self._file = TemporaryFile(dir=self._directory, buffering=0)  # noqa: SIM115 - closed by close()
+            view = memoryview(data)
+            while view:  # a raw file may take less than all
+                view = view[self._file.write(view) :]
+
+    def _close(self) -> None:
+        with self._lock, suppress(OSError):
+            self._closed = True
+            if self._file is not None:
+                self._file.close()
+
+
+async def chunks(request: Call) -> AsyncIterator[bytes]:
+    """Raises ClientLeft when the client goes away before its request was read: Litestar would call that our fault, 500."""
+    try:
+        async for chunk in request.stream():
+            yield chunk
+    except InternalServerException as error:
+        raise ClientLeft("The client has gone away.") from error
