@@ -163,6 +163,12 @@ def policy_texts(directory: Path) -> dict[str, str]:
     return texts
 
 
+def interpreter_environment() -> dict[str, str]:
+    """What a child of ours needs of the environment to start at all; never a secret."""
+    names = ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
+    return {name: os.environ[name] for name in names if name in os.environ}  # noqa: TID251 - the one place
+
+
 def runtime_directory() -> Path:
     """Where a socket goes whose path in the data directory would be too long for the kernel."""
     return Path(os.environ.get("XDG_RUNTIME_DIR") or "/tmp")  # noqa: S108, TID251 - the one place; the socket's mode guards it

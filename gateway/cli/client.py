@@ -70,7 +70,7 @@ async def _ask(request: httpx.Request, settings: Settings, *, remote: bool, offl
 @asynccontextmanager
 async def _own_app(settings: Settings) -> AsyncIterator[httpx.AsyncBaseTransport]:
     # Half a second of imports that the other two roads do not need.
-    from gateway.wiring import offline_admin  # noqa: PLC0415
+    from gateway.wiring.administration import offline_admin  # noqa: PLC0415
 
     async with offline_admin(settings) as app:
         yield httpx.ASGITransport(app)

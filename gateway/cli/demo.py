@@ -25,7 +25,7 @@ from gateway.edge.server import PortTakenError
 from gateway.ports import StoreDown
 from gateway.settings import Settings
 from gateway.simulator.app import running as running_simulator
-from gateway.wiring import Running, running
+from gateway.wiring.serving import Running, running
 
 DIRECTORY = Path(".imagegate/demo")
 TEAM = "demo"

@@ -9,7 +9,7 @@ from gateway.cli.configuration import load
 from gateway.core.policy import PolicyError
 from gateway.edge.server import StartError
 from gateway.ports import StoreDown
-from gateway.wiring import serve as serve_gateway
+from gateway.wiring.serving import serve as serve_gateway
 
 
 @click.command()

@@ -8,6 +8,8 @@ from gateway.core.order import Codec
 
 #: WebP's own limit, and more than any side we sell: what claims more is no picture of ours.
 MAX_SIDE = 16_384
+#: Bytes of a reference image as it is sent to us.
+LARGEST_REFERENCE = 25 * 1024 * 1024
 
 _PNG = b"\x89PNG\r\n\x1a\n"
 _PNG_END = b"IEND\xae\x42\x60\x82"

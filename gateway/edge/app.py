@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from litestar import Litestar, Router
 from litestar.di import Provide
 
-from gateway.edge import files, images, jobs, ops, problems
+from gateway.core.catalogue import Catalogue
+from gateway.edge import files, images, jobs, models, ops, problems
 from gateway.edge.exchange import Observed, Observer
 from gateway.edge.files import PictureFiles
 from gateway.edge.front import Front
@@ -16,6 +17,10 @@ from gateway.pipeline.jobs import TeamJobs
 
 _HANDLERS = (
     images.generations,
+    images.edits,
+    images.variations,
+    models.list_models,
+    models.get_model,
     jobs.list_jobs,
     jobs.get_job,
     jobs.cancel_job,
@@ -27,7 +32,12 @@ _HANDLERS = (
 )
 #: The names that the request metrics may carry: those of the handlers, and what stands for everything else.
 ROUTES = (*(handler.name or "unknown" for handler in _HANDLERS), "admin", "unknown")
-IMAGE_ROUTES = ("images.generations",)
+IMAGE_ROUTES = tuple(name for name in ROUTES if name.startswith("images."))
+#: What may carry images, in bytes of body.
+_IMAGE_BODY = 64 * 1024 * 1024
+_LIMITS = GuardLimits(
+    body_bytes_of={f"/v1/images/{operation}": _IMAGE_BODY for operation in ("generations", "edits", "variations")}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +46,7 @@ class Parts:
 
     front: Front
     generate: Generate
+    catalogue: Catalogue
     team_jobs: TeamJobs
     files: PictureFiles
     operations: Operations
@@ -49,6 +60,7 @@ def create_app(parts: Parts) -> Observed:
         dependencies={
             "front": _given(parts.front),
             "generate": _given(parts.generate),
+            "catalogue": _given(parts.catalogue),
             "team_jobs": _given(parts.team_jobs),
             "files": _given(parts.files),
             "operations": _given(parts.operations),
@@ -58,7 +70,7 @@ def create_app(parts: Parts) -> Observed:
         logging_config=None,
         request_max_body_size=None,  # the guard caps bodies, by path
     )
-    return Observed(Guard(app, GuardLimits()), parts.observer)
+    return Observed(Guard(app, _LIMITS), parts.observer)
 
 
 def create_admin_app(admin: Router, observer: Observer) -> Observed:

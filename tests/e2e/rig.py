@@ -13,7 +13,7 @@ import httpx
 from PIL import Image
 from processes import ADMIN_KEY, UPSTREAM_KEY, Process, administer, bill, gateway, simulator
 
-from gateway import settings, wiring
+from gateway import settings
 from gateway.core.encode import encode
 from gateway.core.order import Codec
 from gateway.core.sample_picture import draw
@@ -22,6 +22,7 @@ from gateway.ports import Clock
 from gateway.simulator.app import running
 from gateway.simulator.options import Options
 from gateway.simulator.shapes import SHAPES
+from gateway.wiring import serving
 
 MODEL = "flux-2-klein-4b"
 #: `--shape rotate` takes so many in turn
@@ -112,7 +113,7 @@ async def inside(
             directory,
             data=directory / "data",
         )
-        async with wiring.running(found, clock) as served:
+        async with serving.running(found, clock) as served:
             key = (await served.administration.create_key("alpha", "", ["100/month"]))[1]
             yield Inside(simulator_url, served.url, key, served.administration)
 

@@ -10,7 +10,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from gateway.settings import Settings, read
-from gateway.wiring import running
+from gateway.wiring.serving import running
 
 POST = b"POST /v1/images/generations HTTP/1.1\r\nHost: a\r\n"
 

@@ -8,7 +8,7 @@ from typing import Any
 from rig import CODECS, MODEL, SHAPE_COUNT, Rig, check_picture, drawn, inside, picture_bytes, quick
 from sdks import NodeSdk
 
-pytest_plugins = ["stand", "sdks"]
+pytest_plugins = ["stand", "drivers"]
 
 SIZE = "256x256"
 

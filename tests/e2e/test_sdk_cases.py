@@ -12,7 +12,7 @@ from PIL import Image
 from rig import MODEL, Inside, Rig, check_picture, inside, picture_bytes, quick
 from sdks import Outcome, Sdk, SdkCall
 
-pytest_plugins = ["stand", "sdks"]
+pytest_plugins = ["stand", "drivers"]
 
 RED, BLUE = (200, 30, 30), (30, 30, 200)
 USAGE = {

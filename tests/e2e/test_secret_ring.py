@@ -6,7 +6,7 @@ import httpx
 from pydantic import SecretStr
 
 from gateway.settings import Settings, read
-from gateway.wiring import running
+from gateway.wiring.serving import running
 
 OLD, NEW = "o" * 32, "n" * 32
 

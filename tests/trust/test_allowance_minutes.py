@@ -21,7 +21,7 @@ from gateway.pipeline.administration import Administration
 from gateway.pipeline.system_clock import SystemClock
 from gateway.ports import Clock
 from gateway.settings import read
-from gateway.wiring import Running, running
+from gateway.wiring.serving import Running, running
 
 MINUTES = {"short": 5, "long": 30}[os.environ.get("TRUST", "short")]
 #: Simulated seconds in a real one. What is real here (a request, a commit, a machine that is busy otherwise) seems so much

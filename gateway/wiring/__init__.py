@@ -1,0 +1,6 @@
+"""The composition root: everything is built here by hand, opened in order, closed in reverse.
+
+When a port cannot answer: keys and ledger fail closed (503, nothing is admitted or held); what the upstream did is written
+again and again until the journal takes it; pictures that cannot be kept are collected again; the allowance is kept in
+this process and cannot fail.
+"""

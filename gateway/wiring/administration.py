@@ -1,0 +1,60 @@
+"""Administration, as the gateway serves it and as the command line opens it over the store itself."""
+
+import secrets
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+
+from gateway.core import keys as key_form
+from gateway.core.catalogue import Catalogue
+from gateway.core.policy import Policies, parse
+from gateway.edge.admin import admin_routes
+from gateway.edge.app import create_admin_app
+from gateway.edge.exchange import Observed
+from gateway.pipeline.administration import Administration
+from gateway.pipeline.spending import Spending
+from gateway.pipeline.system_clock import SystemClock
+from gateway.ports import Clock
+from gateway.settings import Settings, packaged_policies, policy_texts
+from gateway.stores.sqlite.store import SqliteStore, open_store
+from gateway.telemetry.logs import Log
+from gateway.telemetry.metrics import Metrics
+from gateway.telemetry.recorder import Recorder
+from gateway.wiring.words import vocabulary
+
+
+@asynccontextmanager
+async def offline_admin(settings: Settings) -> AsyncIterator[Observed]:
+    """/admin/v1 alone, over the store itself, for when no gateway runs. Raises StoreDown."""
+    clock = SystemClock()
+    async with open_store(settings.store_path) as store:
+        keyring = await open_keyring(settings, store)
+        log = Log(sys.stderr, settings.log_format, "error", clock.now)
+        policies = parse(policy_texts(settings.policies or packaged_policies()))
+        recorder = Recorder(Metrics(version("imagegate")), log, vocabulary(policies))
+        administration = administer(store, clock, keyring, policies, recorder)
+        admin = admin_routes(administration, admin_key=None, set_log_level=log.set_level)
+        yield create_admin_app(admin, recorder)
+
+
+def administer(
+    store: SqliteStore, clock: Clock, keyring: key_form.Keyring, policies: Policies, recorder: Recorder
+) -> Administration:
+    spending = Spending(store, clock, recorder)
+    return Administration(
+        keys=store,
+        ledger=store,
+        jobs=store,
+        spending=spending,
+        catalogue=Catalogue(policies),
+        clock=clock,
+        pepper=keyring.peppers[0],
+        key_made=recorder.known_key,
+    )
+
+
+async def open_keyring(settings: Settings, store: SqliteStore) -> key_form.Keyring:
+    # one kept from before IMAGEGATE_SECRET was set goes on verifying the keys and URLs that it made
+    kept = await store.secret(None if settings.secret_ring else secrets.token_bytes(32))
+    return key_form.Keyring.of((*settings.secret_ring, *filter(None, (kept,))))

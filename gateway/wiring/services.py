@@ -1,0 +1,192 @@
+"""Everything that answers requests, opened in order, closed in reverse."""
+
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from importlib.metadata import version
+
+from pydantic import SecretStr
+
+from gateway.core import keys as key_form
+from gateway.core.catalogue import Catalogue
+from gateway.core.images import LARGEST_REFERENCE
+from gateway.core.policy import parse
+from gateway.edge.admin import admin_routes
+from gateway.edge.app import Parts, create_app
+from gateway.edge.exchange import Observed
+from gateway.edge.files import PictureFiles
+from gateway.edge.front import Front
+from gateway.edge.intake import Intake
+from gateway.edge.ops import Operations
+from gateway.edge.own_pictures import OwnPictures
+from gateway.edge.render import Renderer
+from gateway.pipeline.administration import Administration
+from gateway.pipeline.admission import Admission
+from gateway.pipeline.crew import Crew
+from gateway.pipeline.dispatch import Dispatch
+from gateway.pipeline.flights import Flights
+from gateway.pipeline.generate import Generate
+from gateway.pipeline.jobs import TeamJobs
+from gateway.pipeline.leg import Leg
+from gateway.pipeline.recovery import Recovery
+from gateway.pipeline.spending import Spending
+from gateway.pipeline.system_clock import SystemClock
+from gateway.pipeline.waiting import Waiting
+from gateway.ports import Blobs, Clock, ImageUrls
+from gateway.settings import Settings, interpreter_environment, packaged_policies, policy_texts
+from gateway.stores.blobs import open_blobs
+from gateway.stores.sqlite.store import SqliteStore, open_store
+from gateway.telemetry.logs import Log, standard_logging
+from gateway.telemetry.metrics import Metrics
+from gateway.telemetry.recorder import Recorder
+from gateway.telemetry.watch import Watch
+from gateway.wiring.administration import administer, open_keyring
+from gateway.wiring.legs import open_image_source, open_legs
+from gateway.wiring.words import vocabulary
+
+#: seconds for submits under way when the gateway stops, as long as one may take: their answers must reach the journal
+_SUBMIT_GRACE = 31.0
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """The whole gateway, open."""
+
+    app: Observed
+    administration: Administration
+    log: Log
+    begin_stopping: Callable[[], None]
+
+
+@asynccontextmanager
+async def open_services(settings: Settings, clock: Clock | None = None) -> AsyncIterator[Services]:
+    """Opens store, pictures and provider, and resumes what was running. Raises StoreDown, PolicyError, OSError."""
+    clock = clock or SystemClock()
+    policies = parse(policy_texts(settings.policies or packaged_policies()))
+    async with AsyncExitStack() as stack:
+        log = Log(sys.stderr, settings.log_format, settings.log_level, clock.now)
+        stack.enter_context(standard_logging(log))
+        metrics = Metrics(version("imagegate"))
+        recorder = Recorder(metrics, log, vocabulary(policies))
+        store = await stack.enter_async_context(open_store(settings.store_path, observe=recorder.store_operation))
+        blobs = await stack.enter_async_context(open_blobs(settings.blobs_path))
+        keyring = await open_keyring(settings, store)
+        crew = Crew(clock, recorder)
+        legs = await open_legs(stack, settings, policies, crew=crew, recorder=recorder, clock=clock)
+        # after the legs: their connections close only when the crew has stopped using them
+        stack.push_async_callback(crew.stop, _SUBMIT_GRACE)
+        base = _Base(
+            settings,
+            Catalogue(policies, settings.strict),
+            clock,
+            store,
+            blobs,
+            keyring,
+            crew,
+            legs,
+            log,
+            metrics,
+            recorder,
+        )
+        images = await open_image_source(stack, settings, clock)
+        pipeline = _pipeline(base)
+        for key in await store.list_keys():
+            recorder.known_key(key.team, key.id)
+        await pipeline.recovery.resume()
+        pipeline.recovery.watch()
+        crew.start("watch", Watch(store, store, recorder, clock).run(crew.rest))
+        administration = administer(store, clock, keyring, policies, recorder)
+        yield Services(_app(base, pipeline, images, administration), administration, log, crew.begin_stopping)
+
+
+@dataclass(frozen=True, slots=True)
+class _Base:
+    """What the pipeline and the app are built from."""
+
+    settings: Settings
+    catalogue: Catalogue
+    clock: Clock
+    store: SqliteStore
+    blobs: Blobs
+    keyring: key_form.Keyring
+    crew: Crew
+    legs: dict[str, Leg]
+    log: Log
+    metrics: Metrics
+    recorder: Recorder
+
+
+@dataclass(frozen=True, slots=True)
+class _Pipeline:
+    generate: Generate
+    team_jobs: TeamJobs
+    recovery: Recovery
+
+
+def _pipeline(base: _Base) -> _Pipeline:
+    store, clock, crew, recorder = base.store, base.clock, base.crew, base.recorder
+    flights = Flights(clock, crew)
+    spending = Spending(store, clock, recorder)
+    dispatch = Dispatch(
+        legs=base.legs,
+        jobs=store,
+        blobs=base.blobs,
+        spending=spending,
+        waiting=Waiting(crew, flights, clock, recorder),
+        flights=flights,
+        crew=crew,
+        clock=clock,
+        telemetry=recorder,
+    )
+    generate = Generate(
+        catalogue=base.catalogue,
+        jobs=store,
+        spending=spending,
+        dispatch=dispatch,
+        flights=flights,
+        clock=clock,
+    )
+    recovery = Recovery(
+        jobs=store,
+        spending=spending,
+        dispatch=dispatch,
+        policy=base.catalogue.policies.gateway,
+        crew=crew,
+        clock=clock,
+        telemetry=recorder,
+    )
+    return _Pipeline(generate, TeamJobs(store, dispatch, flights), recovery)
+
+
+def _app(base: _Base, pipeline: _Pipeline, images: ImageUrls, administration: Administration) -> Observed:
+    settings, keyring = base.settings, base.keyring
+    admission = Admission(base.store, keyring.peppers)
+    files = PictureFiles(base.blobs, admission, base.clock, keyring.url_secrets)
+    intake = Intake(settings.data, interpreter_environment(), OwnPictures(files, images, LARGEST_REFERENCE))
+    renderer = Renderer(base.blobs, base.clock, keyring.url_secrets[0], settings.url_ttl)
+    operations = Operations(
+        jobs=base.store,
+        policies=base.catalogue.policies.digest,
+        version=version("imagegate"),
+        tokens=tuple(filter(None, map(_plain, (settings.metrics_token, settings.admin_key)))),
+        exposition=base.metrics.exposition,
+        providers=lambda: {name: leg.states() for name, leg in base.legs.items()},
+        stopping=lambda: base.crew.stopping,
+    )
+    return create_app(
+        Parts(
+            front=Front(admission, intake, renderer, base.clock, settings.max_wait, settings.public_url),
+            generate=pipeline.generate,
+            catalogue=base.catalogue,
+            team_jobs=pipeline.team_jobs,
+            files=files,
+            operations=operations,
+            admin=admin_routes(administration, admin_key=_plain(settings.admin_key), set_log_level=base.log.set_level),
+            observer=base.recorder,
+        )
+    )
+
+
+def _plain(secret: SecretStr | None) -> str | None:
+    return secret.get_secret_value() if secret is not None else None

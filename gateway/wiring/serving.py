@@ -1,0 +1,59 @@
+"""The gateway as a server: on its TCP address and its admin socket, until it is told to stop."""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager, closing
+from dataclasses import dataclass
+
+from gateway.edge.admin_socket import admin_listener, admin_socket_path
+from gateway.edge.server import EdgeServer, bind_tcp, raise_file_limit
+from gateway.pipeline.administration import Administration
+from gateway.ports import Clock
+from gateway.settings import Settings, runtime_directory
+from gateway.wiring.services import Services, open_services
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A gateway that answers at `url`."""
+
+    url: str
+    administration: Administration
+
+
+async def serve(settings: Settings) -> None:
+    """The gateway until SIGTERM or SIGINT. Raises as `open_services`, and ListenError, AdminSocketError, StartError."""
+    raise_file_limit()
+    async with _serving(settings) as (server, sockets, _):
+        await server.run_on(sockets)
+
+
+@asynccontextmanager
+async def running(settings: Settings, clock: Clock | None = None) -> AsyncIterator[Running]:
+    """The whole gateway in this loop, on the settings' host and port (0: a free one), until the block ends."""
+    async with _serving(settings, clock) as (server, sockets, services):
+        serving, ready = asyncio.ensure_future(server.run_on(sockets)), asyncio.ensure_future(server.ready.wait())
+        await asyncio.wait({serving, ready}, return_when=asyncio.FIRST_COMPLETED)
+        try:
+            if ready.done():
+                host, port = sockets[0].getsockname()[:2]
+                host = f"[{host}]" if ":" in host else host
+                yield Running(f"http://{host}:{port}", services.administration)
+        finally:
+            ready.cancel()
+            server.stop()
+            await serving
+
+
+@asynccontextmanager
+async def _serving(
+    settings: Settings, clock: Clock | None = None
+) -> AsyncIterator[tuple[EdgeServer, list[socket.socket], Services]]:
+    async with AsyncExitStack() as stack:
+        # bound first: a port that is taken is told before anything is opened or resumed
+        listener = stack.enter_context(closing(bind_tcp(settings.host, settings.port)))
+        services = await stack.enter_async_context(open_services(settings, clock))
+        path = admin_socket_path(settings.data.resolve(), runtime_directory())
+        sockets = [listener, stack.enter_context(admin_listener(path))]
+        yield EdgeServer(services.app, on_stopping=services.begin_stopping, log=services.log.logger), sockets, services

@@ -1,0 +1,14 @@
+"""The closed sets of words that metrics may carry."""
+
+from importlib.metadata import version
+
+from gateway.core.policy import Policies
+from gateway.edge.app import IMAGE_ROUTES, ROUTES
+from gateway.telemetry.metrics import Vocabulary
+
+PROVIDER = "empiriolabs"
+
+
+def vocabulary(policies: Policies) -> Vocabulary:
+    phases = ("reserve", "submit", "wait", "keep", "settle")
+    return Vocabulary(version("imagegate"), ROUTES, IMAGE_ROUTES, tuple(policies.models), (PROVIDER,), phases)
