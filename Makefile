@@ -1,13 +1,14 @@
 # Every target sets up what it needs, in .venv, on a machine with Python 3.11 and pip (or uv) and nothing else.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test trust bench check fmt requirements clean
+.PHONY: help demo test trust bench clients check fmt requirements clean
 
 UV := $(shell uv --version >/dev/null 2>&1 && command -v uv || echo .uv/bin/uv)
 PYTHON ?= >=3.11
 TRUST ?= long
 BENCH ?= long
 BIN := .venv/bin
+CLIENTS := $(patsubst tests/clients/%.txt,.cache/clients/%/.installed,$(wildcard tests/clients/*.txt))
 
 # The machine's own interpreters and certificates: uv would download the first and ignores a company's own authority.
 export UV_PYTHON_DOWNLOADS := never
@@ -27,6 +28,9 @@ trust: .venv/.dev ## the long proofs: crashes, disconnects, hostile input (TRUST
 
 bench: .venv/.dev ## the measurements, printed (BENCH=short for a taste)
 	BENCH=$(BENCH) $(BIN)/pytest tests/bench -s $(ARGS)
+
+clients: .venv/.dev $(CLIENTS) .cache/clients/node/.installed ## the README's snippets, run by the clients they are for (downloads these)
+	$(BIN)/pytest tests/clients $(ARGS)
 
 check: .venv/.dev ## all that a change must pass: format, lint, floors, types, tests
 	$(BIN)/ruff format --check
@@ -64,6 +68,18 @@ INSTALL = $(UV) pip install --quiet --compile-bytecode --python $(BIN)/python
 	@$(UV) pip sync --quiet --python $(BIN)/python --require-hashes requirements-dev.txt
 	@$(INSTALL) --no-deps --editable .
 	@touch .venv/.run $@
+
+# Only the client is pinned: what it brings along is what whoever installs it today gets.
+.cache/clients/%/.installed: tests/clients/%.txt | $(BIN)/python
+	@echo 'Installing $* in $(@D) ...'
+	@$(UV) venv --quiet --clear --python $(BIN)/python $(@D)
+	@$(UV) pip install --quiet --python $(@D)/bin/python -r $<
+	@touch $@
+
+# Without npm the tests skip what needs it.
+.cache/clients/node/.installed: tests/clients/node/package.json tests/clients/node/package-lock.json
+	@mkdir -p $(@D) && cp $^ $(@D)
+	@if npm --version >/dev/null 2>&1; then cd $(@D) && npm ci --ignore-scripts --no-audit --no-fund && touch .installed; fi
 
 $(BIN)/python: | $(UV)
 	@rm -rf .venv
