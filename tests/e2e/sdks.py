@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import warnings
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -61,6 +62,8 @@ class PythonSdk:
             files = {
                 name: _opened(stack, paths) for name, paths in (("image", call.image), ("mask", call.mask)) if paths
             }
+            stack.enter_context(warnings.catch_warnings())
+            warnings.simplefilter("ignore", DeprecationWarning)  # the SDK calls variations deprecated, and still has them
             try:
                 method = getattr(client.images.with_raw_response, call.method)
                 raw = await method(**call.fields, **files)
