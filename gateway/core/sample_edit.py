@@ -11,7 +11,7 @@ from gateway.core.sample_picture import draw
 _Box = tuple[float, float, float, float]
 _MAIN: _Box = (0.2, 0.2, 0.8, 0.8)
 #: Where the further images hang, one below the other, clear of the first and of the label at the foot.
-_SIDE: _Box = (0.82, 0.08, 0.98, 0.74)
+_SIDE: _Box = (0.835, 0.08, 0.98, 0.74)
 #: Side images are as small as if there were so many, so that two of them do not differ in size from three.
 _SIDE_BY_SIDE = 3
 _GAP = 0.1
