@@ -68,6 +68,7 @@ class References:
             raise RefusedError(400, "invalid_image", f"The file is {error}.", param="file") from error
         address = f"bunny://uploads/{kept.reference.sha256[:32]}.{kept.reference.codec}"
         self._uploaded[address] = kept
+        self._uploaded.move_to_end(address)
         if len(self._uploaded) > _KEPT_UPLOADS:
             self._uploaded.popitem(last=False)
         return address
