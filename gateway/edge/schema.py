@@ -1,4 +1,4 @@
-"""OpenAI's words: a JSON body into an ask, and the headers that say how its client waits."""
+"""What a request says beside its body: the headers by which its client waits, and what a retry is recognised by."""
 
 from collections.abc import Sequence
 from hashlib import sha256
@@ -6,10 +6,9 @@ from hashlib import sha256
 import msgspec
 from litestar.datastructures import Headers
 
-from gateway.core import ask as asks
-from gateway.core.ask import Ask, Generation
+from gateway.core.ask import Ask
 from gateway.core.catalogue import end_user
-from gateway.core.errors import InvalidRequest, NotFound, UnsupportedMediaType
+from gateway.core.errors import InvalidRequest, NotFound
 from gateway.core.order import Upload
 from gateway.pipeline.call import Call
 
@@ -20,22 +19,6 @@ _HEARTBEAT = 10.0
 #: Headers that ask for less than a purchase, or for one purchase in several calls.
 _UNSERVED = ("idempotency-key", "x-imagegate-dry-run")
 _TIMEOUT_HEADERS = ("x-stainless-read-timeout", "x-stainless-timeout")
-
-
-def decode(body: bytes) -> object:
-    """A JSON value. Raises InvalidRequest for bad syntax, bad UTF-8 and nesting that no image request has."""
-    try:
-        return msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError):
-        raise InvalidRequest("The request body is not valid JSON.") from None
-
-
-def read_ask(body: bytes, content_type: str) -> Generation:
-    """Raises InvalidRequest and UnsupportedMediaType."""
-    kind = content_type.partition(";")[0].strip().lower()
-    if kind not in {"application/json", ""}:
-        raise UnsupportedMediaType("Send the request as application/json.")
-    return asks.read(decode(body), Generation)
 
 
 def read_call(ask: Ask, uploads: Sequence[Upload], path: str, headers: Headers, max_wait: float) -> Call:

@@ -9,25 +9,33 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from litestar.datastructures import Headers
 
+from gateway.core import ask as asks
+from gateway.core.ask import Generation
 from gateway.core.errors import GatewayError, InvalidRequest, UnsupportedMediaType
+from gateway.core.order import Reference, Upload
+from gateway.core.request_body import decode, parse
 from gateway.edge.jobs import _limit
-from gateway.edge.schema import decode, read_ask, read_call
+from gateway.edge.schema import heartbeat, read_call
 from gateway.pipeline.call import Call
 
 PATH = "/v1/images/generations"
 MAX_WAIT = 280.0
 
 
+def ask_of(body: bytes, content_type: str = "application/json") -> Generation:
+    return asks.read(parse(body, content_type, "generation").fields, Generation)
+
+
 def call_of(fields: dict[str, Any] | None = None, /, *, path: str = PATH, **headers: str) -> Call:
     body = json.dumps({"prompt": "a cat", **(fields or {})}).encode()
     given_headers = Headers({name.replace("_", "-"): value for name, value in headers.items()})
-    return read_call(read_ask(body, "application/json"), path, given_headers, MAX_WAIT)
+    return read_call(ask_of(body), (), path, given_headers, MAX_WAIT)
 
 
 def outcome(body: bytes) -> object:
     """What becomes of a body; no error but the gateway's own."""
     try:
-        return read_call(read_ask(body, "application/json"), PATH, Headers({}), MAX_WAIT)
+        return read_call(ask_of(body), (), PATH, Headers({}), MAX_WAIT)
     except GatewayError as refused:
         return refused
 
@@ -59,7 +67,7 @@ def outcome(body: bytes) -> object:
 )
 def test_what_is_no_json_is_a_400_that_says_so(body: bytes) -> None:
     with pytest.raises(InvalidRequest, match="not valid JSON") as refused:
-        read_ask(body, "application/json")
+        ask_of(body)
     assert refused.value.status == 400
     assert refused.value.__suppress_context__
 
@@ -94,12 +102,12 @@ def test_json_is_read_as_it_is(value: object) -> None:
 
 
 def test_of_duplicate_names_the_last_one_counts() -> None:
-    assert read_ask(b'{"prompt": "x", "seed": 1, "prompt": "y"}', "").prompt == "y"
+    assert ask_of(b'{"prompt": "x", "seed": 1, "prompt": "y"}', "").prompt == "y"
 
 
 @pytest.mark.parametrize("kind", ["application/json", "Application/JSON; charset=utf-8", ""])
 def test_json_is_taken_under_its_names(kind: str) -> None:
-    assert read_ask(b'{"prompt": "x"}', kind).prompt == "x"
+    assert ask_of(b'{"prompt": "x"}', kind).prompt == "x"
 
 
 @pytest.mark.parametrize(
@@ -107,7 +115,7 @@ def test_json_is_taken_under_its_names(kind: str) -> None:
 )
 def test_other_media_types_are_415(kind: str) -> None:
     with pytest.raises(UnsupportedMediaType):
-        read_ask(b'{"prompt": "x"}', kind)
+        ask_of(b'{"prompt": "x"}', kind)
 
 
 @pytest.mark.parametrize(
@@ -202,14 +210,37 @@ def test_what_asks_for_nothing_special_is_let_in() -> None:
 
 def test_a_retry_is_known_by_what_was_parsed() -> None:
     one = call_of({"n": 2, "quality": None}).body_hash
-    assert one == read_call(read_ask(b' { "n":2,"prompt":"a\\u0020cat" }', ""), PATH, Headers({}), 1.0).body_hash
+    same = ask_of(b' { "n":2,"prompt":"a\\u0020cat" }')
+    assert one == read_call(same, (), PATH, Headers({}), 1.0).body_hash
+    upload = Upload(Reference("a.png", "png", 64, 64, 1), b"x")
     others = [
+        read_call(same, (upload,), PATH, Headers({}), 1.0),
         call_of({"n": 1}),
         call_of({"n": 2, "seed": 0}),
         call_of({"n": 2, "user": "x"}),
         call_of({"n": 2}, path="/x"),
     ]
-    assert len({one, *(call.body_hash for call in others)}) == 5
+    assert len({one, *(call.body_hash for call in others)}) == 6
+
+
+def test_a_stream_waits_as_long_as_the_gateway_does() -> None:
+    hints = {"x_stainless_read_timeout": "9", "prefer": "wait=3"}
+    assert (call_of(**hints).patience, call_of(**hints).prefer_wait) == (7, 3)
+    streamed = call_of({"stream": True}, **hints)
+    assert (streamed.patience, streamed.prefer_wait, streamed.respond_async) == (MAX_WAIT, None, False)
+
+
+@pytest.mark.parametrize(
+    ("headers", "every"),
+    [
+        ({}, 10),
+        ({"x-stainless-read-timeout": "600"}, 10),
+        ({"x-stainless-timeout": "3"}, 1.5),
+        ({"x-stainless-timeout": "x"}, 10),
+    ],
+)
+def test_heartbeats_come_before_a_client_gives_up(headers: dict[str, str], every: float) -> None:
+    assert heartbeat(Headers(headers)) == every
 
 
 def test_the_end_user_goes_along() -> None:
