@@ -1,212 +1,189 @@
-"""/openapi.json: the team-facing API, described from the very types that check it."""
+"""/openapi.json: the team-facing API, described from the very types and errors that make it."""
 
 from typing import Any
 
-from gateway.core.ask import Ask
+from gateway.edge import openapi_images
+from gateway.edge.openapi_answers import Schema, error_table, failures, headers, json_of, response
+from gateway.edge.openapi_schemas import JOB_EXAMPLE, schemas
 
-_ERROR = {
-    "type": "object",
-    "required": ["error"],
-    "properties": {
-        "error": {
-            "type": "object",
-            "required": ["message", "type", "param", "code"],
-            "properties": {
-                "message": {"type": "string"},
-                "type": {"type": "string"},
-                "param": {"type": ["string", "null"]},
-                "code": {"type": ["string", "null"]},
-            },
-        }
+_DESCRIPTION = (
+    "OpenAI Images, made elsewhere, under budgets: point any OpenAI SDK at this address. "
+    "Errors are always OpenAI's envelope, and every answer has an `x-request-id`."
+)
+_TAGS = {
+    "Images": (
+        "A plain call waits for its images: as long as the gateway allows, and until 2 s before its client's own deadline if "
+        "an OpenAI SDK tells it (`x-stainless-read-timeout`, `x-stainless-timeout`). When the client leaves, a job goes on "
+        "from its submit on. An SDK's own retry (`x-stainless-retry-count`) joins the first attempt and buys nothing. "
+        "A null field is an absent one."
+    ),
+    "Models": "What the key may ask for; the real ids first, then their other names.",
+    "Jobs": "Every accepted call is a job of the key's team, kept for a week.",
+    "Files": "Pictures that were answered as a `url`.",
+    "Operation": "For whoever runs the gateway.",
+}
+_PARAMETERS: dict[str, Schema] = {
+    "Prefer": {
+        "name": "prefer",
+        "in": "header",
+        "description": "`respond-async`: answer 202 with a job at once. `wait=N`: wait N seconds at most, then 202.",
+        "schema": {"type": "string"},
+    },
+    "Cache": {
+        "name": "x-imagegate-cache",
+        "in": "header",
+        "description": "`bypass`: make it anew. `only`: 404 `not_cached` unless it is there. This version keeps no cache.",
+        "schema": {"type": "string", "enum": ["bypass", "only"]},
+    },
+    "Job": {
+        "name": "job_id",
+        "in": "path",
+        "required": True,
+        "description": "As `job_id` of the answer said.",
+        "schema": {"type": "string"},
+        "example": JOB_EXAMPLE["job_id"],
     },
 }
-_IMAGES = {
-    "type": "object",
-    "required": ["created", "data", "job_id", "status", "imagegate"],
-    "properties": {
-        "created": {"type": "integer"},
-        "data": {
-            "type": "array",
-            "minItems": 1,
-            "items": {
-                "type": "object",
-                "properties": {"url": {"type": "string"}, "b64_json": {"type": "string"}},
-            },
-        },
-        "output_format": {"enum": ["png", "webp", "jpeg"]},
-        "size": {"type": "string"},
-        "usage": {"type": "object"},
-        "job_id": {"type": "string"},
-        "status": {"const": "completed"},
-        "imagegate": {
-            "type": "object",
-            "required": ["job", "provider", "cache", "seed", "cost", "budget_remaining"],
-            "properties": {
-                "job": {"type": "string"},
-                "provider": {"type": "string"},
-                "cache": {"enum": ["miss", "joined", "replayed"]},
-                "seed": {"type": "integer"},
-                "cost": {"type": "string", "description": "dollars, a plain decimal"},
-                "budget_remaining": {"type": ["string", "null"], "description": "dollars, a plain decimal"},
-            },
-        },
-    },
-}
-_JOB = {
-    "type": "object",
-    "required": ["job_id", "status", "progress", "created_at", "completed_at", "error"],
-    "properties": {
-        "job_id": {"type": "string"},
-        "status": {"enum": ["queued", "processing", "completed", "failed"]},
-        "progress": {"type": "number", "minimum": 0, "maximum": 1},
-        "created_at": {"type": "string"},
-        "completed_at": {"type": ["string", "null"]},
-        "error": {"type": ["object", "null"]},
-        "result": {"oneOf": [{"$ref": "#/components/schemas/Images"}, {"type": "null"}]},
-    },
-}
-_ACCEPTED = {
-    "type": "object",
-    "required": ["job_id", "status", "created"],
-    "properties": {
-        "job_id": {"type": "string"},
-        "status": {"enum": ["queued", "processing", "completed", "failed"]},
-        "created": {"type": "integer"},
-    },
-}
-_JOB_PATH = {"name": "job_id", "in": "path", "required": True, "schema": {"type": "string"}}
-_GENERATION_ERRORS = (400, 401, 404, 408, 409, 413, 415, 429, 502, 503, 504)
 
 
 def document(version: str) -> dict[str, Any]:
-    """OpenAPI 3.1."""
+    """OpenAPI 3.1. Readers' table of all error codes: `x-imagegate-errors`."""
+    key = {
+        "type": "http",
+        "scheme": "bearer",
+        "description": "A key of your team goes with each call, as `Authorization: Bearer sk-ig-…` or `x-api-key: sk-ig-…`.",
+    }
     return {
         "openapi": "3.1.0",
-        "info": {
-            "title": "imagegate",
-            "version": version,
-            "description": "OpenAI Images, made elsewhere, under budgets.",
-        },
+        "info": {"title": "imagegate", "version": version, "description": _DESCRIPTION},
+        "tags": [{"name": name, "description": description} for name, description in _TAGS.items()],
         "security": [{"key": []}],
-        "paths": {
-            "/v1/images/generations": {"post": _generate()},
-            "/v1/jobs": {"get": _list()},
-            "/v1/jobs/{job_id}": {"get": _get(), "delete": _cancel()},
-            "/files/{name}": {"get": _file()},
-            "/healthz": {"get": _open("The process answers.")},
-            "/readyz": {"get": _open("Store and policies are there.", 503)},
-        },
+        "paths": openapi_images.paths() | _models() | _jobs() | _files() | _operation(),
         "components": {
-            "securitySchemes": {"key": {"type": "http", "scheme": "bearer"}},
-            "schemas": {
-                "CreateImageRequest": Ask.model_json_schema(),
-                "Images": _IMAGES,
-                "Job": _JOB,
-                "Accepted": _ACCEPTED,
-                "Error": _ERROR,
-            },
+            "securitySchemes": {"key": key},
+            "parameters": _PARAMETERS,
+            "headers": headers(),
+            "schemas": openapi_images.request_schemas() | schemas(),
+        },
+        "x-imagegate-errors": error_table(),
+    }
+
+
+def _models() -> Schema:
+    model = {
+        "name": "model_id",
+        "in": "path",
+        "required": True,
+        "description": "An id or any other name; a slash in it may come as `%2F`.",
+        "schema": {"type": "string"},
+        "example": "gpt-image-1",
+    }
+    return {
+        "/v1/models": {
+            "get": {
+                "operationId": "listModels",
+                "tags": ["Models"],
+                "summary": "The models, with limits and price.",
+                "responses": {
+                    "200": response("All of them: there are no pages.", json_of("ModelList")),
+                    **failures("invalid_api_key"),
+                },
+            }
+        },
+        "/v1/models/{model_id}": {
+            "get": {
+                "operationId": "retrieveModel",
+                "tags": ["Models"],
+                "summary": "One model.",
+                "parameters": [model],
+                "responses": {
+                    "200": response("The model.", json_of("ModelCard")),
+                    **failures("invalid_api_key", "model_not_found", "unknown_url"),
+                },
+            }
         },
     }
 
 
-def _generate() -> dict[str, Any]:
+def _jobs() -> Schema:
+    limit = {"type": "integer", "minimum": 1, "maximum": 100, "default": 20}
+    page = [
+        {"name": "limit", "in": "query", "description": "Jobs on a page.", "schema": limit},
+        {"name": "after", "in": "query", "description": "Last id of the page before.", "schema": {"type": "string"}},
+    ]
+    job = {"tags": ["Jobs"], "parameters": [{"$ref": "#/components/parameters/Job"}]}
+    answer = response("The job.", json_of("Job", JOB_EXAMPLE), "x-imagegate-job")
     return {
-        "operationId": "createImage",
-        "summary": "Make images from a prompt, and wait for them.",
-        "requestBody": {"required": True, "content": _content("CreateImageRequest")},
-        "responses": {
-            "200": {"description": "The images.", "content": _content("Images")},
-            "202": {"description": "The job goes on; ask at its Location.", "content": _content("Accepted")},
-            **_errors(*_GENERATION_ERRORS),
+        "/v1/jobs": {
+            "get": {
+                "operationId": "listJobs",
+                "tags": ["Jobs"],
+                "summary": "The team's jobs, newest first.",
+                "parameters": page,
+                "responses": {"200": response("A page.", json_of("JobList")), **failures("invalid_api_key")},
+            }
         },
-    }
-
-
-def _list() -> dict[str, Any]:
-    return {
-        "operationId": "listJobs",
-        "summary": "The team's jobs, newest first.",
-        "parameters": [
-            {
-                "name": "limit",
-                "in": "query",
-                "schema": {"type": "integer", "minimum": 1, "maximum": 100, "default": 20},
+        "/v1/jobs/{job_id}": {
+            "get": {
+                "operationId": "getJob",
+                "summary": "A job, with its result once it is completed.",
+                **job,
+                "responses": {"200": answer, **failures("invalid_api_key", "job_not_found", "unknown_url")},
             },
-            {"name": "after", "in": "query", "schema": {"type": "string"}},
-        ],
-        "responses": {
-            "200": {
-                "description": "A page of jobs.",
-                "content": {
-                    "application/json": {
-                        "schema": {
-                            "type": "object",
-                            "required": ["object", "data", "has_more"],
-                            "properties": {
-                                "object": {"const": "list"},
-                                "data": {"type": "array", "items": {"$ref": "#/components/schemas/Job"}},
-                                "has_more": {"type": "boolean"},
-                            },
-                        }
-                    }
+            "delete": {
+                "operationId": "cancelJob",
+                "summary": "Cancel a job that was not submitted yet; its money is free again.",
+                **job,
+                "responses": {
+                    "200": answer,
+                    **failures("invalid_api_key", "job_not_found", "unknown_url", "job_not_cancellable"),
                 },
             },
-            **_errors(400, 401, 503),
         },
     }
 
 
-def _get() -> dict[str, Any]:
+def _files() -> Schema:
+    signature = {"k": "Whose URL it is.", "e": "Until when, in seconds since the epoch.", "s": "The signature."}
+    name = {"name": "name", "in": "path", "required": True, "schema": {"type": "string"}}
+    pictures: Schema = {f"image/{codec}": {} for codec in ("png", "webp", "jpeg")}
+    query = [
+        {"name": short, "in": "query", "description": meaning, "schema": {"type": "string"}}
+        for short, meaning in signature.items()
+    ]
     return {
-        "operationId": "getJob",
-        "summary": "A job, with its result once it is completed.",
-        "parameters": [_JOB_PATH],
-        "responses": {"200": {"description": "The job.", "content": _content("Job")}, **_errors(400, 401, 404, 503)},
+        "/files/{name}": {
+            "get": {
+                "operationId": "getPicture",
+                "tags": ["Files"],
+                "summary": "A picture, by its signed URL; it needs no key.",
+                "security": [],
+                "parameters": [name | {"description": "As the URL has it."}, *query],
+                "responses": {"200": response("The bytes.", pictures), **failures("unknown_url")},
+            }
+        }
     }
 
 
-def _cancel() -> dict[str, Any]:
+def _operation() -> Schema:
+    text = {"schema": {"type": "string"}}
+    exposition = {"text/plain": text, "application/openmetrics-text": text}
     return {
-        "operationId": "cancelJob",
-        "summary": "Cancel a job that was not submitted yet.",
-        "parameters": [_JOB_PATH],
-        "responses": {
-            "200": {"description": "The job.", "content": _content("Job")},
-            **_errors(400, 401, 404, 409, 503),
-        },
+        "/healthz": _open("getHealth", "The process answers.", json_of("Alive")),
+        "/readyz": _open("getReadiness", "Store and policies are there; 503 while they are not.", json_of("Ready")),
+        "/metrics": _open(
+            "getMetrics", "Prometheus metrics; from loopback, or with the metrics token.", exposition, "invalid_api_key"
+        ),
+        "/openapi.json": _open(
+            "getDescription", "This API, described.", {"application/json": {"schema": {"type": "object"}}}
+        ),
+        "/docs": _open("getDocumentation", "The same as a page for people.", {"text/html": text}),
     }
 
 
-def _file() -> dict[str, Any]:
+def _open(name: str, summary: str, content: Schema, *codes: str) -> Schema:
+    """A path that asks for no team's key."""
+    answers = {"200": response("It is so.", content), **failures(*codes)}
     return {
-        "operationId": "getPicture",
-        "summary": "A picture, by its signed URL.",
-        "security": [],
-        "parameters": [
-            {"name": "name", "in": "path", "required": True, "schema": {"type": "string"}},
-            *({"name": name, "in": "query", "schema": {"type": "string"}} for name in "kes"),
-        ],
-        "responses": {
-            "200": {
-                "description": "The bytes.",
-                "content": {f"image/{codec}": {} for codec in ("png", "webp", "jpeg")},
-            },
-            **_errors(400, 404, 503),
-        },
+        "get": {"operationId": name, "tags": ["Operation"], "summary": summary, "security": [], "responses": answers}
     }
-
-
-def _open(summary: str, *errors: int) -> dict[str, Any]:
-    return {
-        "summary": summary,
-        "security": [],
-        "responses": {"200": {"description": "Yes.", "content": {"application/json": {}}}, **_errors(*errors)},
-    }
-
-
-def _content(schema: str) -> dict[str, Any]:
-    return {"application/json": {"schema": {"$ref": f"#/components/schemas/{schema}"}}}
-
-
-def _errors(*statuses: int) -> dict[str, Any]:
-    return {str(status): {"description": "An error.", "content": _content("Error")} for status in statuses}

@@ -1,9 +1,10 @@
-"""Operation: /healthz, /readyz, /metrics, /openapi.json."""
+"""Operation: /healthz, /readyz, /metrics, /openapi.json, /docs."""
 
 import hmac
 import ipaddress
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import anyio.to_thread
@@ -13,13 +14,20 @@ from litestar.di import NamedDependency
 from litestar.types import ASGIApp
 
 from gateway.core.errors import InvalidApiKey, NoCapacity
+from gateway.edge import docs_page
 from gateway.edge.exchange import Call
-from gateway.edge.front import bearer
+from gateway.edge.front import Front, bearer
 from gateway.edge.openapi import document
 from gateway.edge.reply import Body, Reply
 from gateway.ports import Jobs
 
 _JSON = (("content-type", "application/json"), ("cache-control", "no-store"))
+_PAGE = (
+    ("content-type", "text/html; charset=utf-8"),
+    ("cache-control", "no-store"),
+    ("content-security-policy", docs_page.POLICY),
+    ("referrer-policy", "no-referrer"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +79,24 @@ async def metrics(request: Call, operations: NamedDependency[Operations]) -> ASG
 @get("/openapi.json", name="openapi")
 async def openapi(operations: NamedDependency[Operations]) -> ASGIApp:
     """This API, described."""
-    return _json(document(operations.version))
+    return Reply(200, _JSON, Body((_document(operations.version),)))
+
+
+@get("/docs", name="docs")
+async def docs(request: Call, front: NamedDependency[Front], operations: NamedDependency[Operations]) -> ASGIApp:
+    """The same as a page for people, with examples that call the address it was asked at."""
+    address = front.public_url or f"{request.scope['scheme']}://{request.headers.get('host', '')}"
+    return Reply(200, _PAGE, Body((docs_page.at(_page(operations.version), address),)))
+
+
+@cache  # neither is asked for often, nor ever changes: it takes longer to make than all other answers
+def _document(version: str) -> bytes:
+    return msgspec.json.encode(document(version))
+
+
+@cache
+def _page(version: str) -> str:
+    return docs_page.render(document(version))
 
 
 def _is_local(request: Call) -> bool:

@@ -1,0 +1,180 @@
+"""The three image operations in the API's description: their bodies derive from the very types that check them."""
+
+from typing import Any
+
+from gateway.core.ask import Ask, Edit, Generation, Variation
+from gateway.edge.openapi_answers import FIELDS, Schema, failures, json_of, reference, response
+from gateway.edge.openapi_schemas import ACCEPTED_EXAMPLE, IMAGES_EXAMPLE
+
+#: As many as one edit may build on.
+_MOST = 4
+_FILE = {"type": "string", "contentMediaType": "application/octet-stream"}
+_NO_EFFECT = "Without effect here: see `x-imagegate-ignored`."
+_REFUSED = "Read, and refused as `unsupported_parameter`: no model served here can honour it."
+_NEEDED = "Needed, under this name or the next."
+#: What holds for every model when the field is absent; the rest is the model's own.
+_DEFAULTS = {"n": 1, "num_images": 1, "size": "auto", "sync": True, "stream": False, "return_base64": False}
+
+_URI = {"type": "string", "pattern": "^(data:|https?://)"}
+_SOURCE = {
+    "description": "`data:image/png;base64,…`, or an http(s) URL where the gateway allows it; as it is, or as `image_url`.",
+    "anyOf": [
+        _URI,
+        {"type": "object", "required": ["image_url"], "properties": {"image_url": _URI}, "additionalProperties": False},
+    ],
+}
+_ONE = reference("ImageSource")
+_NULL = {"type": "null"}
+_EITHER = ("images", "image")
+_OVERLAYS = ("mask", "markup")
+_SQUARE = (
+    "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAEAAAABACAIAAAAlC+aJAAAAUUlEQVR42u3PMQ0AMAgAMJguhKEUPVPBQdI6aE5XXPbi"
+    "OAEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAYF9H4VQAgo8bghSAAAAAElFTkSuQmCC"
+)
+_PICTURE = {"prompt": "a harbour in the rain, ink and wash", "size": "1024x1024", "seed": 7}
+_GENERATION_EXAMPLES = {
+    "picture": {"summary": "A picture", "value": _PICTURE},
+    "stream": {"summary": "As a stream", "value": {"prompt": "a lighthouse", "model": "gpt-image-1", "stream": True}},
+    "job": {"summary": "As a job", "value": {"prompt": "a lighthouse", "n": 2, "sync": False}},
+}
+_EDIT_EXAMPLES = {
+    "url": {
+        "summary": "With an image in the body",
+        "value": {"images": [{"image_url": _SQUARE}], "prompt": "the same square, in watercolour"},
+    }
+}
+#: A file is written as curl does: the bytes of photo.png.
+_FORM_EXAMPLES = {
+    "file": {"summary": "With a file", "value": {"image": "@photo.png", "prompt": "the same scene at night"}}
+}
+_VARIATION_EXAMPLES = {"file": {"summary": "With a file", "value": {"image": "@photo.png", "n": 2}}}
+
+_ASKED = (*FIELDS, "invalid_image_file", "invalid_api_key", "model_not_allowed", "model_not_found", "not_cached")
+_MADE = ("moderation_blocked", "cancelled", "unsupported_media_type", "insufficient_quota", "budget_reserved")
+_UPSTREAM = ("upstream_error", "upstream_unconfirmed", "upstream_unavailable", "timeout")
+_HEADERS = (
+    "openai-processing-ms",
+    "x-imagegate-job",
+    "x-imagegate-provider",
+    "x-imagegate-cache",
+    "x-imagegate-seed",
+    "x-imagegate-cost",
+    "x-imagegate-budget-remaining",
+    "x-imagegate-ignored",
+)
+
+
+def paths() -> Schema:
+    return {
+        "/v1/images/generations": {"post": _generation()},
+        "/v1/images/edits": {"post": _edit()},
+        "/v1/images/variations": {"post": _variation()},
+    }
+
+
+def request_schemas() -> Schema:
+    """Components by name: the bodies of the three, and what they refer to."""
+    bodies = {
+        "CreateImageRequest": _json_body(
+            Generation, {"image": _sources(_MOST, "Images to build on, as an edit does.")}
+        ),
+        "EditImageRequest": _form_body(Edit, _MOST, *_OVERLAYS),
+        "EditImageJsonRequest": _json_body(Edit, _named(_MOST) | _overlays(_ONE, *_OVERLAYS), *_EITHER),
+        "CreateImageVariationRequest": _form_body(Variation, 1),
+        "CreateImageVariationJsonRequest": _json_body(Variation, _named(1), *_EITHER),
+    }
+    found = {name: defined for body in bodies.values() for name, defined in body.pop("$defs", {}).items()}
+    return {**found, **bodies, "ImageSource": _SOURCE}
+
+
+def _generation() -> Schema:
+    content = {"application/json": {"schema": reference("CreateImageRequest"), "examples": _GENERATION_EXAMPLES}}
+    return _operation("createImage", "Make images from a prompt.", content, "ImageGenerationEvent")
+
+
+def _edit() -> Schema:
+    content = {
+        "multipart/form-data": {"schema": reference("EditImageRequest"), "examples": _FORM_EXAMPLES},
+        "application/json": {"schema": reference("EditImageJsonRequest"), "examples": _EDIT_EXAMPLES},
+    }
+    return _operation(
+        "createImageEdit", f"Make images from a prompt and up to {_MOST} images.", content, "ImageEditEvent"
+    )
+
+
+def _variation() -> Schema:
+    content = {
+        "multipart/form-data": {"schema": reference("CreateImageVariationRequest"), "examples": _VARIATION_EXAMPLES},
+        "application/json": {"schema": reference("CreateImageVariationJsonRequest")},
+    }
+    return _operation("createImageVariation", "Make images like one image; the model's policy has the prompt.", content)
+
+
+def _operation(name: str, summary: str, content: Schema, event: str | None = None) -> Schema:
+    """`event`: the component of a stream's event, where the operation can be streamed."""
+    answers = json_of("Images", IMAGES_EXAMPLE)
+    if event is not None:
+        answers["text/event-stream"] = {"schema": {"oneOf": [reference(event), reference("ErrorEvent")]}}
+    return {
+        "operationId": name,
+        "tags": ["Images"],
+        "summary": summary,
+        "parameters": [{"$ref": f"#/components/parameters/{each}"} for each in ("Prefer", "Cache")],
+        "requestBody": {"required": True, "content": content},
+        "responses": {
+            "200": response("The images.", answers, *_HEADERS),
+            "202": response("The job goes on.", json_of("Accepted", ACCEPTED_EXAMPLE), *_HEADERS[1:], "location"),
+            **failures(*_ASKED, *_MADE, *_UPSTREAM),
+        },
+    }
+
+
+def _json_body(kind: type[Ask], images: Schema, *needed: str) -> Schema:
+    return _with_one_of(_described(kind, images), *needed)
+
+
+def _named(most: int) -> Schema:
+    return {
+        "images": _sources(most, f"{_NEEDED} One image, or a list."),
+        "image": _sources(most, "The same by another name; EmpirioLabs' own."),
+    }
+
+
+def _sources(most: int, description: str) -> Schema:
+    several = {"type": "array", "items": _ONE, "maxItems": most}
+    return {"description": description, "anyOf": [_ONE, several, _NULL]}
+
+
+def _form_body(kind: type[Ask], most: int, *overlays: str) -> Schema:
+    """In a form a null is the text `null`, which JavaScript's clients send."""
+    several = {"type": "array", "items": _FILE, "maxItems": most}
+    limits = f"{_NEEDED} PNG, JPEG or WebP, at least 16 pixels a side; up to 25 MB and 16.8 megapixels each."
+    images = {
+        "image": {"description": limits, "anyOf": [_FILE, several]},
+        "image[]": several | {"description": "The same, as OpenAI's SDKs call a list."},
+        **_overlays(_FILE, *overlays),
+    }
+    return _with_one_of(_described(kind, images), "image", "image[]")
+
+
+def _overlays(kind: Schema, *names: str) -> Schema:
+    return {name: {"description": _REFUSED, "anyOf": [kind, _NULL]} for name in names}
+
+
+def _with_one_of(schema: Schema, *names: str) -> Schema:
+    return schema | {"anyOf": [{"required": [name]} for name in names]} if names else schema
+
+
+def _described(kind: type[Ask], images: Schema) -> Schema:
+    """The type's schema: what is required, then images, then the rest."""
+    schema: dict[str, Any] = kind.model_json_schema(ref_template="#/components/schemas/{model}")
+    described = {name: _field(name, field) for name, field in schema["properties"].items()}
+    required = {name: described.pop(name) for name in schema.get("required", ())}
+    return schema | {"properties": required | images | described}
+
+
+def _field(name: str, field: Schema) -> Schema:
+    """One that has no description of its own has no effect."""
+    kept = {key: value for key, value in field.items() if key not in ("title", "default")}
+    default = {"default": _DEFAULTS[name]} if name in _DEFAULTS else {}
+    return {"description": _NO_EFFECT, **kept, **default}
