@@ -12,10 +12,9 @@ from PIL.PngImagePlugin import PngImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
 from gateway.core.errors import InvalidRequest
-from gateway.core.images import is_whole, sniff
+from gateway.core.images import LARGEST_REFERENCE, is_whole, sniff
 from gateway.core.order import Codec, Reference, Upload
 
-MOST_BYTES = 25 * 1024 * 1024
 MOST_PIXELS = 4096 * 4096
 #: What leaves: the models' own largest.
 SENT_PIXELS = 1024 * 1024
@@ -72,8 +71,8 @@ def check_overlay(data: bytes | memoryview, param: str, first: tuple[int, int]) 
 
 def measure(data: bytes | memoryview, param: str) -> tuple[Codec, int, int]:
     """Codec, width and height as the header says, within all limits. Raises InvalidRequest."""
-    if len(data) > MOST_BYTES:
-        raise _refused(param, f"it is over {MOST_BYTES // 1024 // 1024} MB")
+    if len(data) > LARGEST_REFERENCE:
+        raise _refused(param, f"it is over {LARGEST_REFERENCE // 1024 // 1024} MB")
     try:
         codec, width, height = sniff(data)
     except ValueError:
