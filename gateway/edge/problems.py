@@ -28,7 +28,7 @@ _STORE_RETRY = 1.0
 def handlers() -> ExceptionHandlersMap:
     return {
         HTTPException: lambda request, error: _answer(request, _of_framework(request, error), _allow(error)),
-        Exception: lambda request, error: _raised(request, error),
+        Exception: _raised,
     }
 
 

@@ -63,7 +63,8 @@ class PythonSdk:
                 name: _opened(stack, paths) for name, paths in (("image", call.image), ("mask", call.mask)) if paths
             }
             stack.enter_context(warnings.catch_warnings())
-            warnings.simplefilter("ignore", DeprecationWarning)  # the SDK calls variations deprecated, and still has them
+            # the SDK calls variations deprecated, and still has them
+            warnings.simplefilter("ignore", DeprecationWarning)
             try:
                 method = getattr(client.images.with_raw_response, call.method)
                 raw = await method(**call.fields, **files)

@@ -3,6 +3,7 @@
 import asyncio
 import socket
 import ssl
+import shutil
 import subprocess
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -28,6 +29,8 @@ PNG = picture()
 @pytest.fixture(scope="module")
 def papers(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A certificate for NAME, which vouches for itself, and its key in one file."""
+    if shutil.which("openssl") is None:
+        pytest.skip("openssl is not installed")
     folder = tmp_path_factory.mktemp("papers")
     key, certificate = folder / "key.pem", folder / "certificate.pem"
     command = [
