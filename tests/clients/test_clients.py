@@ -5,12 +5,11 @@ import os
 import re
 import shutil
 import subprocess
-import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from gate import PRICE, Gate, described
+from gate import PRICE, Gate, described, fetched
 from snippets import SNIPPETS, VERSIONS, Snippet
 
 HERE = Path(__file__).parent
@@ -18,27 +17,28 @@ INSTALLED = HERE.parents[1] / ".cache" / "clients"
 NODE_MODULES = INSTALLED / "node" / "node_modules"
 #: some of them look for news of their own on the Internet when imported
 QUIET = {"LITELLM_LOCAL_MODEL_COST_MAP": "True"}
-HARBOUR = "a harbour in the rain"
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
     #: what runs the snippet: `node`, `sh`, or the environment in .cache/clients that make made of that .txt
     runner: str
-    #: the files that the snippet writes, in the order of their names, and then what is behind the URLs that it prints
-    pictures: tuple[str, ...]
-    prompts: tuple[str, ...] = (HARBOUR,)
+    #: what the snippet asks for, in turn
+    prompts: tuple[str, ...]
+    #: what each of the pictures is
+    picture: str
 
 
+BOTH = ("a harbour in the rain", "the same harbour at night")
 CASES = {
-    "openai, Python": Case("openai", ("PNG 1024x1024",)),
-    "openai, Node": Case("node", ("PNG 1024x1024",)),
-    "Vercel AI SDK": Case("node", ("WEBP 1024x1024",)),
-    "Vercel AI SDK, OpenAI provider": Case("node", ("PNG 1024x1024",)),
-    "LangChain": Case("langchain", ("WEBP 1344x768",)),
-    "LlamaIndex": Case("llamaindex", ("PNG 1344x768",)),
-    "LiteLLM": Case("litellm", ("WEBP 1024x1024",)),
-    "curl": Case("sh", ("WEBP 1024x1024",)),
+    "openai, Python": Case("openai", BOTH, "PNG 1024x1024"),
+    "openai, Node": Case("node", BOTH, "PNG 1024x1024"),
+    "Vercel AI SDK": Case("node", BOTH, "WEBP 1024x1024"),
+    "Vercel AI SDK, OpenAI provider": Case("node", BOTH, "PNG 1024x1024"),
+    "LangChain": Case("langchain", BOTH[:1], "WEBP 1344x768"),
+    "LlamaIndex": Case("llamaindex", BOTH[:1], "PNG 1344x768"),
+    "LiteLLM": Case("litellm", BOTH, "PNG 1024x1024"),
+    "curl": Case("sh", BOTH, "WEBP 1024x1024"),
 }
 #: has a test of its own, since it is no library
 SERVER = "Open WebUI"
@@ -51,11 +51,13 @@ def command(runner: str, snippet: Snippet) -> list[str]:
         if missing := [tool for tool in tools if shutil.which(tool) is None]:
             pytest.skip(f"not on this machine: {missing}")
         return [runner]
-    return [str(INSTALLED / runner / "bin" / "python")]
+    python = INSTALLED / runner / "bin" / "python"
+    assert python.exists(), "`make clients` installs it"
+    return [str(python)]
 
 
-def run(case: Case, snippet: Snippet, code: str, folder: Path) -> str:
-    """What the snippet prints, run in `folder`."""
+def run(case: Case, snippet: Snippet, code: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    """The snippet's code, run in `folder`, where the pictures that it writes are left."""
     words = command(case.runner, snippet)
     if case.runner == "node":
         (folder / "node_modules").symlink_to(NODE_MODULES)
@@ -66,14 +68,7 @@ def run(case: Case, snippet: Snippet, code: str, folder: Path) -> str:
         [*words, file], cwd=folder, env=environment, capture_output=True, check=False, timeout=100, text=True
     )
     file.unlink()
-    assert done.returncode == 0, done.stderr
-    return done.stdout
-
-
-def fetched(url: str) -> bytes:
-    with urllib.request.urlopen(url, timeout=30) as answer:
-        data: bytes = answer.read()
-        return data
+    return done
 
 
 def pinned(case: Case) -> dict[str, str]:
@@ -88,12 +83,33 @@ def pinned(case: Case) -> dict[str, str]:
 def test_snippet_of(client: str, gate: Gate, tmp_path: Path) -> None:
     case, snippet, billed = CASES[client], SNIPPETS[client], len(gate.billed())
     team = re.sub(r"\W+", "-", client)
-    printed = run(case, snippet, snippet.asking(gate.url, gate.new_key(team)), tmp_path)
+    done = run(case, snippet, snippet.asking(gate.url, gate.new_key(team)), tmp_path)
+    assert done.returncode == 0, done.stderr
     written = [path.read_bytes() for path in sorted(tmp_path.glob("[a-z]*.*"))]
-    pictures = [*written, *map(fetched, re.findall(r"http://\S+", printed))]
-    assert tuple(map(described, pictures)) == case.pictures
-    assert tuple(gate.billed()[billed:]) == case.prompts
+    pictures = [*written, *map(fetched, re.findall(r"http://\S+", done.stdout))]
+    assert list(map(described, pictures)) == [case.picture] * len(case.prompts)
+    assert len(set(pictures)) == len(pictures)
+    bought = gate.billed()[billed:]
+    assert tuple(prompt for prompt, _seed in bought) == case.prompts
+    if "seed" in snippet.code:
+        assert bought[0][1] == 7
     assert gate.spent(team) == len(case.prompts) * PRICE
+
+
+@pytest.mark.parametrize("client", CASES)
+def test_a_refused_order_is_sent_once_by(client: str, gate: Gate, tmp_path: Path) -> None:
+    case, snippet, refused = CASES[client], SNIPPETS[client], gate.refused()
+    done = run(case, snippet, snippet.asking(gate.url, gate.new_key("poor", "0.001/day")), tmp_path)
+    assert done.returncode != 0
+    assert gate.refused() == refused + 1
+
+
+def test_the_vercel_ai_sdk_would_repeat_it(gate: Gate, tmp_path: Path) -> None:
+    """Which is why the README tells it not to: what it repeats after a purchase would be bought again."""
+    client, refused = "Vercel AI SDK", gate.refused()
+    code = SNIPPETS[client].asking(gate.url, gate.new_key("poor", "0.001/day"))
+    assert run(CASES[client], SNIPPETS[client], code.replace(", maxRetries: 0", ""), tmp_path).returncode != 0
+    assert gate.refused() == refused + 3
 
 
 def test_every_client_has_its_row_its_snippet_and_its_case() -> None:
