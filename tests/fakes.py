@@ -255,6 +255,9 @@ class ScriptedAllowance(Allowance):
 
     def __init__(self, remaining: int) -> None:
         self.remaining = remaining
+        #: polls that other replicas owe, and those that this one told of
+        self.others = 0
+        self.owed = 0
 
     async def take(self, provider: str, keep: int) -> float:
         if self.remaining <= keep:
@@ -267,6 +270,10 @@ class ScriptedAllowance(Allowance):
 
     async def ready_in(self, provider: str, count: int) -> float:
         return 0.0 if count <= self.remaining else 1.0
+
+    async def owe(self, provider: str, polls: int) -> int:
+        self.owed = polls
+        return self.others
 
     async def exhausted(self, provider: str, seconds: float) -> None:
         self.remaining = 0

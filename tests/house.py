@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from secrets import token_hex
 
 from fakes import FastClock, RememberingTelemetry, ScriptedProvider, at_rest, until
 
@@ -18,6 +19,7 @@ from gateway.pipeline.admission import Caller
 from gateway.pipeline.call import Call
 from gateway.pipeline.crew import Crew
 from gateway.pipeline.dispatch import Dispatch
+from gateway.pipeline.elsewhere import Elsewhere
 from gateway.pipeline.flights import Flights
 from gateway.pipeline.generate import Answer, Generate
 from gateway.pipeline.governor import Governor
@@ -111,7 +113,8 @@ async def open_house(
         crew = Crew(clock, telemetry)
         flights = Flights(clock, crew)
         governor = Governor(provider.name, limit, LocalAllowance(clock, limit), crew, clock)
-        spending = Spending(store, clock, telemetry)
+        replica = token_hex(8)
+        spending = Spending(store, clock, telemetry, replica)
         dispatch = Dispatch(
             legs={provider.name: Leg(provider, governor, clock, telemetry)} if account else {},
             jobs=store,
@@ -122,17 +125,24 @@ async def open_house(
             crew=crew,
             clock=clock,
             telemetry=telemetry,
+            replicas=store,
+            replica=replica,
         )
+        elsewhere = Elsewhere(store, store, flights)
+        elsewhere.watch(crew)
         generate = Generate(
             catalogue=Catalogue(policies),
             jobs=store,
             spending=spending,
             dispatch=dispatch,
             flights=flights,
+            elsewhere=elsewhere,
             clock=clock,
         )
         recovery = Recovery(
             jobs=store,
+            replicas=store,
+            replica=replica,
             spending=spending,
             dispatch=dispatch,
             policy=policies.gateway,

@@ -96,6 +96,8 @@ class Job:
     body_hash: str
     retry_count: int
     attempts: tuple[Attempt, ...]
+    #: the replica that makes it
+    maker: str = ""
     cancelled: bool = False
 
     @property

@@ -18,7 +18,7 @@ class Crew:
         self._telemetry = telemetry
         self._tasks: set[asyncio.Task[None]] = set()
         self._stopping = asyncio.Event()
-        self._on_stopping: list[Callable[[], None]] = []
+        self._on_stopping: list[Callable[[], object]] = []
 
     @property
     def stopping(self) -> bool:
@@ -30,6 +30,10 @@ class Crew:
     def every(self, name: str, seconds: float, look: Callable[[], Awaitable[None]]) -> None:
         """Do `look` now and every so often; one that fails is logged, and the next comes all the same."""
         self.start(name, self._rounds(name, seconds, look))
+
+    def listen(self, name: str, pause: float, hear: Callable[[], Awaitable[None]]) -> None:
+        """Do `hear`, which waits for what may never come, again and again; it is cut as soon as the gateway goes down."""
+        self.on_stopping(self._task(name, self._rounds(name, pause, hear)).cancel)
 
     async def all(self, name: str, works: Iterable[Coroutine[Any, Any, None]]) -> None:
         """Run them side by side, each a task of its own: one that fails never cancels another's call to the upstream."""
@@ -53,7 +57,7 @@ class Crew:
             raise Stopping
         await asyncio.sleep(0)
 
-    def on_stopping(self, wake: Callable[[], None]) -> None:
+    def on_stopping(self, wake: Callable[[], object]) -> None:
         """Have `wake` called when the gateway goes down."""
         self._on_stopping.append(wake)
 

@@ -3,7 +3,7 @@
 import asyncio
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
-from contextlib import ExitStack, asynccontextmanager, contextmanager
+from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import replace
 from typing import ParamSpec, TypeVar
 
@@ -15,7 +15,19 @@ from gateway.pipeline.flights import Flights
 from gateway.pipeline.leg import Leg
 from gateway.pipeline.spending import UNCONFIRMED, Spending
 from gateway.pipeline.waiting import Waiting
-from gateway.ports import Accepted, Blobs, Clock, Declined, Finished, Image, Jobs, StoreDown, Telemetry, Unknown
+from gateway.ports import (
+    Accepted,
+    Blobs,
+    Clock,
+    Declined,
+    Finished,
+    Image,
+    Jobs,
+    Replicas,
+    StoreDown,
+    Telemetry,
+    Unknown,
+)
 
 _TRIES = 4
 _LONGEST_BACKOFF = 8.0
@@ -42,8 +54,12 @@ class Dispatch:
         crew: Crew,
         clock: Clock,
         telemetry: Telemetry,
+        replicas: Replicas,
+        replica: str,
     ) -> None:
         self._legs = legs
+        self._replicas = replicas
+        self._replica = replica
         self._jobs = jobs
         self._blobs = blobs
         self._spending = spending
@@ -83,14 +99,19 @@ class Dispatch:
         if dropped:
             for provider in {attempt.provider for attempt in job.attempts} & self._legs.keys():
                 self._legs[provider].governor.drop(job.id)
-            self._flights.land(job.id)
+            await self._land(job.id)
         return dropped
+
+    async def _land(self, job_id: str) -> None:
+        self._flights.land(job_id)
+        with suppress(StoreDown):  # other replicas find it by looking
+            await self._replicas.announce(job_id)
 
     async def _make(self, job: Job, *, resumed: bool) -> None:
         live = [attempt for attempt in job.attempts if attempt.state in LIVE]
         await self._crew.all(f"part of {job.id}", (self._make_part(job, attempt, resumed=resumed) for attempt in live))
         if not self._crew.stopping:
-            self._flights.land(job.id)
+            await self._land(job.id)
 
     async def _make_part(self, job: Job, attempt: Attempt, *, resumed: bool) -> None:
         if attempt.provider not in self._legs:
@@ -143,8 +164,8 @@ class Dispatch:
         if isinstance(references, Declined):
             return await self._declined(job, attempt, references)
         now = self._clock.now()
-        if not await self._surely(self._jobs.submitting, attempt.id, now):
-            leg.leave_submit()  # dropped while it stood in the queue
+        if not await self._surely(self._jobs.submitting, attempt.id, now, self._replica):
+            leg.leave_submit()  # dropped while it stood in the queue, or taken over by another replica
             return None
         with ExitStack() as until_kept:
             with self._timed("submit"):

@@ -1,4 +1,4 @@
-"""Flights: jobs being made in this replica, and the clients waiting for each."""
+"""Flights: jobs being made, in this replica or expected from another, and the clients waiting here for each."""
 
 import asyncio
 from dataclasses import dataclass, field
@@ -12,6 +12,8 @@ Ending = Literal["landed", "late", "gone", "stopping"]
 
 @dataclass(slots=True)
 class Flight:
+    #: made here, and not by another replica
+    ours: bool
     waiters: set[asyncio.Future[Ending]] = field(default_factory=set)
     #: 0 to 1, as the provider last said
     progress: float = 0.0
@@ -25,7 +27,16 @@ class Flights:
         crew.on_stopping(self._stop)
 
     def open(self, job_id: str) -> None:
-        self._flights.setdefault(job_id, Flight())
+        """It is made here from now on, also when it was expected from a replica that died."""
+        self._flights.setdefault(job_id, Flight(ours=True)).ours = True
+
+    def expect(self, job_id: str) -> bool:
+        """It is made by another replica, unless it is made here; whether that is so."""
+        return not self._flights.setdefault(job_id, Flight(ours=False)).ours
+
+    def expected(self) -> list[str]:
+        """The jobs of other replicas for which somebody waits here."""
+        return [job_id for job_id, flight in self._flights.items() if not flight.ours]
 
     def progress(self, job_id: str) -> float:
         flight = self._flights.get(job_id)
@@ -36,10 +47,10 @@ class Flights:
         if flight is not None:
             flight.progress = max(flight.progress, min(progress, 0.99))
 
-    def awaited(self, job_id: str) -> bool:
-        """Is any client waiting for it here?"""
+    def abandoned(self, job_id: str) -> bool:
+        """Has the last client of a job that is made here gone? Clients of other replicas are not known."""
         flight = self._flights.get(job_id)
-        return flight is not None and bool(flight.waiters)
+        return flight is not None and flight.ours and not flight.waiters
 
     def land(self, job_id: str) -> None:
         """The job has ended, and its end is in the store: wake whoever waits."""
@@ -74,6 +85,8 @@ class Flights:
             return "late"
         finally:
             flight.waiters.discard(waiter)
+            if not (flight.ours or flight.waiters):
+                self._flights.pop(job_id, None)
             if gone is not None:
                 gone.remove_done_callback(leave)
 

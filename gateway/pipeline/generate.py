@@ -18,6 +18,7 @@ from gateway.core.order import Order, Upload
 from gateway.pipeline.admission import Caller
 from gateway.pipeline.call import Call
 from gateway.pipeline.dispatch import Dispatch
+from gateway.pipeline.elsewhere import Elsewhere
 from gateway.pipeline.flights import Flights
 from gateway.pipeline.spending import Spending
 from gateway.ports import Clock, Jobs, StoreDown
@@ -60,7 +61,7 @@ class Underway:
 
 
 class Generate:
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the recipe's steps, wired once
         self,
         *,
         catalogue: Catalogue,
@@ -68,6 +69,7 @@ class Generate:
         spending: Spending,
         dispatch: Dispatch,
         flights: Flights,
+        elsewhere: Elsewhere,
         clock: Clock,
     ) -> None:
         self._catalogue = catalogue
@@ -75,6 +77,7 @@ class Generate:
         self._spending = spending
         self._dispatch = dispatch
         self._flights = flights
+        self._elsewhere = elsewhere
         self._clock = clock
 
     async def run(self, caller: Caller, ask: Ask, call: Call, uploads: Sequence[Upload] = ()) -> Answer:
@@ -143,10 +146,12 @@ class Generate:
             if not job.detached:
                 await self._jobs.detach(job.id)  # joined: its own clients may leave, this one was promised the job
             return
+        if not job.ended:
+            await self._elsewhere.expect(job.id)
         seconds = call.patience if call.prefer_wait is None else min(call.patience, call.prefer_wait)
         ending = await self._flights.wait(job.id, seconds, call.gone)
         if ending == "gone":
-            if not self._flights.awaited(job.id):
+            if self._flights.abandoned(job.id):
                 # the last client takes along an order that was not submitted, unless somebody was promised its job
                 await self._dispatch.drop(job, _LEFT, unless_promised=True)
             raise errors.ClientLeft("The client has gone away.", job_id=job.id)

@@ -188,7 +188,9 @@ class Governor:
         What waits for a poll of the next seconds need not be left now: the minute moves on, and frees some until then.
         """
         now = self._clock.monotonic()
-        for requests, due in enumerate(sorted((*self._dues, now + poll_in)), start=2):
+        # when the polls of other replicas are due is not known: leave one for each of them now
+        others = [now] * await self._allowance.owe(self._provider, self.in_flight)
+        for requests, due in enumerate(sorted((*others, *self._dues, now + poll_in)), start=2):
             seconds = await self._allowance.ready_in(self._provider, min(requests, self._limit))
             if seconds > max(0.0, due - now):
                 return seconds

@@ -1,15 +1,16 @@
 """Recovery: go on where the last process stopped, and see to what has hung for too long."""
 
 import asyncio
+from contextlib import suppress
 
 from gateway.core.job import Failure, Job, State
 from gateway.core.policy import GatewayPolicy
 from gateway.pipeline.crew import Crew
 from gateway.pipeline.dispatch import Dispatch
 from gateway.pipeline.spending import Spending
-from gateway.ports import Clock, Jobs, Telemetry
+from gateway.ports import LEASE, Clock, Jobs, Replicas, StoreDown, Telemetry
 
-_ROUND = 30.0
+_ROUND = 15.0
 _INTERRUPTED = Failure("no_capacity", "The gateway stopped before this order was submitted; nothing was bought.")
 
 
@@ -18,6 +19,8 @@ class Recovery:
         self,
         *,
         jobs: Jobs,
+        replicas: Replicas,
+        replica: str,
         spending: Spending,
         dispatch: Dispatch,
         policy: GatewayPolicy,
@@ -26,6 +29,8 @@ class Recovery:
         telemetry: Telemetry,
     ) -> None:
         self._jobs = jobs
+        self._replicas = replicas
+        self._replica = replica
         self._spending = spending
         self._dispatch = dispatch
         self._policy = policy
@@ -34,8 +39,8 @@ class Recovery:
         self._telemetry = telemetry
 
     async def resume(self) -> int:
-        """Take up every job that was running; how many. To be called before the first request is let in."""
-        jobs = await self._jobs.open_jobs()
+        """Take up every job whose maker has died; how many. To be called before the first request is let in."""
+        jobs = await self._replicas.take_over(self._replica)
         # at once, so that the store commits them together: thousands may have been waiting when the process was killed
         for job, gone in zip(jobs, await asyncio.gather(*map(self._let_go, jobs)), strict=True):
             if not gone:
@@ -45,11 +50,17 @@ class Recovery:
         return len(jobs)
 
     def watch(self) -> None:
-        """Begin to look every half minute."""
+        """Begin to say that this replica is alive, and to look after what others left."""
+        self._crew.every("alive", LEASE / 4, self._alive)
         self._crew.every("recovery", _ROUND, self.round)
 
+    async def _alive(self) -> None:
+        with suppress(StoreDown):
+            await self._replicas.alive(self._replica)
+
     async def round(self) -> None:
-        """Resolve what stayed unconfirmed, forget what is old."""
+        """Take over what lost its maker, resolve what stayed unconfirmed, forget what is old."""
+        await self.resume()
         policy = self._policy.unconfirmed
         for job, attempt in await self._jobs.unconfirmed_attempts(self._clock.now() - policy.after * 1000):
             if await self._spending.resolve(job, attempt, policy.outcome):

@@ -21,8 +21,10 @@ _RESERVED_RETRY = 5.0
 
 
 class Spending:
-    def __init__(self, ledger: Ledger, clock: Clock, telemetry: Telemetry) -> None:
+    def __init__(self, ledger: Ledger, clock: Clock, telemetry: Telemetry, replica: str = "") -> None:
+        """`replica`: which makes the jobs that are reserved here; administration reserves none."""
         self._ledger = ledger
+        self._replica = replica
         self._clock = clock
         self._telemetry = telemetry
 
@@ -109,6 +111,7 @@ class Spending:
             body_hash=call.body_hash,
             retry_count=call.retry_count,
             attempts=attempts,
+            maker=self._replica,
         )
 
 

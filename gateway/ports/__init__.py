@@ -11,9 +11,11 @@ from gateway.ports.jobs import Jobs
 from gateway.ports.keys import Key, Keys
 from gateway.ports.money import BudgetState, Ledger, LedgerRow, Refusal, Spend, SpendBy, Unconfirmed
 from gateway.ports.provider import Accepted, Allowance, Declined, Finished, Image, Later, Pending, Provider, Unknown
+from gateway.ports.replicas import LEASE, Replicas
 from gateway.ports.telemetry import Fields, Telemetry
 
 __all__ = [
+    "LEASE",
     "Accepted",
     "Allowance",
     "Blobs",
@@ -33,6 +35,7 @@ __all__ = [
     "Pending",
     "Provider",
     "Refusal",
+    "Replicas",
     "Spend",
     "SpendBy",
     "StoreDown",

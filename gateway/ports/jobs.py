@@ -24,11 +24,13 @@ class Jobs(Protocol):
         yet adopted by this count; it is marked as adopted by it in the same step."""
 
     @abstractmethod
-    async def submitting(self, attempt_id: str, now: int) -> bool:
-        """Durable before the submit leaves. False when the attempt is no longer `reserved` (it was cancelled)."""
+    async def submitting(self, attempt_id: str, now: int, maker: str) -> bool:
+        """Durable before the submit leaves. False when the attempt is no longer `reserved` (it was cancelled), or when its
+        job is another replica's by now."""
 
     @abstractmethod
-    async def submitted(self, attempt_id: str, upstream_id: str) -> None: ...
+    async def submitted(self, attempt_id: str, upstream_id: str) -> None:
+        """Also for an unconfirmed one without an id: its maker had been taken for dead, and knows better."""
 
     @abstractmethod
     async def unsubmitted(self, attempt_id: str) -> None:
@@ -50,7 +52,7 @@ class Jobs(Protocol):
 
     @abstractmethod
     async def open_jobs(self) -> Sequence[Job]:
-        """Jobs with an attempt that is reserved, submitting or submitted: what a start resumes."""
+        """Jobs with an attempt that is reserved, submitting or submitted."""
 
     @abstractmethod
     async def oldest_submitted(self) -> int | None:

@@ -121,5 +121,9 @@ class Allowance(Protocol):
         """Seconds until `count` requests could be spent (more than a minute's worth: whole minutes more)."""
 
     @abstractmethod
+    async def owe(self, provider: str, polls: int) -> int:
+        """This replica has so many jobs in flight, each of which will want a poll; how many the other replicas have."""
+
+    @abstractmethod
     async def exhausted(self, provider: str, seconds: float) -> None:
         """The upstream said 429: nothing is left for so long."""

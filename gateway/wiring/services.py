@@ -1,5 +1,6 @@
 """Everything that answers requests, opened in order, closed in reverse."""
 
+import secrets
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -25,6 +26,7 @@ from gateway.pipeline.administration import Administration
 from gateway.pipeline.admission import Admission
 from gateway.pipeline.crew import Crew
 from gateway.pipeline.dispatch import Dispatch
+from gateway.pipeline.elsewhere import Elsewhere
 from gateway.pipeline.flights import Flights
 from gateway.pipeline.generate import Generate
 from gateway.pipeline.jobs import TeamJobs
@@ -45,8 +47,9 @@ from gateway.wiring.administration import administer, open_keyring
 from gateway.wiring.legs import open_image_source, open_legs
 from gateway.wiring.words import vocabulary
 
-#: seconds for submits under way when the gateway stops, as long as one may take: their answers must reach the journal
-_SUBMIT_GRACE = 31.0
+#: seconds for submits under way when the gateway stops, as long as one with four images may take: their answers must
+#: reach the journal
+_SUBMIT_GRACE = 100.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,10 +77,13 @@ async def open_services(settings: Settings, clock: Clock | None = None) -> Async
         keyring = await open_keyring(settings, store)
         crew = Crew(clock, recorder)
         legs = await open_legs(stack, settings, policies, crew=crew, recorder=recorder, clock=clock)
+        replica = secrets.token_hex(8)
+        stack.push_async_callback(store.leave, replica)
         # after the legs: their connections close only when the crew has stopped using them
         stack.push_async_callback(crew.stop, _SUBMIT_GRACE)
         base = _Base(
             settings,
+            replica,
             Catalogue(policies, settings.strict),
             clock,
             store,
@@ -105,6 +111,7 @@ class _Base:
     """What the pipeline and the app are built from."""
 
     settings: Settings
+    replica: str
     catalogue: Catalogue
     clock: Clock
     store: SqliteStore
@@ -127,7 +134,9 @@ class _Pipeline:
 def _pipeline(base: _Base) -> _Pipeline:
     store, clock, crew, recorder = base.store, base.clock, base.crew, base.recorder
     flights = Flights(clock, crew)
-    spending = Spending(store, clock, recorder)
+    spending = Spending(store, clock, recorder, base.replica)
+    elsewhere = Elsewhere(store, store, flights)
+    elsewhere.watch(crew)
     dispatch = Dispatch(
         legs=base.legs,
         jobs=store,
@@ -138,6 +147,8 @@ def _pipeline(base: _Base) -> _Pipeline:
         crew=crew,
         clock=clock,
         telemetry=recorder,
+        replicas=store,
+        replica=base.replica,
     )
     generate = Generate(
         catalogue=base.catalogue,
@@ -145,10 +156,13 @@ def _pipeline(base: _Base) -> _Pipeline:
         spending=spending,
         dispatch=dispatch,
         flights=flights,
+        elsewhere=elsewhere,
         clock=clock,
     )
     recovery = Recovery(
         jobs=store,
+        replicas=store,
+        replica=base.replica,
         spending=spending,
         dispatch=dispatch,
         policy=base.catalogue.policies.gateway,

@@ -8,10 +8,10 @@ from typing import Protocol
 from orders import A_CAT
 
 from gateway.core.job import Attempt, Failure, Job, Picture
-from gateway.ports import Jobs, Keys, Ledger
+from gateway.ports import Jobs, Keys, Ledger, Replicas
 
 
-class Store(Keys, Ledger, Jobs, Protocol):
+class Store(Keys, Ledger, Jobs, Replicas, Protocol):
     """All that a store of durable state answers for."""
 
 
@@ -51,6 +51,7 @@ def a_job(  # noqa: PLR0913 - a test names what it is about
     team: str = "red",
     body: str = "body",
     retry: int = 0,
+    maker: str = "",
 ) -> Job:
     """Job `j<number>`, with attempts `j<number>.0` and on, each holding `held`."""
     job_id = f"j{number}"
@@ -67,6 +68,7 @@ def a_job(  # noqa: PLR0913 - a test names what it is about
         attempts=tuple(
             Attempt(f"{job_id}.{part}", job_id, part, "empiriolabs", 1, 7 + part, held, at) for part in range(attempts)
         ),
+        maker=maker,
     )
 
 
@@ -74,7 +76,7 @@ def a_picture(letter: str = "a") -> Picture:
     return Picture(f"{letter * 64}.png", "png", 1024, 768, 123_456)
 
 
-async def submit(store: Store, attempt_id: str, at: int = NOON) -> None:
+async def submit(store: Store, attempt_id: str, at: int = NOON, maker: str = "") -> None:
     """Take a reserved attempt to the state in which an upstream works on it."""
-    assert await store.submitting(attempt_id, at)
+    assert await store.submitting(attempt_id, at, maker)
     await store.submitted(attempt_id, f"up-{attempt_id}")

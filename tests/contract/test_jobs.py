@@ -23,7 +23,7 @@ async def bring(store: Store, attempt_id: str, state: State) -> None:
     if state in {State.SUBMITTED, State.UNCONFIRMED, State.DONE}:
         await submit(store, attempt_id)
     if state is State.SUBMITTING:
-        await store.submitting(attempt_id, NOON)
+        await store.submitting(attempt_id, NOON, "")
     elif state is State.UNCONFIRMED:
         await store.unconfirmed(attempt_id, TIMEOUT, NOON)
     elif state is State.DONE:
@@ -39,7 +39,7 @@ def ids(jobs: list[Job] | tuple[Job, ...]) -> list[str]:
 async def test_an_attempt_is_journalled_step_by_step(store: Store) -> None:
     reserved = a_job(1)
     await store.reserve(reserved)
-    assert await store.submitting("j1.0", NOON + 1)
+    assert await store.submitting("j1.0", NOON + 1, "")
     submitting = replace(reserved.attempts[0], state=State.SUBMITTING, submitted_at=NOON + 1)
     assert await attempt(store) == submitting
     await store.submitted("j1.0", "up-1")
@@ -74,7 +74,7 @@ async def test_steps_from_a_wrong_state_change_nothing(store: Store, state: Stat
     before = await attempt(store)
     assert before.state is state
     if state is not State.RESERVED:
-        assert not await store.submitting("j1.0", NOON + 9)
+        assert not await store.submitting("j1.0", NOON + 9, "")
     if state is not State.SUBMITTING:
         await store.submitted("j1.0", "other")
         await store.unsubmitted("j1.0")
@@ -91,15 +91,15 @@ async def test_steps_from_a_wrong_state_change_nothing(store: Store, state: Stat
 async def test_a_refused_submit_goes_back_to_reserved(store: Store) -> None:
     job = a_job(1)
     await store.reserve(job)
-    await store.submitting("j1.0", NOON)
+    await store.submitting("j1.0", NOON, "")
     await store.unsubmitted("j1.0")
     assert await store.job("j1") == job
-    assert await store.submitting("j1.0", NOON + 1)
+    assert await store.submitting("j1.0", NOON + 1, "")
 
 
 async def test_unknown_ids_are_nobodys(store: Store) -> None:
     assert await store.job("nobody") is None
-    assert not await store.submitting("nobody", NOON)
+    assert not await store.submitting("nobody", NOON, "")
     assert not await store.cancel("nobody", CANCELLED, NOON)
     assert await store.list_jobs(after="nobody") == []
 
@@ -108,7 +108,7 @@ async def test_cancel_frees_all_or_nothing(store: Store) -> None:
     await store.set_budgets("org", [Budget("day", 9 * PRICE)])
     await store.reserve(a_job(1, attempts=2))
     await store.reserve(a_job(2, attempts=2))
-    await store.submitting("j2.1", NOON)
+    await store.submitting("j2.1", NOON, "")
     assert await store.cancel("j1", CANCELLED, NOON + 1)
     assert not await store.cancel("j1", CANCELLED, NOON + 2)
     assert not await store.cancel("j2", CANCELLED, NOON + 1)
@@ -130,7 +130,7 @@ async def test_of_cancel_and_submit_exactly_one_wins(store: Store) -> None:
     await asyncio.gather(*(store.reserve(a_job(number)) for number in range(60)))
 
     async def race(number: int) -> tuple[bool, bool]:
-        steps = store.cancel(f"j{number}", CANCELLED, NOON), store.submitting(f"j{number}.0", NOON)
+        steps = store.cancel(f"j{number}", CANCELLED, NOON), store.submitting(f"j{number}.0", NOON, "")
         if number % 2:
             first, second = await asyncio.gather(*steps)
             return first, second
@@ -218,7 +218,7 @@ async def test_the_oldest_submit_is_that_of_the_jobs_an_upstream_works_on(store:
         await store.reserve(a_job(number))
     assert await store.oldest_submitted() is None
     for number in range(1, 5):
-        await store.submitting(f"j{number}.0", NOON + number)
+        await store.submitting(f"j{number}.0", NOON + number, "")
     assert await store.oldest_submitted() == NOON + 1
     await store.settle("j1.0", [a_picture()], PRICE, NOON + 9)
     assert await store.oldest_submitted() == NOON + 2

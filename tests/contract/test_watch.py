@@ -64,7 +64,7 @@ async def test_each_look_tells_the_age_of_the_oldest_submit(tmp_path: Path) -> N
         assert lookout.value("oldest_uncollected_job_age_seconds") == 0
         for number in (1, 2):
             await store.reserve(a_job(number))
-            await store.submitting(f"j{number}.0", NOON - number * SECOND)
+            await store.submitting(f"j{number}.0", NOON - number * SECOND, "")
         await lookout.see(iter([0.0] * NAPS))
     assert lookout.value("oldest_uncollected_job_age_seconds") == 2 + 15
 

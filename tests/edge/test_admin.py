@@ -262,5 +262,5 @@ async def _lose_job(store: SqliteStore, key_id: str) -> None:
     assert (
         await store.reserve(Job("job_a", key_id, "design", "anna", order, NOON, False, "hash", 0, (attempt,))) is None
     )
-    assert await store.submitting("att_a", NOON)
+    assert await store.submitting("att_a", NOON, "")
     await store.unconfirmed("att_a", Failure("upstream_unconfirmed", "lost"), NOON)

@@ -58,7 +58,7 @@ def make_job(key: Key, job_id: str, parts: int = 1) -> Job:
 
 
 async def lose_answer(store: SqliteStore, attempt: Attempt) -> None:
-    assert await store.submitting(attempt.id, NOON)
+    assert await store.submitting(attempt.id, NOON, "")
     await store.unconfirmed(attempt.id, LOST, NOON)
 
 

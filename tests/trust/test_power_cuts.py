@@ -172,7 +172,7 @@ async def make(store: SqliteStore, number: int, acknowledged: Acknowledged) -> N
     attempt_id = f"j{number}.0"
     await store.reserve(job(number))
     acknowledged.rows.add((attempt_id, "reserve"))
-    await store.submitting(attempt_id, NOON)
+    await store.submitting(attempt_id, NOON, "")
     await store.submitted(attempt_id, f"up-{number}")
     if number % 7:
         await store.settle(attempt_id, [PICTURE], PRICE, NOON)

@@ -43,6 +43,9 @@ class LocalAllowance(Allowance):
         freed = recent[must_go - 1] + WINDOW - now if must_go > 0 else 0.0
         return max(self._blocked(provider, now), freed) + minutes * WINDOW
 
+    async def owe(self, provider: str, polls: int) -> int:  # noqa: ARG002 - told to nobody: there is no other replica
+        return 0
+
     async def exhausted(self, provider: str, seconds: float) -> None:
         now = self._clock.monotonic()
         self._blocked_until[provider] = now + max(seconds, self._blocked(provider, now))

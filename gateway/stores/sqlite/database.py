@@ -9,7 +9,12 @@ import apsw
 from gateway.ports import StoreDown
 
 #: The step from version 1 to 2, from 2 to 3, and so on. What was released is never edited: files have taken it.
-_STEPS = ("ALTER TABLE keys ADD COLUMN models TEXT NOT NULL DEFAULT '[]'",)
+_STEPS = (
+    """
+    ALTER TABLE keys ADD COLUMN models TEXT NOT NULL DEFAULT '[]';
+    ALTER TABLE jobs ADD COLUMN maker TEXT NOT NULL DEFAULT '';
+    """,
+)
 SCHEMA_VERSION = 1 + len(_STEPS)
 
 # The lock is taken before WAL is entered, so that the index of the WAL lives in our memory and no other process can

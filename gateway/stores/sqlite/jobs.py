@@ -18,10 +18,15 @@ ORDER BY created_at DESC, seq DESC LIMIT 1
 """
 
 _SUBMITTING = """
-UPDATE attempts SET state = 'submitting', submitted_at = ? WHERE id = ? AND state = 'reserved' RETURNING id
+UPDATE attempts SET state = 'submitting', submitted_at = :now
+WHERE id = :id AND state = 'reserved' AND (SELECT maker FROM jobs WHERE id = attempts.job_id) = :maker
+RETURNING id
 """
 
-_SUBMITTED = "UPDATE attempts SET state = 'submitted', upstream_id = ? WHERE id = ? AND state = 'submitting'"
+_SUBMITTED = """
+UPDATE attempts SET state = 'submitted', upstream_id = ?, ended_at = NULL, failure = 'null'
+WHERE id = ? AND (state = 'submitting' OR state = 'unconfirmed' AND upstream_id IS NULL)
+"""
 
 _UNSUBMITTED = "UPDATE attempts SET state = 'reserved', submitted_at = NULL WHERE id = ? AND state = 'submitting'"
 
@@ -74,8 +79,9 @@ class SqliteJobs(SqlitePort, Jobs):
         }
         return await self._writer.call("adopt", lambda db: _adopt(db, wanted))
 
-    async def submitting(self, attempt_id: str, now: int) -> bool:
-        return bool(await self._writer.execute("submitting", _SUBMITTING, (now, attempt_id)))
+    async def submitting(self, attempt_id: str, now: int, maker: str) -> bool:
+        which: Mapping[str, str | int] = {"id": attempt_id, "now": now, "maker": maker}
+        return bool(await self._writer.execute("submitting", _SUBMITTING, which))
 
     async def submitted(self, attempt_id: str, upstream_id: str) -> None:
         await self._writer.execute("submitted", _SUBMITTED, (upstream_id, attempt_id))

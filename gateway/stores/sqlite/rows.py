@@ -11,8 +11,8 @@ from gateway.core.order import Order
 
 _INSERT_JOB = """
 INSERT INTO jobs (
-    id, key_id, team, user, order_json, created_at, detached, body_hash, retry_count, cancelled, status
-) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+    id, key_id, team, user, order_json, created_at, detached, body_hash, retry_count, maker, cancelled, status
+) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
 
 _INSERT_ATTEMPT = """
@@ -20,7 +20,7 @@ INSERT INTO attempts (id, job_id, part, provider, images, seed, held, reserved_a
 """
 
 _SELECT_JOBS = """
-SELECT id, key_id, team, user, order_json, created_at, detached, body_hash, retry_count, cancelled FROM jobs
+SELECT id, key_id, team, user, order_json, created_at, detached, body_hash, retry_count, maker, cancelled FROM jobs
 """
 
 _SELECT_ATTEMPTS = """
@@ -44,6 +44,7 @@ def insert_job(db: apsw.Connection, job: Job) -> None:
             job.detached,
             job.body_hash,
             job.retry_count,
+            job.maker,
             job.cancelled,
             job.status.value,
         ),
@@ -66,7 +67,7 @@ def to_json(value: Order | tuple[Picture, ...] | Failure | None) -> str:
 
 
 def _job(db: apsw.Connection, row: tuple[Any, ...]) -> Job:
-    job_id, key_id, team, user, order, created_at, detached, body_hash, retry_count, cancelled = row
+    job_id, key_id, team, user, order, created_at, detached, body_hash, retry_count, maker, cancelled = row
     return Job(
         id=job_id,
         key_id=key_id,
@@ -77,6 +78,7 @@ def _job(db: apsw.Connection, row: tuple[Any, ...]) -> Job:
         detached=bool(detached),
         body_hash=body_hash,
         retry_count=retry_count,
+        maker=maker,
         attempts=tuple(map(_attempt, db.execute(_SELECT_ATTEMPTS, (job_id,)))),
         cancelled=bool(cancelled),
     )

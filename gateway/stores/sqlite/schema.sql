@@ -78,7 +78,8 @@ CREATE TABLE jobs (
     body_hash   TEXT NOT NULL,
     retry_count INTEGER NOT NULL,
     cancelled   INTEGER NOT NULL,
-    status      TEXT NOT NULL -- kept by the trigger below
+    status      TEXT NOT NULL, -- kept by the trigger below
+    maker       TEXT NOT NULL DEFAULT '' -- the replica that makes it
 ) STRICT;
 
 CREATE INDEX jobs_by_age ON jobs (created_at);
