@@ -9,6 +9,7 @@ Schema = dict[str, Any]
 _NULL = {"type": "null"}
 _WORDS = {
     ("contentMediaType", "application/octet-stream"): "file",
+    ("contentMediaType", "application/json"): "JSON",
     ("contentEncoding", "base64"): "base64",
     ("format", "date-time"): "date and time",
 }

@@ -180,7 +180,7 @@ def _errors(document: Schema) -> str:
 
 def _headers(document: Schema) -> str:
     rows = [
-        Field(name, kind(header["schema"]), header.get("required", False), None, header["description"])
+        Field(name, kind(header["schema"]), required=False, default=None, description=header["description"])
         for name, header in document["components"]["headers"].items()
     ]
     return f"<section>{_heading('Headers')}{_table(rows)}</section>"
@@ -204,7 +204,7 @@ def _answered(document: Schema) -> Schema:
 
 def _object(name: str, schema: Schema) -> str:
     rows = list(fields(schema))
-    body = _table(rows) if rows else f"<p>{kind(schema)}</p>"
+    body = _table(rows, answer=True) if rows else f"<p>{kind(schema)}</p>"
     return f'<h3 id="{escape(name)}">{escape(name)}</h3><p>{_prose(schema.get("description", ""))}</p>{body}'
 
 
@@ -212,11 +212,13 @@ def _security(document: Schema) -> str:
     return " ".join(_prose(each["description"]) for each in document["components"]["securitySchemes"].values())
 
 
-def _table(rows: list[Field]) -> str:
+def _table(rows: list[Field], *, answer: bool = False) -> str:
+    """Marked is the exception: what a request must have, what an answer may lack."""
+    mark = "<em>optional</em>" if answer else "<em>required</em>"
     defaults = any(row.default is not None for row in rows)
     head = "".join(f"<th>{name}</th>" for name in ("Name", "Type", *(["Default"] if defaults else []), "Meaning"))
     body = "".join(
-        f"<tr><td><code>{escape(row.name)}</code>{'<em>required</em>' if row.required else ''}</td><td>{row.kind}</td>"
+        f"<tr><td><code>{escape(row.name)}</code>{mark if row.required != answer else ''}</td><td>{row.kind}</td>"
         f"{_default(row.default) if defaults else ''}<td>{_prose(row.description)}</td></tr>"
         for row in rows
     )

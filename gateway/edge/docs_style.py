@@ -4,12 +4,12 @@ STYLE = """
 :root {
   color-scheme: light dark;
   --ground: #fff; --panel: #f5f6f8; --ink: #1b2130; --soft: #586174; --line: #dfe3ea; --link: #1f4fd1;
-  --get: #1f5fbf; --post: #19734a; --delete: #b3261e;
+  --get: #1f5fbf; --post: #19734a; --delete: #b3261e; --mark: #a8451c;
 }
 @media (prefers-color-scheme: dark) {
   :root {
     --ground: #12151c; --panel: #1b202a; --ink: #e4e8f0; --soft: #9aa5b8; --line: #2e3644; --link: #8fb0ff;
-    --get: #3f7fdf; --post: #2a9563; --delete: #d6534b;
+    --get: #3f7fdf; --post: #2a9563; --delete: #d6534b; --mark: #f0a070;
   }
 }
 * { box-sizing: border-box; }
@@ -47,7 +47,7 @@ th { text-align: left; font-weight: 600; color: var(--soft); font-size: .8125rem
 th, td { padding: .4rem .75rem .4rem 0; border-bottom: 1px solid var(--line); vertical-align: top; }
 td:first-child { white-space: nowrap; }
 td ul { margin: 0; padding: 0; list-style: none; }
-em { color: var(--delete); font-style: normal; font-size: .75rem; margin-left: .35rem; }
+em { color: var(--mark); font-style: normal; font-size: .75rem; margin-left: .35rem; }
 summary { cursor: pointer; color: var(--link); font-size: .875rem; margin: .5rem 0; }
 @media (min-width: 64rem) {
   body { display: grid; grid-template: auto 1fr / 19rem minmax(0, 1fr); }

@@ -18,7 +18,7 @@ _TAGS = {
         "A null field is an absent one."
     ),
     "Models": "What the key may ask for; the real ids first, then their other names.",
-    "Jobs": "Every accepted call is a job of the key's team, kept for a week.",
+    "Jobs": "Every accepted call is a job of the key's team, kept for a week unless its policy says otherwise.",
     "Files": "Pictures that were answered as a `url`.",
     "Operation": "For whoever runs the gateway.",
 }
@@ -26,7 +26,7 @@ _PARAMETERS: dict[str, Schema] = {
     "Prefer": {
         "name": "prefer",
         "in": "header",
-        "description": "`respond-async`: answer 202 with a job at once. `wait=N`: wait N seconds at most, then 202.",
+        "description": "`respond-async`: answer 202 with a job at once. `wait=N`: wait N seconds at most, then 202. A stream takes no notice.",
         "schema": {"type": "string"},
     },
     "Cache": {

@@ -62,7 +62,7 @@ _ANYWHERE = (
 FIELDS = ("invalid_type", "missing_required_parameter", "unknown_parameter", "unsupported_parameter")
 
 HEADERS: dict[str, Schema] = {
-    "x-request-id": {"description": "Names this request in the gateway's log.", "required": True},
+    "x-request-id": {"description": "Names this request in the gateway's log; every answer has it.", "required": True},
     "openai-processing-ms": {"description": "Milliseconds that the answer took.", "schema": {"type": "integer"}},
     "x-imagegate-job": {"description": "The job that the answer is of."},
     "x-imagegate-provider": {"description": "Who made the images, or is asked first."},

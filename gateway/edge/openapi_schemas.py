@@ -61,14 +61,14 @@ _USAGE = _object(
 _COMPLETED = {
     "output_format": _CODEC,
     "size": _SIZE,
-    "usage": _USAGE,
+    "usage": reference("Usage"),
     "job_id": _JOB_ID,
     "status": {"type": "string", "const": "completed"},
-    "imagegate": _ACCOUNT,
+    "imagegate": reference("Account"),
 }
 _IMAGE = _object(
     {
-        "url": _TEXT | {"description": "Signed for your key; lives a day."},
+        "url": _TEXT | {"description": "Signed for your key; lives a day unless the gateway is set otherwise."},
         "b64_json": _TEXT | {"description": "The bytes in base64.", "contentEncoding": "base64"},
     },
     "One of the two, as `response_format` says.",
@@ -126,6 +126,8 @@ def schemas() -> Schema:
     _, cards = msgspec.json.schema_components([ModelCard], ref_template="#/components/schemas/{name}")
     return {
         "Images": _IMAGES,
+        "Account": _ACCOUNT,
+        "Usage": _USAGE,
         "ImageGenerationEvent": _event("image_generation.completed"),
         "ImageEditEvent": _event("image_edit.completed"),
         "ErrorEvent": _frame("error", _error_event(), "What went wrong after the stream had begun; it ends it."),
