@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
 from typing import TypeVar
 
@@ -95,12 +95,13 @@ class Intake:
         body = Body(self._directory)
         spooling = False
         try:
-            async for chunk in chunks(request):
-                if body.add(chunk):
-                    if not spooling:
-                        self._take_place()
-                        spooling = True
-                    await body.write()
+            async with aclosing(chunks(request)) as arriving:
+                async for chunk in arriving:
+                    if body.add(chunk):
+                        if not spooling:
+                            self._take_place()
+                            spooling = True
+                        await body.write()
             yield body
         finally:
             self._spooled -= spooling

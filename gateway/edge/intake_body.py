@@ -1,7 +1,7 @@
 """One request's body on its way in: in memory while it is small, in an unnamed file beyond."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -43,8 +43,7 @@ class Body:
     async def write(self) -> None:
         held, self._held = self._held, bytearray()
         try:
-            # Not to be stopped half-way: what was read is gone from here.
-            await asyncio.shield(asyncio.to_thread(self._write, held))
+            await asyncio.to_thread(self._write, held)
         except OSError as error:
             raise NoCapacity("The gateway cannot keep the request now.", retry_after=_RETRY_AFTER) from error
 
@@ -55,7 +54,11 @@ class Body:
         return self._file
 
     async def close(self) -> None:
-        await asyncio.shield(asyncio.to_thread(self._close))
+        try:
+            await asyncio.to_thread(self._close)
+        except asyncio.CancelledError:
+            self._close()  # which the thread may never come to
+            raise
 
     def _write(self, data: bytearray) -> None:
         with self._lock:
@@ -74,7 +77,7 @@ class Body:
                 self._file.close()
 
 
-async def chunks(request: Call) -> AsyncIterator[bytes]:
+async def chunks(request: Call) -> AsyncGenerator[bytes, None]:
     """Raises ClientLeft when the client goes away before its request was read: Litestar would call that our fault, 500."""
     try:
         async for chunk in request.stream():

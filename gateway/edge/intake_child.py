@@ -20,6 +20,7 @@ _MODULE = "gateway.edge.intake_process"
 _LARGEST_PICTURE = 8 * 1024 * 1024
 _NAME = re.compile(r"[0-9a-f]{64}\.(png|jpeg)")
 _READ = 1024 * 1024
+_RETRY_AFTER = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +63,7 @@ class Children:
     async def read(self, wish: Wish, body: IO[bytes]) -> Read:
         """Raises InvalidRequest, ChildFailed, and NoCapacity when too many wait already."""
         if self._waiting >= self.limits.waiting:
-            raise NoCapacity("Too many images are being read.", retry_after=5)
+            raise NoCapacity("Too many images are being read.", retry_after=_RETRY_AFTER)
         self._waiting += 1
         try:
             await self._turns.acquire()
@@ -74,14 +75,7 @@ class Children:
             self._turns.release()
 
     async def _run(self, wish: Wish, body: IO[bytes]) -> Read:
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-I", "-m", _MODULE, msgspec.json.encode(wish).decode()),
-            stdin=body,
-            stdout=PIPE,
-            stderr=DEVNULL,
-            env=self._environment,
-            limit=_READ,
-        )
+        process = await self._start(wish, body)
         try:
             assert process.stdout is not None  # noqa: S101 - it is a pipe
             async with asyncio.timeout(self.limits.seconds):
@@ -93,6 +87,19 @@ class Children:
             raise ChildFailed(f"the intake's child ended by {process.returncode}") from error
         finally:
             await _end(process)
+
+    async def _start(self, wish: Wish, body: IO[bytes]) -> Process:
+        try:
+            return await asyncio.create_subprocess_exec(
+                *(sys.executable, "-I", "-m", _MODULE, msgspec.json.encode(wish).decode()),
+                stdin=body,
+                stdout=PIPE,
+                stderr=DEVNULL,
+                env=self._environment,
+                limit=_READ,
+            )
+        except OSError as error:  # neither processes, memory nor descriptors are without end
+            raise NoCapacity("The gateway cannot read images now.", retry_after=_RETRY_AFTER) from error
 
 
 async def _answer(stream: asyncio.StreamReader) -> Read:
@@ -118,7 +125,16 @@ async def _answer(stream: asyncio.StreamReader) -> Read:
 
 
 async def _end(process: Process) -> None:
-    """Whoever cancels us, its end is awaited and its pipe emptied: neither a zombie nor an open pipe stays."""
+    """However often we are cancelled, as a loop does that closes, its end is awaited and its pipe emptied: a killed process
+    ends at once, and neither a zombie nor an open pipe stays."""
     if process.returncode is None:
         process.kill()
-    await asyncio.shield(process.communicate())
+    cancelled: asyncio.CancelledError | None = None
+    while True:
+        try:
+            await process.communicate()
+            break
+        except asyncio.CancelledError as error:
+            cancelled = error
+    if cancelled is not None:
+        raise cancelled
