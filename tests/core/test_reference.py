@@ -42,7 +42,7 @@ def noise(width: int, height: int, mode: str = "RGB") -> Image.Image:
     return Image.effect_noise((width, height), 80).convert(mode)
 
 
-def decoded(upload: Upload) -> Image.Image:
+def checked(upload: Upload) -> Image.Image:
     """Checks all that holds for every reference."""
     reference = upload.reference
     assert reference.name == f"{sha256(upload.data).hexdigest()}.{reference.codec}"
@@ -58,7 +58,7 @@ def decoded(upload: Upload) -> Image.Image:
 
 
 def seen(data: bytes) -> Image.Image:
-    return decoded(normalise(data, "image"))
+    return checked(normalise(data, "image"))
 
 
 def assert_alike(image: Image.Image, other: Image.Image, tolerance: int = 0) -> None:
@@ -98,7 +98,7 @@ def test_plain_pictures(codec: str, sent: str, tolerance: int) -> None:
     settings = EXACT.get(codec, {})
     upload = normalise(saved(corners(), codec, **settings), "image")
     assert upload.reference.codec == sent
-    assert_alike(decoded(upload), corners(), tolerance)
+    assert_alike(checked(upload), corners(), tolerance)
 
 
 UPRIGHT: dict[int, Callable[[Image.Image], Image.Image]] = {
@@ -384,7 +384,7 @@ def test_a_polyglot_leaves_as_a_picture_alone_or_not_at_all() -> None:
     for data in KINDS.values():
         script = b"PK\x03\x04<script>alert(1)</script>"
         upload = normalise(data + script, "image")
-        decoded(upload)
+        checked(upload)
         assert script not in upload.data
     assert_refused(KINDS["png"] + b"PK\x03\x04" + bytes(100_000), "cut off")
     assert_refused(b"<html>" + KINDS["png"], "no PNG")
@@ -427,7 +427,7 @@ def test_no_metadata_is_left() -> None:
     ):
         assert b"a secret place" in data
         upload = normalise(data, "image")
-        decoded(upload)
+        checked(upload)
         assert b"a secret place" not in upload.data
 
 
@@ -454,7 +454,7 @@ def test_a_damaged_file_is_read_or_refused(kind: str, at: int, damage: bytes) ->
         upload = normalise(bytes(data), "image")
     except InvalidRequest:
         return
-    decoded(upload)
+    checked(upload)
 
 
 # ---- overlays
