@@ -12,6 +12,8 @@ import pytest
 from gate import PRICE, Gate, described, fetched
 from snippets import SNIPPETS, VERSIONS, Snippet
 
+pytest_plugins = ["asked_gate"]
+
 HERE = Path(__file__).parent
 INSTALLED = HERE.parents[1] / ".cache" / "clients"
 NODE_MODULES = INSTALLED / "node" / "node_modules"

@@ -14,6 +14,8 @@ from gate import PRICE, Gate, described
 from PIL import Image
 from snippets import SNIPPETS
 
+pytest_plugins = ["asked_gate"]
+
 #: the default of its IMAGE_URL_RESPONSE_MODELS_REGEX_PATTERN: under others it asks for b64_json
 NAMES_ITS_OWN_FORMAT = "gpt-image"
 
