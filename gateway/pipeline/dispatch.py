@@ -3,7 +3,7 @@
 import asyncio
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
-from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
+from contextlib import ExitStack, asynccontextmanager, contextmanager, nullcontext, suppress
 from dataclasses import replace
 from typing import ParamSpec, TypeVar
 
@@ -33,6 +33,8 @@ _TRIES = 4
 _LONGEST_BACKOFF = 8.0
 _FIRST_BACKOFF = 0.2
 _LONGEST_UNKEPT = 120.0
+#: submits with reference images at once: each holds them, and the body that they make, some 30 MB
+_WITH_REFERENCES = 4
 _NO_REFERENCE = Failure(
     UpstreamFailed.code, "A reference image was lost before the order was submitted; nothing was bought."
 )
@@ -70,6 +72,7 @@ class Dispatch:
         self._telemetry = telemetry
         #: attempts whose pictures could not be kept yet: while there is one, nothing more is bought
         self._unkept: set[str] = set()
+        self._with_references = asyncio.Semaphore(_WITH_REFERENCES)
 
     @asynccontextmanager
     async def place(self, order: Order, provider: str, calls: int, patience: float) -> AsyncIterator[None]:
@@ -160,6 +163,10 @@ class Dispatch:
 
     async def _send(self, leg: Leg, job: Job, attempt: Attempt, part: Part) -> Attempt | Declined | None:
         """One submit, which had entered: the attempt as accepted, declined for now, or ended here (None)."""
+        async with self._with_references if job.order.references else nullcontext():
+            return await self._send_whole(leg, job, attempt, part)
+
+    async def _send_whole(self, leg: Leg, job: Job, attempt: Attempt, part: Part) -> Attempt | Declined | None:
         references = await self._references(leg, job.order)
         if isinstance(references, Declined):
             return await self._declined(job, attempt, references)

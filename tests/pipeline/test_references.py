@@ -139,3 +139,13 @@ async def test_a_key_asks_for_its_models_alone(house: House) -> None:
     assert (house.provider.submits, await house.books()) == ([], (0, 0))
     named = replace(RED, models=("another", "flux-2-klein-4b"))
     assert (await house.ask(caller=named, model="gpt-image-2")).job.status is Status.COMPLETED
+
+
+async def test_few_submits_hold_their_references_at_once(house: House) -> None:
+    house.provider.answering.clear()
+    calls = [asyncio.ensure_future(house.edit(CAT)) for _ in range(9)]
+    await until(lambda: len(house.provider.submits) == 4)
+    await house.ask(a_call(respond_async=True))  # one without references does not wait for them
+    await until(lambda: len(house.provider.submits) == 5)
+    house.provider.answering.set()
+    assert {(await call).job.status for call in calls} == {Status.COMPLETED}
