@@ -8,9 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from litestar import Request
-from litestar.exceptions import InternalServerException
 
-from gateway.core.errors import ClientLeft, GatewayError, InvalidApiKey
+from gateway.core.errors import GatewayError, InvalidApiKey
 from gateway.core.job import Job
 from gateway.edge.envelope import App, Message, Receive, Send, new_request_id
 
@@ -114,14 +113,6 @@ def _route(scope: Message) -> str:
     handler = scope.get("route_handler")
     name = getattr(handler, "name", None)
     return name or ("admin" if scope["path"].startswith("/admin/v1/") else "unknown")
-
-
-async def whole_body(request: Call) -> bytes:
-    """Raises ClientLeft when the client goes away before its request was read: Litestar would call that our fault, 500."""
-    try:
-        return await request.body()
-    except InternalServerException as error:
-        raise ClientLeft("The client has gone away.") from error
 
 
 @asynccontextmanager
