@@ -26,7 +26,8 @@ _PARAMETERS: dict[str, Schema] = {
     "Prefer": {
         "name": "prefer",
         "in": "header",
-        "description": "`respond-async`: answer 202 with a job at once. `wait=N`: wait N seconds at most, then 202. A stream takes no notice.",
+        "description": "`respond-async`: answer 202 with a job at once. `wait=N`: wait N seconds at most, then 202. "
+        "A stream takes no notice.",
         "schema": {"type": "string"},
     },
     "Cache": {
