@@ -29,6 +29,7 @@ _HANDLERS = (
     ops.readyz,
     ops.metrics,
     ops.openapi,
+    ops.docs,
 )
 #: The names that the request metrics may carry: those of the handlers, and what stands for everything else.
 ROUTES = (*(handler.name or "unknown" for handler in _HANDLERS), "admin", "unknown")

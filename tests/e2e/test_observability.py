@@ -63,7 +63,7 @@ async def send(url: str, data: bytes) -> bytes:
     [
         (b"GET /healthz HTTP/1.1\r\nHost: a/b\r\n\r\n", ("unknown", 400, "invalid_value")),
         (b"GET /healthz HTTP/1.1\nHost: a\n\n", ("unknown", 400, "invalid_value")),
-        (POST + b"Content-Length: 9000000\r\n\r\n", ("unknown", 413, "request_too_large")),
+        (POST + b"Content-Length: 90000000\r\n\r\n", ("unknown", 413, "request_too_large")),
         (POST + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n", ("images.generations", 400, "invalid_value")),
         (b"GET /" + b"a" * 9000 + b" HTTP/1.1\r\nHost: a\r\n\r\n", ("unknown", 431, "headers_too_large")),
     ],
