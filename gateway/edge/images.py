@@ -13,7 +13,6 @@ from gateway.edge.exchange import Call, of, watching
 from gateway.edge.front import Front
 from gateway.edge.schema import heartbeat, read_call
 from gateway.edge.stream import Stream
-from gateway.pipeline.admission import Caller
 from gateway.pipeline.generate import Generate
 
 

@@ -1,9 +1,9 @@
 """Reference images by URL: fetched over real TLS, once, few at a time and not for ever."""
 
 import asyncio
+import shutil
 import socket
 import ssl
-import shutil
 import subprocess
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
