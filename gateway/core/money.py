@@ -28,6 +28,20 @@ def dollars(amount: int) -> str:
     return f"{sign}{whole}" + (f".{part:06}".rstrip("0") if part else "")
 
 
+def parse_amount(text: str) -> int:
+    """Read dollars, such as `25`, `1.50` or `-0.0085`, as micro-dollars.
+
+    Raises ValueError with a sentence for the person who typed it.
+    """
+    sign, digits = (-1, text[1:]) if text.startswith("-") else (1, text)
+    if not _AMOUNT.fullmatch(digits):
+        raise ValueError(f"{text!r} is no amount: dollars with at most six decimals, such as 25 or 1.50")
+    amount = sign * micros(Decimal(digits))
+    if abs(amount) > MOST:
+        raise ValueError(f"{text} is more than any amount may be ({dollars(MOST)})")
+    return amount
+
+
 @dataclass(frozen=True, slots=True)
 class Budget:
     """`limit` micro-dollars in each `window`."""
@@ -44,12 +58,9 @@ def parse_budget(text: str) -> Budget:
     amount, slash, window = text.strip().partition("/")
     if not slash or window not in WINDOWS:
         raise ValueError(f"{text!r} is no budget: write AMOUNT/WINDOW with a window of {', '.join(WINDOWS)}")
-    if not _AMOUNT.fullmatch(amount):
-        raise ValueError(f"{amount!r} is no amount: dollars with at most six decimals, such as 25 or 1.50")
-    limit = micros(Decimal(amount))
-    if limit > MOST:
-        raise ValueError(f"{amount} is more than any budget may be ({dollars(MOST)})")
-    return Budget(window, limit)
+    if amount.startswith("-"):
+        raise ValueError(f"{amount!r} is no budget: it cannot be less than nothing")
+    return Budget(window, parse_amount(amount))
 
 
 def period(window: Window, at: int) -> str:

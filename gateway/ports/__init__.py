@@ -9,7 +9,7 @@ from gateway.ports.clock import Clock, StoreDown
 from gateway.ports.image_urls import ImageUrls
 from gateway.ports.jobs import Jobs
 from gateway.ports.keys import Key, Keys
-from gateway.ports.money import BudgetState, Ledger, LedgerRow, Refusal, Spend, SpendBy, Unconfirmed
+from gateway.ports.money import Adjustment, BudgetState, Ledger, LedgerRow, Refusal, Spend, SpendBy, Unconfirmed
 from gateway.ports.provider import Accepted, Allowance, Declined, Finished, Image, Later, Pending, Provider, Unknown
 from gateway.ports.replicas import LEASE, Replicas
 from gateway.ports.telemetry import Fields, Telemetry
@@ -17,6 +17,7 @@ from gateway.ports.telemetry import Fields, Telemetry
 __all__ = [
     "LEASE",
     "Accepted",
+    "Adjustment",
     "Allowance",
     "Blobs",
     "BudgetState",

@@ -39,11 +39,15 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class LedgerRow:
-    """Append-only; unique by (attempt, kind). `amount`: held for reserve, spent for settle and adjust, 0 for release."""
+    """Append-only; unique by (attempt, kind). `amount`: held for reserve, spent for settle and adjust, 0 for release.
+
+    `counted_at` lies in the windows that the amount is counted in, whenever the row was written (`at`). An adjust row has
+    the adjustment's id for an attempt and a `reason`; it is of no user, model or policy.
+    """
 
     seq: int
     attempt_id: str
-    kind: Literal["reserve", "settle", "release"]
+    kind: Literal["reserve", "settle", "release", "adjust"]
     key_id: str
     team: str
     user: str | None
@@ -53,6 +57,24 @@ class LedgerRow:
     policy: str
     amount: int
     at: int
+    counted_at: int
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Adjustment:
+    """A correction by hand: a key, and so its team and org, has spent `amount` more than was booked, or less (below 0).
+
+    `counted_at` lies in the windows that it corrects, `at` is when it is written.
+    """
+
+    id: str
+    key_id: str
+    team: str
+    amount: int
+    reason: str
+    at: int
+    counted_at: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +116,12 @@ class Ledger(Protocol):
         """ONE transaction: the attempt failed, its hold is free again. False when it was settled or released before."""
 
     @abstractmethod
+    async def adjust(self, adjustment: Adjustment) -> int | None:
+        """ONE transaction: an `adjust` row, and its amount added to what key, team and org have spent. None: it is done,
+        now or before (by its id). No counter is ever taken below 0: else nothing is written, and the answer is the most
+        that could be taken off. No budget is asked: it is a fact, as a settlement above its hold is."""
+
+    @abstractmethod
     async def set_budgets(self, scope: str, budgets: Sequence[Budget]) -> None:
         """Replace the budgets of a scope, also while holds are open. Usage counted so far stays counted."""
 
@@ -103,7 +131,7 @@ class Ledger(Protocol):
 
     @abstractmethod
     async def spend(self, by: SpendBy, since: int) -> Sequence[Spend]:
-        """From the ledger's settle rows at or after `since`, largest first (by day: in order)."""
+        """From the settle and adjust rows written at or after `since`, largest first (by day: in order)."""
 
     @abstractmethod
     async def ledger(self, limit: int, after: int = 0) -> Sequence[LedgerRow]:

@@ -8,7 +8,7 @@ from typing import Protocol
 from orders import A_CAT
 
 from gateway.core.job import Attempt, Failure, Job, Picture
-from gateway.ports import Jobs, Keys, Ledger, Replicas
+from gateway.ports import Adjustment, Jobs, Keys, Ledger, Replicas
 
 
 class Store(Keys, Ledger, Jobs, Replicas, Protocol):
@@ -70,6 +70,18 @@ def a_job(  # noqa: PLR0913 - a test names what it is about
         ),
         maker=maker,
     )
+
+
+def an_adjustment(
+    number: str,
+    amount: int,
+    *,
+    at: int = NOON,
+    counted_at: int | None = None,
+    key: str = "key1",
+    team: str = "red",
+) -> Adjustment:
+    return Adjustment(number, key, team, amount, "a reason", at, at if counted_at is None else counted_at)
 
 
 def a_picture(letter: str = "a") -> Picture:

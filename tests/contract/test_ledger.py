@@ -213,7 +213,7 @@ async def test_the_ledger_is_read_in_pages(store: Store) -> None:
         ("j2.0", "release", 0, 0),
     ]
     assert rows[3] == LedgerRow(
-        rows[3].seq, "j1.0", "settle", "key1", "red", "ann", "flux-2-klein-4b", 1, PRICE, "p1", PRICE, NOON + HOUR
+        rows[3].seq, "j1.0", "settle", "key1", "red", "ann", "flux-2-klein-4b", 1, PRICE, "p1", PRICE, NOON + HOUR, NOON
     )
 
 

@@ -8,7 +8,7 @@ from itertools import count
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
-from samples import DAY, FAILED, NOON, Opening, Store, a_job, a_picture
+from samples import DAY, FAILED, NOON, Opening, Store, a_job, a_picture, an_adjustment
 
 from gateway.core.money import WINDOWS, Budget, Window, period
 
@@ -91,6 +91,17 @@ class Money(RuleBasedStateMachine):
         hold = self.model.holds[name]
         assert self.runner.run(self.store.release(name, FAILED, self.now)) == hold.open
         hold.open = False
+
+    @rule(key=st.sampled_from(sorted(TEAMS)), amount=st.integers(-60, 60), days_ago=st.integers(0, 10))
+    def adjust(self, key: str, amount: int, days_ago: int) -> None:
+        name, then = f"a{len(self.model.holds)}", self.now - days_ago * DAY
+        scopes = ("org", f"team:{TEAMS[key]}", f"key:{key}")
+        least = min(self.model.sums(scope, window, then)[0] for scope in scopes for window in WINDOWS)
+        adjustment = an_adjustment(name, amount, key=key, team=TEAMS[key], at=self.now, counted_at=then)
+        expected = None if least + amount >= 0 else least
+        assert self.runner.run(self.store.adjust(adjustment)) == expected
+        if expected is None:
+            self.model.holds[name] = Hold(scopes, then, 0, spent=amount, open=False)
 
     @rule(scope=st.sampled_from(SCOPES), limits=st.dictionaries(st.sampled_from(WINDOWS), st.integers(0, 150)))
     def set_budgets(self, scope: str, limits: dict[Window, int]) -> None:

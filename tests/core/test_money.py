@@ -7,7 +7,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.core.money import MICROS, MOST, WINDOWS, Budget, Window, dollars, micros, parse_budget, period, resets_at
+from gateway.core.money import (
+    MICROS,
+    MOST,
+    WINDOWS,
+    Budget,
+    Window,
+    dollars,
+    micros,
+    parse_amount,
+    parse_budget,
+    period,
+    resets_at,
+)
 
 AMOUNTS = st.integers(0, MOST)
 WINDOW = st.sampled_from(WINDOWS)
@@ -69,8 +81,21 @@ def test_a_budget_is_read_back_as_it_was_written(limit: int, window: Window) -> 
     ],
 )
 def test_what_is_no_budget_is_refused_with_a_sentence(text: str) -> None:
-    with pytest.raises(ValueError, match=r"is no (budget|amount)|more than any budget"):
+    with pytest.raises(ValueError, match=r"is no (budget|amount)|more than any amount"):
         parse_budget(text)
+
+
+@given(st.integers(-MOST, MOST))
+def test_an_amount_is_read_back_as_it_was_written(amount: int) -> None:
+    assert parse_amount(dollars(amount)) == amount
+
+
+@pytest.mark.parametrize(
+    "text", ["", "-", "+1", "--1", "- 1", "1,5", "0.0000001", "1000000000.000001", "-1000000000.000001", "1e3", "$1"]
+)
+def test_what_is_no_amount_is_refused_with_a_sentence(text: str) -> None:
+    with pytest.raises(ValueError, match=r"is no amount|more than any amount"):
+        parse_amount(text)
 
 
 @pytest.mark.parametrize(

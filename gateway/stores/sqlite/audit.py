@@ -24,7 +24,7 @@ INSERT INTO meta (name, value) VALUES ('audited', ?) ON CONFLICT DO UPDATE SET v
 _NEXT_BY_DAY = """
 WITH next AS MATERIALIZED (SELECT * FROM ledger WHERE seq > :summed ORDER BY seq LIMIT :step)
 SELECT next.reserved_at / :day, next.key_id, next.team, max(next.seq), count(*),
-    sum(iif(next.kind = 'settle', next.amount, 0)),
+    sum(iif(next.kind IN ('settle', 'adjust'), next.amount, 0)),
     sum(CASE
         WHEN next.kind = 'reserve' THEN next.amount
         WHEN next.seq = (

@@ -13,6 +13,9 @@ _STEPS = (
     """
     ALTER TABLE keys ADD COLUMN models TEXT NOT NULL DEFAULT '[]';
     ALTER TABLE jobs ADD COLUMN maker TEXT NOT NULL DEFAULT '';
+    ALTER TABLE ledger ADD COLUMN reason TEXT;
+    DROP INDEX ledger_settled;
+    CREATE INDEX ledger_spent ON ledger (at) WHERE kind IN ('settle', 'adjust');
     """,
 )
 SCHEMA_VERSION = 1 + len(_STEPS)

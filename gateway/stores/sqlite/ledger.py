@@ -9,7 +9,7 @@ import apsw
 
 from gateway.core.job import Failure, Job, Picture, State
 from gateway.core.money import Budget
-from gateway.ports import BudgetState, Ledger, LedgerRow, Refusal, Spend, SpendBy
+from gateway.ports import Adjustment, BudgetState, Ledger, LedgerRow, Refusal, Spend, SpendBy
 from gateway.stores.sqlite import audit, usage
 from gateway.stores.sqlite.rows import insert_job, to_json
 from gateway.stores.sqlite.writer import SqlitePort
@@ -36,6 +36,12 @@ FROM ledger WHERE attempt_id = :id AND kind = 'reserve'
 RETURNING key_id, team, reserved_at
 """
 
+_INSERT_ADJUST = """
+INSERT INTO ledger (
+    attempt_id, kind, key_id, team, model, images, unit_price, policy, amount, at, reserved_at, reason
+) VALUES (?, 'adjust', ?, ?, '', 0, 0, '', ?, ?, ?, ?)
+"""
+
 _SPEND = """
 SELECT
     CASE :by
@@ -46,13 +52,13 @@ SELECT
         WHEN 'day' THEN strftime('%Y-%m-%d', at / 1000, 'unixepoch')
     END AS name,
     sum(images), sum(amount)
-FROM ledger WHERE kind = 'settle' AND at >= :since
+FROM ledger WHERE kind IN ('settle', 'adjust') AND at >= :since
 GROUP BY name
 ORDER BY iif(:by = 'day', name, ''), sum(amount) DESC, name
 """
 
 _ROWS = """
-SELECT seq, attempt_id, kind, key_id, team, user, model, images, unit_price, policy, amount, at
+SELECT seq, attempt_id, kind, key_id, team, user, model, images, unit_price, policy, amount, at, reserved_at, reason
 FROM ledger WHERE seq > ? ORDER BY seq LIMIT ?
 """
 
@@ -68,6 +74,9 @@ class SqliteLedger(SqlitePort, Ledger):
     async def release(self, attempt_id: str, failure: Failure, now: int) -> bool:
         ending = Ending(attempt_id, "release", now, failure=failure)
         return await self._writer.call("release", lambda db: end(db, ending))
+
+    async def adjust(self, adjustment: Adjustment) -> int | None:
+        return await self._writer.call("adjust", lambda db: _adjust(db, adjustment))
 
     async def set_budgets(self, scope: str, budgets: Sequence[Budget]) -> None:
         await self._writer.call("set_budgets", lambda db: _set_budgets(db, scope, budgets))
@@ -147,6 +156,19 @@ def _reserve(db: apsw.Connection, job: Job) -> Refusal | None:
         what = (order.model, attempt.images, order.unit_price, order.policy, attempt.held, at)
         db.execute(_INSERT_RESERVE, whose + what)
     usage.count(db, payers, at, spent=0, held=asked)
+    return None
+
+
+def _adjust(db: apsw.Connection, adjustment: Adjustment) -> int | None:
+    if list(db.execute("SELECT 1 FROM ledger WHERE attempt_id = ? AND kind = 'adjust'", (adjustment.id,))):
+        return None
+    payers = usage.scopes(adjustment.key_id, adjustment.team)
+    most = usage.least_spent(db, payers, adjustment.counted_at)
+    if most + adjustment.amount < 0:
+        return most
+    what = (adjustment.amount, adjustment.at, adjustment.counted_at, adjustment.reason)
+    db.execute(_INSERT_ADJUST, (adjustment.id, adjustment.key_id, adjustment.team, *what))
+    usage.count(db, payers, adjustment.counted_at, spent=adjustment.amount, held=0)
     return None
 
 

@@ -51,6 +51,7 @@ CREATE TABLE ledger (
     amount      INTEGER NOT NULL,
     at          INTEGER NOT NULL,
     reserved_at INTEGER NOT NULL,
+    reason      TEXT, -- of an adjustment
     UNIQUE (attempt_id, kind)
 ) STRICT;
 
@@ -64,7 +65,7 @@ CREATE TABLE audit (
     PRIMARY KEY (scope, window, period)
 ) STRICT, WITHOUT ROWID;
 
-CREATE INDEX ledger_settled ON ledger (at) WHERE kind = 'settle';
+CREATE INDEX ledger_spent ON ledger (at) WHERE kind IN ('settle', 'adjust');
 
 CREATE TABLE jobs (
     seq         INTEGER PRIMARY KEY,

@@ -16,6 +16,8 @@ INSERT INTO usage (scope, window, period, spent, held) VALUES (?, ?, ?, ?, ?)
 ON CONFLICT DO UPDATE SET spent = spent + excluded.spent, held = held + excluded.held
 """
 
+_SPENT = "SELECT spent FROM usage WHERE scope = ? AND window = ? AND period = ?"
+
 _BUDGETS = """
 SELECT budgets.scope, budgets.window, budgets.amount, coalesce(usage.spent, 0), coalesce(usage.held, 0)
 FROM budgets LEFT JOIN usage
@@ -34,6 +36,13 @@ def count(db: apsw.Connection, payers: Iterable[str], at: int, *, spent: int, he
     """Add to the counters of every payer, in each window that `at` lies in."""
     periods = [(window, period(window, at)) for window in WINDOWS]
     db.executemany(_COUNT, [(scope, *window, spent, held) for scope in payers for window in periods])
+
+
+def least_spent(db: apsw.Connection, payers: Sequence[str], at: int) -> int:
+    """The smallest of the counters that `count` would add to."""
+    periods = [(window, period(window, at)) for window in WINDOWS]
+    spent = [db.execute(_SPENT, (scope, *window)).get for scope in payers for window in periods]
+    return min(amount or 0 for amount in spent)
 
 
 def budget_states(db: apsw.Connection, of: Sequence[str] | None, at: int) -> list[BudgetState]:
