@@ -16,6 +16,7 @@ GatewayError
 ├── ClientLeft                499  never sent: there is nobody to read it
 ├── BudgetSpent               429  insufficient_quota
 ├── BudgetReserved            429  budget_reserved
+├── RateLimited               429  rate_limit_exceeded
 ├── UpstreamFailed            502  upstream_error: nothing was bought
 ├── UpstreamUnconfirmed       502  the submit may or may not have been accepted
 ├── UpstreamUnavailable       503  the upstream refuses our key or credit
@@ -29,6 +30,8 @@ The names, statuses and codes are those of the public contract; the metric label
 
 from typing import ClassVar
 
+from gateway.core.rate import Exceeded
+
 
 class GatewayError(Exception):
     """Base of all. `message` reaches clients, so it never holds a secret, a prompt or the upstream's raw text."""
@@ -38,7 +41,7 @@ class GatewayError(Exception):
     code: str = "internal_error"
     level: ClassVar[str] = "info"
     #: False says `x-should-retry: false`: every OpenAI SDK repeats 408, 409, 429 and 5xx twice unless told.
-    retry: ClassVar[bool] = False
+    retry: bool = False
 
     def __init__(
         self,
@@ -161,6 +164,23 @@ class BudgetReserved(GatewayError):
     type = "rate_limit_error"
     code = "budget_reserved"
     retry = True
+
+
+class RateLimited(GatewayError):
+    """A limit of the key or its team is reached; `retry_after` is exact, and a guess for images in flight.
+
+    An order that is more than the limit ever lets through is not worth a retry.
+    """
+
+    status = 429
+    type = "rate_limit_error"
+    code = "rate_limit_exceeded"
+    retry = True
+
+    def __init__(self, message: str, exceeded: Exceeded) -> None:
+        super().__init__(message, retry_after=None if exceeded.wait is None else exceeded.wait / 1000)
+        self.exceeded = exceeded
+        self.retry = exceeded.wait is not None
 
 
 class UpstreamFailed(GatewayError):

@@ -4,7 +4,7 @@ A limit of `most` a minute lets that many through at once after a quiet minute, 
 window of w minutes at most `most` × (1 + w).
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias, get_args
 
@@ -96,14 +96,12 @@ def ask(limit: Limit, until: int, now: int, count: int) -> Turn:
     return Turn(limit, 0, now + used, _room(limit.most, each, used))
 
 
-def strictest(turns: Iterable[Turn]) -> Exceeded | Room | None:
+def strictest(turns: Sequence[Turn]) -> Exceeded | Room | None:
     """One verdict of several limits of a kind: admitted by all with the least room, or refused; None: no limit."""
-    turns = tuple(turns)
-    if not turns:
-        return None
-    room = min((turn.room for turn in turns), key=lambda room: (room.remaining, -room.reset, room.limit))
-    refused = [Exceeded(turn.limit, turn.wait, room) for turn in turns if turn.wait != 0]
-    return longest(refused) or room
+    refusing = [turn for turn in turns if turn.wait != 0]
+    rooms = (turn.room for turn in refusing or turns)  # whoever refuses has less than any that does not
+    room = min(rooms, key=lambda room: (room.remaining, -room.reset, room.limit), default=None)
+    return longest(Exceeded(turn.limit, turn.wait, room) for turn in refusing) or room
 
 
 def longest(refused: Iterable[Exceeded]) -> Exceeded | None:

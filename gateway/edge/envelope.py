@@ -50,7 +50,7 @@ def render_error(error: GatewayError) -> tuple[list[Header], bytes]:
     if error.retry_after is not None:
         # whole seconds for everybody, rounded up; OpenAI's SDKs read the exact one first
         headers.append((b"retry-after", b"%d" % max(1, math.ceil(error.retry_after))))
-        headers.append((b"retry-after-ms", b"%d" % math.ceil(error.retry_after * 1000)))
+        headers.append((b"retry-after-ms", b"%d" % math.ceil(round(error.retry_after * 1000, 3))))
     return headers, body
 
 

@@ -42,6 +42,7 @@ PROBLEMS = (
     Problem(errors.UnsupportedMediaType, "unsupported_media_type", "The body is of another media type."),
     Problem(errors.BudgetSpent, "insufficient_quota", "A budget is spent; the message says which, and its reset."),
     Problem(errors.BudgetReserved, "budget_reserved", "Running jobs hold what is left of a budget."),
+    Problem(errors.RateLimited, "rate_limit_exceeded", "A limit of the key or its team; the message says which."),
     Problem(errors.HeadersTooLarge, "headers_too_large", "The request's address or headers are too large."),
     Problem(errors.InternalError, "internal_error", "Our fault; the message names the request's id."),
     Problem(errors.UpstreamFailed, "upstream_error", "The provider failed, and nothing was bought."),

@@ -50,7 +50,8 @@ _FORM_EXAMPLES = {
 _VARIATION_EXAMPLES = {"file": {"summary": "With a file", "value": {"image": "@photo.png", "n": 2}}}
 
 _ASKED = (*FIELDS, "invalid_image_file", "invalid_api_key", "model_not_allowed", "model_not_found", "not_cached")
-_MADE = ("moderation_blocked", "cancelled", "unsupported_media_type", "insufficient_quota", "budget_reserved")
+_MADE = ("moderation_blocked", "cancelled", "unsupported_media_type")
+_LIMITED = ("insufficient_quota", "budget_reserved", "rate_limit_exceeded")
 _UPSTREAM = ("upstream_error", "upstream_unconfirmed", "upstream_unavailable", "timeout")
 _HEADERS = (
     "openai-processing-ms",
@@ -124,7 +125,7 @@ def _operation(name: str, summary: str, content: Schema, event: str | None = Non
         "responses": {
             "200": response("The images.", answers, *_HEADERS),
             "202": response("The job goes on.", json_of("Accepted", ACCEPTED_EXAMPLE), *_HEADERS[1:], "location"),
-            **failures(*_ASKED, *_MADE, *_UPSTREAM),
+            **failures(*_ASKED, *_MADE, *_LIMITED, *_UPSTREAM),
         },
     }
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from gateway.core import keys as key_form
 from gateway.core.errors import InvalidApiKey, NotAllowed
+from gateway.core.rate import Limit
 from gateway.ports import Key, Keys
 
 _ABSENT = b"\0" * 32
@@ -16,6 +17,8 @@ class Caller:
     team: str
     #: the only models that the key may ask for; none named: all
     models: tuple[str, ...] = ()
+    #: its own and its team's
+    limits: tuple[Limit, ...] = ()
 
     def may_use(self, model: str) -> bool:
         return not self.models or model in self.models

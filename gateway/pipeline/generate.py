@@ -1,7 +1,8 @@
 """The recipe: one request from its ask to its answer, one line a step. Nobody else decides the order.
 
-1 who asks (admission, before the body is read) · 3 the words into an ask (edge) · 4 ask → order · 5 allowed? · 6 a retry of
-an earlier call? · 9 hold and journal · 10 submit, 11 wait, 12 keep, 13 settle (dispatch, a task of the app) · 14 answer (edge)
+1 who asks (admission) · 2 how often (limiting), both before the body is read · 3 the words into an ask (edge) · 4 ask →
+order · 5 allowed? · 6 a retry of an earlier call? · 9 limits, hold and journal · 10 submit, 11 wait, 12 keep, 13 settle
+(dispatch, a task of the app) · 14 answer (edge)
 """
 
 import asyncio
@@ -15,6 +16,7 @@ from gateway.core.ask import Ask
 from gateway.core.catalogue import Catalogue
 from gateway.core.job import Failure, Job, Status
 from gateway.core.order import Order, Upload
+from gateway.core.rate import Room
 from gateway.pipeline.admission import Caller
 from gateway.pipeline.call import Call
 from gateway.pipeline.dispatch import Dispatch
@@ -58,6 +60,8 @@ class Underway:
     request: _Request
     job: Job
     cache: CacheWord
+    #: left of the limits on images a minute; None: it cost nothing of them, or there is none
+    room: Room | None = None
 
 
 class Generate:
@@ -93,7 +97,7 @@ class Generate:
         job = await self._adopt(caller, call)
         if job is not None:
             return Underway(request, job, "replayed" if job.ended else "joined")
-        return Underway(request, await self._make(request), "miss")
+        return await self._make(request)
 
     async def finish(self, underway: Underway) -> Answer:
         """Its answer (11 to 14). Raises any GatewayError."""
@@ -103,7 +107,7 @@ class Generate:
             if underway.cache == "miss" or error.message != _LEFT.message:
                 raise
             # the last client of the adopted job left in this very moment and took it along: nothing was bought
-        return await self._follow(Underway(underway.request, await self._make(underway.request), "miss"))
+        return await self._follow(await self._make(underway.request))
 
     async def _follow(self, underway: Underway) -> Answer:
         began = self._clock.monotonic()
@@ -122,17 +126,17 @@ class Generate:
             return None  # an attempt that bought nothing runs anew
         return job
 
-    async def _make(self, request: _Request) -> Job:
+    async def _make(self, request: _Request) -> Underway:
         caller, order, call = request.caller, request.order, request.call
         policies = self._catalogue.policies
         provider = policies.route(order.model).legs[0]
         per_call = policies.models[order.model].images_per_call
         patience = policies.gateway.queue.detached_wait if call.respond_async else call.patience
         async with self._dispatch.place(order, provider, -(-order.count // per_call), patience):
-            job = await self._spending.reserve(caller, order, call, provider=provider, per_call=per_call)
-            await self._keep(job, request.uploads)
-            self._dispatch.start(job)
-        return job
+            reserved = await self._spending.reserve(caller, order, call, provider=provider, per_call=per_call)
+            await self._keep(reserved.job, request.uploads)
+            self._dispatch.start(reserved.job)
+        return Underway(request, reserved.job, "miss", reserved.room)
 
     async def _keep(self, job: Job, uploads: Sequence[Upload]) -> None:
         try:

@@ -2,6 +2,7 @@
 
 import secrets
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Literal
 
 from gateway.core import keys as key_form
@@ -10,14 +11,24 @@ from gateway.core.instants import iso
 from gateway.core.job import Attempt, Failure, Job, Picture
 from gateway.core.money import dollars
 from gateway.core.order import Order, parts
+from gateway.core.rate import Exceeded, Room
 from gateway.pipeline.admission import Caller
 from gateway.pipeline.call import Call
+from gateway.pipeline.limiting import IMAGE_KINDS, too_many
 from gateway.ports import Clock, Ledger, Refusal, Telemetry
 
 Outcome = Literal["charge", "release"]
 
 #: when to ask again for money that running jobs may give back, in seconds
 _RESERVED_RETRY = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Reserved:
+    """A journalled job, and what is left of its payers' images a minute; None: nothing limits them."""
+
+    job: Job
+    room: Room | None
 
 
 class Spending:
@@ -28,20 +39,24 @@ class Spending:
         self._clock = clock
         self._telemetry = telemetry
 
-    async def reserve(self, caller: Caller, order: Order, call: Call, *, provider: str, per_call: int) -> Job:
-        """Hold n × price in every budget and journal the job, in one transaction, before a byte leaves.
+    async def reserve(self, caller: Caller, order: Order, call: Call, *, provider: str, per_call: int) -> Reserved:
+        """Hold n × price in every budget, count n in every limit and journal the job, in one transaction, before a byte
+        leaves.
 
-        Raises BudgetSpent and BudgetReserved, with nothing held.
+        Raises BudgetSpent, BudgetReserved and RateLimited, with nothing held or counted.
         """
         job = self._draft(caller, order, call, provider, per_call)
         began = self._clock.monotonic()
-        refusal = await self._ledger.reserve(job)
+        verdict = await self._ledger.reserve(job, [limit for limit in caller.limits if limit.kind in IMAGE_KINDS])
         self._telemetry.phase("reserve", self._clock.monotonic() - began)
-        if refusal is not None:
-            problem = _problem(refusal)
+        if isinstance(verdict, Exceeded):
+            self._telemetry.rejected(verdict.limit.kind, caller.team)
+            raise too_many(verdict, order.count)
+        if isinstance(verdict, Refusal):
+            problem = _problem(verdict)
             self._telemetry.rejected(problem.code, caller.team)
             raise problem
-        return job
+        return Reserved(job, verdict)
 
     async def settle(self, job: Job, attempt: Attempt, pictures: Sequence[Picture]) -> None:
         """Charge the images that were returned, once. `attempt` was held for those asked."""

@@ -9,12 +9,24 @@ from gateway.ports.clock import Clock, StoreDown
 from gateway.ports.image_urls import ImageUrls
 from gateway.ports.jobs import Jobs
 from gateway.ports.keys import Key, Keys
-from gateway.ports.money import Adjustment, BudgetState, Ledger, LedgerRow, Refusal, Spend, SpendBy, Unconfirmed
+from gateway.ports.limits import Limiter
+from gateway.ports.money import (
+    IN_FLIGHT_WAIT,
+    Adjustment,
+    BudgetState,
+    Ledger,
+    LedgerRow,
+    Refusal,
+    Spend,
+    SpendBy,
+    Unconfirmed,
+)
 from gateway.ports.provider import Accepted, Allowance, Declined, Finished, Image, Later, Pending, Provider, Unknown
 from gateway.ports.replicas import LEASE, Replicas
 from gateway.ports.telemetry import Fields, Telemetry
 
 __all__ = [
+    "IN_FLIGHT_WAIT",
     "LEASE",
     "Accepted",
     "Adjustment",
@@ -33,6 +45,7 @@ __all__ = [
     "Later",
     "Ledger",
     "LedgerRow",
+    "Limiter",
     "Pending",
     "Provider",
     "Refusal",

@@ -7,6 +7,7 @@ from typing import Literal, Protocol
 
 from gateway.core.job import Failure, Job, Picture
 from gateway.core.money import Budget, Window
+from gateway.core.rate import Exceeded, Limit, Room
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +95,9 @@ class Unconfirmed:
 
 SpendBy = Literal["team", "key", "model", "user", "day"]
 
+#: ms after which to ask again for room that running jobs leave when they end
+IN_FLIGHT_WAIT = 1000
+
 
 class Ledger(Protocol):
     """Two-phase money, in key, team and org, in every window at once: hold, then settle or release, once.
@@ -102,9 +106,17 @@ class Ledger(Protocol):
     """
 
     @abstractmethod
-    async def reserve(self, job: Job) -> Refusal | None:
-        """ONE transaction: check every budget of org, team and key, hold every attempt's `held`, write the job row, its
-        attempts and a `reserve` ledger row each. Refused: nothing is written. Repeating a job id is a no-op (None)."""
+    async def reserve(self, job: Job, limits: Sequence[Limit] = ()) -> Refusal | Exceeded | Room | None:
+        """ONE transaction: check every budget of org, team and key, and then these limits; hold every attempt's `held`,
+        count its images, write the job row, its attempts and a `reserve` ledger row each. Refused (Refusal, Exceeded):
+        nothing is written or counted. Repeating a job id is a no-op (None).
+
+        `images_per_minute`: `core.rate.ask` for all images of the job at its `reserved_at`, one instant kept a scope.
+        `images_in_flight`: images of the scope's attempts that are LIVE now, and those of the job, may be that many; for
+        how long it refuses is unknown (a wait of IN_FLIGHT_WAIT), or for ever if the job alone has more. Of several that
+        refuse `core.rate.longest` is told. Refused or admitted: with the room that is now left of the tightest limit a
+        minute, as `core.rate.strictest` has it; None when none was given.
+        """
 
     @abstractmethod
     async def settle(self, attempt_id: str, pictures: Sequence[Picture], cost: int, now: int) -> bool:

@@ -6,8 +6,8 @@ from collections import Counter
 import pytest
 from samples import CANCELLED, DAY, FAILED, HOUR, MIDNIGHT, NOON, PRICE, Opening, Store, a_job, a_picture, submit
 
-from gateway.core.money import Budget, Window
-from gateway.ports import BudgetState, LedgerRow, Spend
+from gateway.core.money import WINDOWS, Budget, Window
+from gateway.ports import BudgetState, LedgerRow, Refusal, Spend
 
 
 async def only(store: Store, scope: str, now: int = NOON) -> BudgetState:
@@ -37,15 +37,36 @@ async def test_200_at_once_admit_exactly_what_fits(store: Store, scope: str) -> 
     assert refusals.count(None) == 40
     state = await only(store, scope)
     assert state.held == 40 * PRICE
-    assert all(refusal.reserved for refusal in refusals if refusal)
+    assert all(isinstance(refusal, Refusal) and refusal.reserved for refusal in refusals if refusal)
     assert len(await store.ledger(1000)) == 40
+
+
+@pytest.mark.parametrize("images", [1, 3])
+async def test_nothing_is_refused_for_which_there_is_room_in_all_budgets_at_once(store: Store, images: int) -> None:
+    """Exact room for 40 of 200 jobs, in every window of every scope; half of them settle while others are reserved."""
+    room = [Budget(window, 40 * images * PRICE) for window in WINDOWS]
+    for scope in ("org", "team:red", "key:key1"):
+        await store.set_budgets(scope, room)
+
+    async def job(number: int) -> bool:
+        if await store.reserve(a_job(number, attempts=images)) is not None:
+            return False
+        for attempt in range(images * (number % 2)):
+            await store.settle(f"j{number}.{attempt}", [a_picture()], PRICE, NOON)
+        return True
+
+    passed = await asyncio.gather(*(job(number) for number in range(200)))
+    assert sum(passed) == 40
+    states = await store.budgets(None, NOON)
+    assert len(states) == 3 * len(WINDOWS)
+    assert {(state.spent + state.held, state.remaining) for state in states} == {(40 * images * PRICE, 0)}
 
 
 async def test_a_job_is_held_whole_or_not_at_all(store: Store) -> None:
     await store.set_budgets("key:key1", [Budget("total", 3 * PRICE)])
     assert await store.reserve(a_job(1, attempts=2)) is None
     refusal = await store.reserve(a_job(2, attempts=2))
-    assert refusal is not None
+    assert isinstance(refusal, Refusal)
     assert refusal.asked == 2 * PRICE
     assert await store.job("j2") is None
     assert (await only(store, "key:key1")).held == 2 * PRICE
@@ -60,7 +81,7 @@ async def test_the_first_budget_without_room_is_named_widest_scope_and_shortest_
     for scope in reversed(scopes):
         for window in reversed(windows):
             refusal = await store.reserve(a_job(1))
-            assert refusal is not None
+            assert isinstance(refusal, Refusal)
             named.append((refusal.budget.scope, refusal.budget.window))
             left = windows[: windows.index(window)]
             await store.set_budgets(scope, [Budget(window, PRICE - 1) for window in left])
@@ -72,12 +93,12 @@ async def test_a_refusal_tells_spent_from_held(store: Store) -> None:
     await store.set_budgets("team:red", [Budget("month", 2 * PRICE)])
     await store.reserve(a_job(1, attempts=2))
     held = await store.reserve(a_job(2))
-    assert held is not None
+    assert isinstance(held, Refusal)
     assert held.reserved
     for attempt in ("j1.0", "j1.1"):
         await store.settle(attempt, [a_picture()], PRICE, NOON)
     spent = await store.reserve(a_job(2))
-    assert spent is not None
+    assert isinstance(spent, Refusal)
     assert not spent.reserved
     assert (spent.budget.spent, spent.budget.held, spent.budget.limit) == (2 * PRICE, 0, 2 * PRICE)
 
@@ -90,10 +111,10 @@ async def test_a_budget_that_is_spent_is_named_before_a_wider_one_that_is_only_h
     await store.settle("j1.0", [a_picture()], PRICE, NOON)
     await store.reserve(a_job(2, key="key2"))
     refusal = await store.reserve(a_job(3))
-    assert refusal is not None
+    assert isinstance(refusal, Refusal)
     assert (refusal.budget.scope, refusal.reserved) == ("key:key1", False)
     held = await store.reserve(a_job(4, key="key2"))
-    assert held is not None
+    assert isinstance(held, Refusal)
     assert (held.budget.scope, held.reserved) == ("org", True)
 
 

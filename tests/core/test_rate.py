@@ -108,6 +108,9 @@ def test_of_several_limits_the_tightest_is_told_and_the_longest_wait() -> None:
     assert strictest([ask(key, 0, 0, 2), ask(team, spent, 0, 2)]) == Exceeded(team, 20_000, Room(6, 0, 60_000))
     short = ask(key, ask(key, 0, 0, 60).until, 0, 1)
     assert strictest([short, ask(team, spent, 0, 1)]) == Exceeded(team, 10_000, Room(6, 0, 60_000))
+    last = ask(key, ask(key, 0, 0, 59).until, 0, 1)
+    assert (last.wait, last.room.remaining) == (0, 0)
+    assert strictest([last, ask(team, ask(team, 0, 0, 3).until, 0, 4)]) == Exceeded(team, 10_000, Room(6, 3, 30_000))
     never = Exceeded(key, None, None)
     assert longest([Exceeded(team, 9, None), never, Exceeded(team, 5, None)]) == never
 

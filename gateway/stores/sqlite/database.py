@@ -16,6 +16,7 @@ _STEPS = (
     ALTER TABLE ledger ADD COLUMN reason TEXT;
     DROP INDEX ledger_settled;
     CREATE INDEX ledger_spent ON ledger (at) WHERE kind IN ('settle', 'adjust');
+    CREATE TABLE image_rates (scope TEXT PRIMARY KEY, until INTEGER NOT NULL) STRICT, WITHOUT ROWID;
     """,
 )
 SCHEMA_VERSION = 1 + len(_STEPS)

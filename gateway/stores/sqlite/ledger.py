@@ -9,8 +9,9 @@ import apsw
 
 from gateway.core.job import Failure, Job, Picture, State
 from gateway.core.money import Budget
+from gateway.core.rate import Exceeded, Limit, Room
 from gateway.ports import Adjustment, BudgetState, Ledger, LedgerRow, Refusal, Spend, SpendBy
-from gateway.stores.sqlite import audit, usage
+from gateway.stores.sqlite import audit, image_limits, usage
 from gateway.stores.sqlite.rows import insert_job, to_json
 from gateway.stores.sqlite.writer import SqlitePort
 
@@ -64,8 +65,8 @@ FROM ledger WHERE seq > ? ORDER BY seq LIMIT ?
 
 
 class SqliteLedger(SqlitePort, Ledger):
-    async def reserve(self, job: Job) -> Refusal | None:
-        return await self._writer.call("reserve", lambda db: _reserve(db, job))
+    async def reserve(self, job: Job, limits: Sequence[Limit] = ()) -> Refusal | Exceeded | Room | None:
+        return await self._writer.call("reserve", lambda db: _reserve(db, job, limits))
 
     async def settle(self, attempt_id: str, pictures: Sequence[Picture], cost: int, now: int) -> bool:
         ending = Ending(attempt_id, "settle", now, pictures=tuple(pictures), cost=cost)
@@ -140,7 +141,7 @@ def end(db: apsw.Connection, ending: Ending) -> bool:
     return True
 
 
-def _reserve(db: apsw.Connection, job: Job) -> Refusal | None:
+def _reserve(db: apsw.Connection, job: Job, limits: Sequence[Limit]) -> Refusal | Exceeded | Room | None:
     if list(db.execute("SELECT 1 FROM jobs WHERE id = ?", (job.id,))):
         return None
     at = _reserved_at(job)
@@ -149,6 +150,9 @@ def _reserve(db: apsw.Connection, job: Job) -> Refusal | None:
     refused = usage.refusal(db, payers, at, asked)
     if refused:
         return refused
+    limited = image_limits.count(db, limits, at, sum(attempt.images for attempt in job.attempts))
+    if isinstance(limited, Exceeded):
+        return limited
     insert_job(db, job)
     order = job.order
     for attempt in job.attempts:
@@ -156,7 +160,7 @@ def _reserve(db: apsw.Connection, job: Job) -> Refusal | None:
         what = (order.model, attempt.images, order.unit_price, order.policy, attempt.held, at)
         db.execute(_INSERT_RESERVE, whose + what)
     usage.count(db, payers, at, spent=0, held=asked)
-    return None
+    return limited
 
 
 def _adjust(db: apsw.Connection, adjustment: Adjustment) -> int | None:

@@ -65,6 +65,12 @@ CREATE TABLE audit (
     PRIMARY KEY (scope, window, period)
 ) STRICT, WITHOUT ROWID;
 
+-- Until when (µs since the epoch) a scope's images a minute are used up, by GCRA: see core/rate.py.
+CREATE TABLE image_rates (
+    scope TEXT PRIMARY KEY,
+    until INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
 CREATE INDEX ledger_spent ON ledger (at) WHERE kind IN ('settle', 'adjust');
 
 CREATE TABLE jobs (
