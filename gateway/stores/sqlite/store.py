@@ -1,4 +1,4 @@
-"""The SQLite store whole: four ports on one file."""
+"""The SQLite store whole: its ports on one file."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -8,11 +8,12 @@ from gateway.stores.sqlite.jobs import SqliteJobs
 from gateway.stores.sqlite.keys import SqliteKeys
 from gateway.stores.sqlite.ledger import SqliteLedger
 from gateway.stores.sqlite.replicas import SqliteReplicas
+from gateway.stores.sqlite.upkeep import SqliteUpkeep
 from gateway.stores.sqlite.writer import Observe, open_writer
 
 
-class SqliteStore(SqliteKeys, SqliteLedger, SqliteJobs, SqliteReplicas):
-    """Keys, Ledger, Jobs and Replicas, so that one transaction may span them."""
+class SqliteStore(SqliteKeys, SqliteLedger, SqliteJobs, SqliteReplicas, SqliteUpkeep):
+    """Keys, Ledger, Jobs, Replicas and Upkeep, so that one transaction may span them."""
 
 
 def _unheard(_op: str, _seconds: float, _ok: bool) -> None:

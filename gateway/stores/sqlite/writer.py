@@ -45,6 +45,7 @@ class _Call:
     operation: Operation[object]
     future: asyncio.Future[Any]
     since: float
+    alone: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +61,7 @@ class Writer:
     """
 
     def __init__(self, path: Path, db: apsw.Connection, observe: Observe) -> None:
-        self._path = path
+        self.path = path
         self._db = db
         self._observe = observe
         self._loop = asyncio.get_running_loop()
@@ -83,23 +84,36 @@ class Writer:
         A caller that is cancelled meanwhile only misses the answer. Raises StoreDown when it was not committed, and
         whatever the operation raises (it then changed nothing).
         """
-        if self._stopped:
-            raise StoreDown(f"{self._path} is closed")
-        future: asyncio.Future[Result] = self._loop.create_future()
-        self._queue.put(_Call(op, operation, future, time.perf_counter()))
-        return await future
+        return await self._queued(op, operation, alone=False)
+
+    async def alone(self, op: str, operation: Operation[Result]) -> Result:
+        """As `call`, but outside any transaction: for what SQLite refuses within one."""
+        return await self._queued(op, operation, alone=True)
 
     async def execute(self, op: str, statement: str, bindings: Bindings) -> list[Row]:
         """`call` for a single statement: its rows."""
         return await self.call(op, lambda db: list(db.execute(statement, bindings)))
 
+    async def _queued(self, op: str, operation: Operation[Result], *, alone: bool) -> Result:
+        if self._stopped:
+            raise StoreDown(f"{self.path} is closed")
+        future: asyncio.Future[Result] = self._loop.create_future()
+        self._queue.put(_Call(op, operation, future, time.perf_counter(), alone))
+        return await future
+
     def _work(self) -> None:
         try:
             while batch := self._take():
-                outcomes = self._run(batch)
-                self._loop.call_soon_threadsafe(self._resolve, batch, outcomes)
+                if together := [call for call in batch if not call.alone]:
+                    self._answer(together, self._run(together))
+                for call in batch:
+                    if call.alone:
+                        self._answer([call], [self._run_alone(call)])
         finally:
             self._db.close()
+
+    def _answer(self, calls: list[_Call], outcomes: list[_Outcome]) -> None:
+        self._loop.call_soon_threadsafe(self._resolve, calls, outcomes)
 
     def _take(self) -> list[_Call]:
         """Wait for one call, then take what else has come. Empty: the end."""
@@ -141,8 +155,14 @@ class Writer:
         self._db.execute("RELEASE operation")
         return outcome
 
+    def _run_alone(self, call: _Call) -> _Outcome:
+        try:
+            return _Outcome(call.operation(self._db))
+        except Exception as error:  # noqa: BLE001 - the thread's outermost guard: the caller is told
+            return _Outcome(error=self._down(error) if isinstance(error, _DOWN) else error)
+
     def _down(self, error: Exception) -> StoreDown:
-        down = StoreDown(f"{self._path} cannot be used now: {error}")
+        down = StoreDown(f"{self.path} cannot be used now: {error}")
         down.__cause__ = error
         return down
 
