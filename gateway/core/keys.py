@@ -36,8 +36,13 @@ def draw(length: int, choose: Callable[[str], str]) -> str:
 def mint(choose: Callable[[str], str]) -> tuple[str, str]:
     """A new key: (public id, the whole key, to be shown once)."""
     key_id = draw(12, choose)
+    return key_id, mint_for(key_id, choose)
+
+
+def mint_for(key_id: str, choose: Callable[[str], str]) -> str:
+    """The whole key, with a new secret, for an id that is there already."""
     body = f"{KEY_PREFIX}{key_id}-{draw(32, choose)}"
-    return key_id, body + _checksum(body)
+    return body + _checksum(body)
 
 
 def key_id(key: str) -> str | None:

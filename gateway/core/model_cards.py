@@ -1,19 +1,19 @@
 """Model cards: what /v1/models tells. OpenAI's four fields, and beside them what a model takes, and what it costs."""
 
 import calendar
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
 from msgspec import UNSET, UnsetType
 
+from gateway.core.allowed import Allowed
+from gateway.core.ask import split_size
 from gateway.core.catalogue import Catalogue
 from gateway.core.errors import NotFound
 from gateway.core.money import dollars
 from gateway.core.order import Operation
 from gateway.core.policy import Limits, ModelPolicy
-
-MayUse = Callable[[str], bool]
 
 #: What `core.ask` reads for `n`, whatever the model: above `images_per_call` an order is several jobs.
 _IMAGES = (1, 10)
@@ -35,14 +35,14 @@ class CardLimits:
     max_sequence_length: tuple[int, int]
 
     @classmethod
-    def of(cls, limits: Limits) -> "CardLimits":
+    def of(cls, limits: Limits, allowed: Allowed) -> "CardLimits":
         (least_side, most_side), (least_steps, most_steps) = limits.side, limits.steps
         least_guidance, most_guidance = map(float, limits.guidance)
         least_length, most_length = limits.max_sequence_length
         return cls(
-            n=_IMAGES,
+            n=(_IMAGES[0], min(_IMAGES[1], allowed.most_images or _IMAGES[1])),
             side=(least_side, most_side),
-            pixels=limits.pixels,
+            pixels=min(limits.pixels, allowed.most_pixels or limits.pixels),
             prompt=limits.prompt,
             references=limits.references,
             num_inference_steps=(least_steps, most_steps),
@@ -81,38 +81,55 @@ class ModelCard:
     root: str | UnsetType = UNSET
 
 
-def listing(catalogue: Catalogue, may_use: MayUse) -> Sequence[ModelCard]:
+def listing(catalogue: Catalogue, allowed: Allowed) -> Sequence[ModelCard]:
     """The models that may be used, then the aliases that are names and no patterns, each once."""
     models = catalogue.policies.models
     aliases = (alias for model in models.values() for alias in model.aliases if _GLOB.isdisjoint(alias))
-    cards = [(catalogue.model(name), name) for name in dict.fromkeys([*models, *aliases])]
-    return [_card(catalogue, model, name) for model, name in cards if may_use(model.id)]
+    named = [(catalogue.model(name), name) for name in dict.fromkeys([*models, *aliases])]
+    return [_card(catalogue, model, name, allowed) for model, name in named if _shows(model, allowed)]
 
 
-def find(catalogue: Catalogue, name: str, may_use: MayUse) -> ModelCard:
+def find(catalogue: Catalogue, name: str, allowed: Allowed) -> ModelCard:
     """The card of an id, an alias, or whatever a pattern matches. Raises NotFound.
 
     One that may not be used is told as one that does not exist, as the list shows neither.
     """
     model = catalogue.model(name)
-    if not may_use(model.id):
+    if not _shows(model, allowed):
         raise NotFound(f"The model '{name[:64]}' does not exist.", code="model_not_found", param="model")
-    return _card(catalogue, model, name)
+    return _card(catalogue, model, name, allowed)
 
 
-def _card(catalogue: Catalogue, model: ModelPolicy, name: str) -> ModelCard:
+def _shows(model: ModelPolicy, allowed: Allowed) -> bool:
+    return allowed.may_use(model.id) and bool(_operations(model, allowed))
+
+
+def _operations(model: ModelPolicy, allowed: Allowed) -> Sequence[Operation]:
+    able: Sequence[Operation] = get_args(Operation) if model.limits.references else ("generation",)
+    return [operation for operation in able if allowed.may_call(operation)]
+
+
+def _card(catalogue: Catalogue, model: ModelPolicy, name: str, allowed: Allowed) -> ModelCard:
+    """Nothing on it is more than the key may ask for."""
     own = name == model.id
+    ratios = {ratio: size for ratio, size in model.aspect_ratios.items() if _fits(size, allowed)}
+    standard = () if own else (asked for asked, made in model.alias_sizes.items() if _fits(made, allowed))
     return ModelCard(
         id=name,
         object="model",
         created=calendar.timegm(model.created.timetuple()),
         owned_by=model.owned_by,
-        operations=get_args(Operation) if model.limits.references else ("generation",),
+        operations=_operations(model, allowed),
         providers=catalogue.policies.route(model.id).legs,
         price=CardPrice("USD", dollars(model.unit_price)),
-        limits=CardLimits.of(model.limits),
-        sizes=list(dict.fromkeys([*model.aspect_ratios.values(), *([] if own else model.alias_sizes)])),
-        aspect_ratios=model.aspect_ratios,
+        limits=CardLimits.of(model.limits, allowed),
+        sizes=list(dict.fromkeys([*ratios.values(), *standard])),
+        aspect_ratios=ratios,
         aliases=model.aliases if own else UNSET,
         root=UNSET if own else model.id,
     )
+
+
+def _fits(size: str, allowed: Allowed) -> bool:
+    width, height = split_size(size)
+    return allowed.may_show(width * height)

@@ -16,10 +16,8 @@ from litestar.types import Guard
 from gateway.core.errors import InvalidApiKey
 from gateway.edge.admin_answers import (
     BudgetShape,
-    CreatedKey,
     Drift,
     JobShape,
-    KeyShape,
     LedgerShape,
     Listing,
     ScopeShape,
@@ -28,16 +26,16 @@ from gateway.edge.admin_answers import (
 )
 from gateway.edge.admin_asks import (
     JobsQuery,
-    KeysQuery,
     LedgerQuery,
     LogLevel,
     NewBudgets,
-    NewKey,
     Resolution,
     SpendQuery,
 )
+from gateway.edge.admin_keys import change_key, create_key, list_keys, revoke_key, rotate_key, show_key
+from gateway.edge.admin_teams import change_team, create_team, list_teams, show_team
 from gateway.pipeline.administration import Administration
-from gateway.ports import Key, Spend
+from gateway.ports import Spend
 
 _Call = Request[Any, Any, Any]
 _SetLogLevel = Callable[[str], None]
@@ -50,9 +48,15 @@ def admin_routes(
     return Router(
         path="/admin/v1",
         route_handlers=[
+            create_team,
+            list_teams,
+            show_team,
+            change_team,
             create_key,
             list_keys,
             show_key,
+            change_key,
+            rotate_key,
             revoke_key,
             put_budgets,
             list_budgets,
@@ -71,43 +75,6 @@ def admin_routes(
         },
         include_in_schema=False,
     )
-
-
-@post("/keys")
-async def create_key(request: _Call, administration: NamedDependency[Administration]) -> CreatedKey:
-    asked = NewKey.from_json(await request.body())
-    key, secret = await administration.create_key(asked.team, asked.name, asked.budgets, models=asked.models)
-    shape = await _key_shape(administration, key)
-    warnings = []
-    if await administration.unlimited(key):
-        warnings.append(f"no budget limits this key: set one for org, team:{key.team} or key:{key.id}")
-    return CreatedKey(
-        id=key.id,
-        secret=secret,
-        team=key.team,
-        name=key.name,
-        budgets=shape.budgets,
-        models=shape.models,
-        created_at=shape.created_at,
-        warnings=warnings,
-    )
-
-
-@get("/keys")
-async def list_keys(request: _Call, administration: NamedDependency[Administration]) -> Listing[KeyShape]:
-    keys = await administration.keys(KeysQuery.from_query(request.query_params).team)
-    budgets = await administration.budgets()
-    return Listing([KeyShape.of(key, budgets) for key in keys])
-
-
-@get("/keys/{key_id:str}")
-async def show_key(key_id: FromPath[str], administration: NamedDependency[Administration]) -> KeyShape:
-    return await _key_shape(administration, await administration.key(key_id))
-
-
-@post("/keys/{key_id:str}/revoke", status_code=200)
-async def revoke_key(key_id: FromPath[str], administration: NamedDependency[Administration]) -> KeyShape:
-    return await _key_shape(administration, await administration.revoke(key_id))
 
 
 @put("/budgets")
@@ -169,10 +136,6 @@ async def put_log_level(request: _Call, set_log_level: NamedDependency[_SetLogLe
     asked = LogLevel.from_json(await request.body())
     set_log_level(asked.level)
     return asked
-
-
-async def _key_shape(administration: Administration, key: Key) -> KeyShape:
-    return KeyShape.of(key, await administration.budgets([f"key:{key.id}"]))
 
 
 def _guard(admin_key: str | None) -> Guard:

@@ -7,7 +7,7 @@ from typing import Generic, Self, TypeVar
 from gateway.core.instants import iso
 from gateway.core.job import HOLDING, Attempt, Job, State
 from gateway.core.money import dollars
-from gateway.ports import BudgetState, Key, LedgerRow, Spend
+from gateway.ports import BudgetState, LedgerRow, Spend
 
 _Item = TypeVar("_Item")
 
@@ -56,36 +56,6 @@ class BudgetShape:
 class ScopeShape:
     scope: str
     budgets: Sequence[BudgetShape]
-
-
-@dataclass(frozen=True, slots=True)
-class KeyShape:
-    id: str
-    team: str
-    name: str
-    created_at: str | None
-    revoked_at: str | None
-    budgets: Sequence[str]
-    models: Sequence[str]
-
-    @classmethod
-    def of(cls, key: Key, budgets: Sequence[BudgetState]) -> Self:
-        own = [BudgetShape.of(state).budget for state in budgets if state.scope == f"key:{key.id}"]
-        return cls(key.id, key.team, key.name, _iso(key.created_at), _iso(key.revoked_at), own, key.models)
-
-
-@dataclass(frozen=True, slots=True)
-class CreatedKey:
-    """The only answer that ever holds a secret."""
-
-    id: str
-    secret: str
-    team: str
-    name: str
-    budgets: Sequence[str]
-    models: Sequence[str]
-    created_at: str | None
-    warnings: Sequence[str]
 
 
 @dataclass(frozen=True, slots=True)

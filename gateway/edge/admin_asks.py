@@ -11,7 +11,7 @@ from gateway.core.job import Status
 from gateway.ports import SpendBy
 
 
-class _Asked(BaseModel):
+class Asked(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     @classmethod
@@ -31,31 +31,20 @@ class _Asked(BaseModel):
             raise _refusal(error) from error
 
 
-class NewKey(_Asked):
-    team: str
-    name: str = ""
-    budgets: list[str] = []
-    models: list[str] = []
-
-
-class NewBudgets(_Asked):
+class NewBudgets(Asked):
     scope: str
     budgets: list[str]
 
 
-class Resolution(_Asked):
+class Resolution(Asked):
     outcome: Literal["charge", "release"]
 
 
-class LogLevel(_Asked):
+class LogLevel(Asked):
     level: Literal["debug", "info", "warning", "error"]
 
 
-class KeysQuery(_Asked):
-    team: str | None = None
-
-
-class SpendQuery(_Asked):
+class SpendQuery(Asked):
     by: SpendBy = "team"
     since: dt.date = dt.date(1970, 1, 1)
 
@@ -64,12 +53,12 @@ class SpendQuery(_Asked):
         return int(dt.datetime.combine(self.since, dt.time(), dt.UTC).timestamp()) * 1000
 
 
-class LedgerQuery(_Asked):
+class LedgerQuery(Asked):
     after: Annotated[int, Field(ge=0, le=2**62)] = 0
     limit: Annotated[int, Field(ge=1, le=1000)] = 100
 
 
-class JobsQuery(_Asked):
+class JobsQuery(Asked):
     """`unconfirmed` is no status that a client sees: it lists the jobs that `jobs resolve` is for."""
 
     status: Status | Literal["unconfirmed"] | None = None

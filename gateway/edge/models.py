@@ -26,7 +26,7 @@ class ModelList:
 async def list_models(request: Call, front: NamedDependency[Front], catalogue: NamedDependency[Catalogue]) -> ModelList:
     """The models themselves, then their other names; all of them, as OpenAI's list has no pages."""
     caller = await front.identify(request)
-    return ModelList("list", listing(catalogue, caller.may_use))
+    return ModelList("list", listing(catalogue, caller.allowed))
 
 
 @get("/v1/models/{model_id:path}", name="models.get", response_headers=_PRIVATE)
@@ -35,4 +35,4 @@ async def get_model(
 ) -> ModelCard:
     """One model by its id or any other name of it. Slashes in an id may come as they are or as %2F, as the SDKs send them."""
     caller = await front.identify(request)
-    return find(catalogue, model_id.removeprefix("/"), caller.may_use)  # a path of Litestar's begins with one
+    return find(catalogue, model_id.removeprefix("/"), caller.allowed)  # a path of Litestar's begins with one

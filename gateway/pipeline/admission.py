@@ -1,67 +1,78 @@
 """Who asks: from a bearer token to a caller, or 401. Fails closed: a store that cannot answer admits nobody."""
 
 import hmac
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from gateway.core import keys as key_form
-from gateway.core.errors import InvalidApiKey, NotAllowed
+from gateway.core.allowed import Allowed
+from gateway.core.errors import InvalidApiKey
 from gateway.core.rate import Limit
-from gateway.ports import Key, Keys
+from gateway.pipeline.crew import Crew
+from gateway.ports import Clock, Key, Keys
 
 _ABSENT = b"\0" * 32
+#: ms between two notes of when a key was used
+_NOTE_EVERY = 60_000
 
 
 @dataclass(frozen=True, slots=True)
 class Caller:
     key_id: str
     team: str
-    #: the only models that the key may ask for; none named: all
-    models: tuple[str, ...] = ()
+    allowed: Allowed = field(default_factory=Allowed)
     #: its own and its team's
     limits: tuple[Limit, ...] = ()
 
-    def may_use(self, model: str) -> bool:
-        return not self.models or model in self.models
-
-    def check_model(self, model: str) -> None:
-        """Raises NotAllowed."""
-        if not self.may_use(model):
-            raise NotAllowed(f"This API key may not use the model '{model}'.", param="model")
-
 
 class Admission:
-    def __init__(self, keys: Keys, peppers: tuple[bytes, ...]) -> None:
+    def __init__(self, keys: Keys, peppers: tuple[bytes, ...], clock: Clock, crew: Crew) -> None:
         """`peppers`: one for each secret of the ring, the first hashes new keys."""
         self._keys = keys
         self._peppers = peppers
+        self._clock = clock
+        self._crew = crew
+        #: when each key's use was last noted by us
+        self._noted: dict[str, int] = {}
 
     async def identify(self, token: str | None) -> Caller:
-        """Raises InvalidApiKey; missing, malformed, unknown, wrong and revoked keys look alike to the client."""
+        """Raises InvalidApiKey; whatever is wrong with a key that was given, its client is told the same."""
         key_id = key_form.key_id(token) if token else None
         if token is None or key_id is None:
             raise _refused("malformed" if token else "missing", None)
-        key = await self._keys.find_key(key_id)
-        # an unknown id is compared as well, so that it takes as long as a wrong secret
-        matched = self._matches(key.digest if key else _ABSENT, token)
-        if key is None or matched is None:
+        found = await self._keys.find_key(key_id)
+        digests = [key_form.digest(pepper, token) for pepper in self._peppers]
+        # an unknown id is compared as well, and a key without an old secret twice: all take as long as a wrong secret
+        newest = _match(found[0].digest if found else None, digests)
+        stored = _match(found[0].old_digest if found else None, digests) if newest is None else newest
+        if found is None or stored is None:
             raise _refused("unknown", key_id)
-        if key.revoked_at is not None:
-            raise _refused("revoked", key_id)
-        if matched != self._peppers[0]:
-            await self._keys.replace_digest(key_id, key_form.digest(self._peppers[0], token))
-        return Caller(key.id, key.team, key.models)
+        (key, team), now = found, self._clock.now()
+        if newest is None and now >= (key.old_until or 0):
+            raise _refused("rotated", key_id)
+        state = key.state(team, now)
+        if state != "active":
+            raise _refused(state, key_id)
+        if stored != digests[0]:
+            await self._keys.replace_digest(key_id, stored, digests[0])
+        self._note(key, now)
+        return Caller(key.id, key.team, key.allowed)
 
     async def live(self, key_id: str) -> Key | None:
         """The key, if it may still be used: picture URLs die with it."""
-        key = await self._keys.find_key(key_id)
-        return key if key is not None and key.revoked_at is None else None
+        found = await self._keys.find_key(key_id)
+        return found[0] if found is not None and found[0].state(found[1], self._clock.now()) == "active" else None
 
-    def _matches(self, stored: bytes, token: str) -> bytes | None:
-        found = None
-        for pepper in self._peppers:
-            if hmac.compare_digest(stored, key_form.digest(pepper, token)):
-                found = pepper
-        return found
+    def _note(self, key: Key, now: int) -> None:
+        """Once a minute at most, by a task of the crew: the request does not wait for the write."""
+        if now - max(key.last_used_at or 0, self._noted.get(key.id, 0)) >= _NOTE_EVERY:
+            self._noted[key.id] = now
+            self._crew.start(f"use of {key.id}", self._keys.used_key(key.id, now))
+
+
+def _match(stored: bytes | None, digests: list[bytes]) -> bytes | None:
+    """`stored`, if it is one of them."""
+    equal = [hmac.compare_digest(stored or _ABSENT, digest) for digest in digests]
+    return stored if any(equal) else None
 
 
 def _refused(reason: str, key_id: str | None) -> InvalidApiKey:

@@ -92,7 +92,7 @@ class Generate:
         """Up to the job that makes the order (4 to 10): whatever refuses it has done so. Raises any GatewayError."""
         references = [upload.reference for upload in uploads]
         order = self._catalogue.order(ask, references, lambda: secrets.randbelow(_DRAWN_SEEDS))
-        caller.check_model(order.model)
+        caller.allowed.check(order)
         request = _Request(caller, order, call, tuple(uploads))
         job = await self._adopt(caller, call)
         if job is not None:

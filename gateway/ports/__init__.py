@@ -8,7 +8,7 @@ from gateway.ports.blobs import Blobs
 from gateway.ports.clock import Clock, StoreDown
 from gateway.ports.image_urls import ImageUrls
 from gateway.ports.jobs import Jobs
-from gateway.ports.keys import Key, Keys
+from gateway.ports.keys import Key, Keys, KeyState, KeyTerms, Team, TeamTerms
 from gateway.ports.limits import Limiter
 from gateway.ports.money import (
     IN_FLIGHT_WAIT,
@@ -41,6 +41,8 @@ __all__ = [
     "ImageUrls",
     "Jobs",
     "Key",
+    "KeyState",
+    "KeyTerms",
     "Keys",
     "Later",
     "Ledger",
@@ -53,6 +55,8 @@ __all__ = [
     "Spend",
     "SpendBy",
     "StoreDown",
+    "Team",
+    "TeamTerms",
     "Telemetry",
     "Unconfirmed",
     "Unknown",

@@ -175,7 +175,7 @@ def _pipeline(base: _Base) -> _Pipeline:
 
 def _app(base: _Base, pipeline: _Pipeline, images: ImageUrls, administration: Administration) -> Observed:
     settings, keyring = base.settings, base.keyring
-    admission = Admission(base.store, keyring.peppers)
+    admission = Admission(base.store, keyring.peppers, base.clock, base.crew)
     files = PictureFiles(base.blobs, admission, base.clock, keyring.url_secrets)
     intake = Intake(settings.data, interpreter_environment(), OwnPictures(files, images, LARGEST_REFERENCE))
     renderer = Renderer(base.blobs, base.clock, keyring.url_secrets[0], settings.url_ttl)

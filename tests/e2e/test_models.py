@@ -10,6 +10,8 @@ import pytest
 from rig import Inside, bearer, inside
 from two_models import DRAFT, FREE, SHIPPED, two_models
 
+from gateway.ports import KeyTerms
+
 
 @pytest.fixture
 async def running(tmp_path: Path) -> AsyncIterator[Inside]:
@@ -24,7 +26,7 @@ async def running(tmp_path: Path) -> AsyncIterator[Inside]:
 @asynccontextmanager
 async def only(running: Inside, model: str) -> AsyncIterator[tuple[openai.AsyncOpenAI, str]]:
     """A strict client, and its key, which may ask for that one model."""
-    _, key = await running.administration.create_key("alpha", "", ["1/total"], models=[model])
+    _, key = await running.administration.create_key("alpha", "", ["1/total"], KeyTerms(models=(model,)))
     async with sdk(running, key) as client:
         yield client, key
 

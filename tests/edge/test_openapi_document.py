@@ -18,7 +18,7 @@ from gateway.edge.openapi_answers import PROBLEMS
 
 GATEWAY = Path(__file__).parents[2] / "gateway"
 #: Codes that no path of a team answers with: an operator's, and what nobody is there to read.
-ELSEWHERE = {"key_not_found", errors.ClientLeft.code}
+ELSEWHERE = {"key_not_found", "team_not_found", errors.ClientLeft.code}
 BODIES = {
     "CreateImageRequest": Generation,
     "EditImageRequest": Edit,

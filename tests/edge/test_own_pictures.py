@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from fakes import HandClock
+from fakes import HandClock, RememberingTelemetry
 
 from gateway.core.errors import InvalidRequest
 from gateway.core.signed_url import sign
@@ -13,6 +13,7 @@ from gateway.edge.files import PictureFiles
 from gateway.edge.own_pictures import OwnPictures
 from gateway.edge.reply import CHUNK
 from gateway.pipeline.admission import Admission
+from gateway.pipeline.crew import Crew
 from gateway.ports import ImageUrls, Key
 from gateway.stores.blobs import FileBlobs, open_blobs
 from gateway.stores.sqlite.store import SqliteStore, open_store
@@ -60,7 +61,9 @@ async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
     clock, others = HandClock(), Others()
     async with open_store(tmp_path / "imagegate.db") as store, open_blobs(tmp_path / "pictures") as blobs:
         await store.add_key(Key("keyofred", "red", "", b"digest", clock.now()))
-        files = PictureFiles(blobs, Admission(store, ()), clock, (SECRET, OLD))
+        files = PictureFiles(
+            blobs, Admission(store, (), clock, Crew(clock, RememberingTelemetry())), clock, (SECRET, OLD)
+        )
         yield Desk(clock, store, blobs, others, OwnPictures(files, others, LARGEST))
 
 

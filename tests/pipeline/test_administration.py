@@ -1,6 +1,5 @@
-"""Administration over the real store: keys, budgets, and verdicts on unconfirmed jobs."""
+"""Administration over the real store: budgets, and verdicts on unconfirmed jobs."""
 
-import re
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,7 +9,6 @@ from fakes import NOON, RememberingTelemetry, StoppedClock
 from house import packaged
 from orders import A_CAT
 
-from gateway.core import keys as key_form
 from gateway.core.catalogue import Catalogue
 from gateway.core.errors import InvalidRequest, NotFound
 from gateway.core.job import Attempt, Failure, Job, State, Status
@@ -20,7 +18,6 @@ from gateway.ports import Key
 from gateway.stores.sqlite.store import SqliteStore, open_store
 
 PEPPER = b"pepper of these tests"
-MODEL = "flux-2-klein-4b"
 LOST = Failure("upstream_unconfirmed", "the answer was lost")
 
 
@@ -62,72 +59,6 @@ async def lose_answer(store: SqliteStore, attempt: Attempt) -> None:
     await store.unconfirmed(attempt.id, LOST, NOON)
 
 
-async def test_only_the_digest_of_a_key_is_kept(office: Office, tmp_path: Path) -> None:
-    key, secret = await office.administration.create_key("design", "laptop", ["25/month", "1.50/day"])
-    assert key_form.key_id(secret) == key.id
-    assert (await office.administration.key(key.id)).digest == key_form.digest(PEPPER, secret)
-    budgets = await office.administration.budgets([f"key:{key.id}"])
-    assert {(state.window, state.limit) for state in budgets} == {("month", 25_000_000), ("day", 1_500_000)}
-    assert secret.rpartition("-")[2].encode() not in _bytes_in(tmp_path)
-
-
-@pytest.mark.parametrize(
-    ("team", "name", "budgets", "param"),
-    [
-        ("", "", [], "team"),
-        ("a team", "", [], "team"),
-        ("x" * 65, "", [], "team"),
-        ("design\n", "", [], "team"),
-        ("design", "x" * 65, [], "name"),
-        ("design", "bell\a", [], "name"),
-        ("design", "", ["25"], "budgets"),
-        ("design", "", ["-1/day"], "budgets"),
-        ("design", "", ["1/day", "2/day"], "budgets"),
-    ],
-)
-async def test_a_wrong_key_request_is_refused_by_field_and_leaves_nothing(
-    office: Office, team: str, name: str, budgets: list[str], param: str
-) -> None:
-    with pytest.raises(InvalidRequest) as refused:
-        await office.administration.create_key(team, name, budgets)
-    assert refused.value.param == param
-    assert not await office.administration.keys()
-    assert not await office.administration.budgets()
-
-
-async def test_a_key_names_each_of_its_models_once(office: Office) -> None:
-    key, _ = await office.administration.create_key("design", "", [], models=[MODEL, MODEL])
-    assert key.models == (MODEL,)
-    assert (await office.administration.key(key.id)).models == (MODEL,)
-
-
-@pytest.mark.parametrize(
-    ("name", "told"),
-    [
-        ("", f"'' is no model here: there are {MODEL}"),
-        ("flux-3", f"'flux-3' is no model here: there are {MODEL}"),
-        ("x" * 100, f"'{'x' * 64}' is no model here"),
-        ("gpt-image-2", f"'gpt-image-2' is an alias: write {MODEL}"),
-        ("gpt-image-*", f"'gpt-image-*' is an alias: write {MODEL}"),
-    ],
-)
-async def test_a_key_is_made_for_real_models_alone(office: Office, name: str, told: str) -> None:
-    with pytest.raises(InvalidRequest, match=re.escape(told)) as refused:
-        await office.administration.create_key("design", "", ["1/day"], models=[MODEL, name])
-    assert (refused.value.status, refused.value.param) == (400, "models")
-    assert not await office.administration.keys()
-    assert not await office.administration.budgets()
-
-
-async def test_a_crash_while_creating_leaves_no_key_without_its_budget(office: Office) -> None:
-    """Two keys of one id: the second `add_key` fails, and its budget was there before it."""
-    choose = min  # always the first of the alphabet, so the second key collides
-    await office.administration.create_key("design", "", [], choose=choose)
-    with pytest.raises(Exception, match="UNIQUE"):
-        await office.administration.create_key("design", "", ["1/day"], choose=choose)
-    assert [state.limit for state in await office.administration.budgets()] == [1_000_000]
-
-
 @pytest.mark.parametrize("scope", ["org", "team:design", "key"])
 async def test_a_key_is_unlimited_until_any_scope_has_a_budget(office: Office, scope: str) -> None:
     key, _ = await office.administration.create_key("design", "", [])
@@ -153,14 +84,6 @@ async def test_budgets_are_replaced_and_taken_away(office: Office) -> None:
     (state,) = await office.administration.set_budgets("org", ["7/week"])
     assert (state.window, state.limit, state.spent, state.held) == ("week", 7_000_000, 0, 0)
     assert not await office.administration.set_budgets("org", [])
-
-
-async def test_revoking_twice_keeps_the_first_time(office: Office) -> None:
-    key, _ = await office.administration.create_key("design", "", [])
-    assert (await office.administration.revoke(key.id)).revoked_at == NOON
-    assert (await office.administration.revoke(key.id)).revoked_at == NOON
-    with pytest.raises(NotFound):
-        await office.administration.revoke("AAAAAAAAAAAA")
 
 
 async def test_charging_turns_the_holds_of_lost_answers_into_spent(office: Office) -> None:
@@ -210,10 +133,6 @@ async def test_unknown_jobs_are_not_found(office: Office) -> None:
     with pytest.raises(NotFound) as refused:
         await office.administration.resolve("job_nope", "charge")
     assert refused.value.code == "job_not_found"
-
-
-def _bytes_in(directory: Path) -> bytes:
-    return b"".join(path.read_bytes() for path in directory.iterdir())
 
 
 async def _lost_job(office: Office) -> Job:

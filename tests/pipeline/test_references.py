@@ -12,6 +12,7 @@ from fakes import ScriptedProvider, until
 from house import RED, House, a_call, open_house
 
 from gateway.core import errors
+from gateway.core.allowed import Allowed
 from gateway.core.job import Failure, Status
 from gateway.core.money import Budget
 from gateway.core.order import Reference, Upload
@@ -134,10 +135,10 @@ async def test_an_upload_that_breaks_us_ends_the_order_unbought(house: House) ->
 
 async def test_a_key_asks_for_its_models_alone(house: House) -> None:
     with pytest.raises(errors.NotAllowed) as refused:
-        await house.ask(caller=replace(RED, models=("another",)))
+        await house.ask(caller=replace(RED, allowed=Allowed(("another",))))
     assert (refused.value.status, refused.value.param) == (403, "model")
     assert (house.provider.submits, await house.books()) == ([], (0, 0))
-    named = replace(RED, models=("another", "flux-2-klein-4b"))
+    named = replace(RED, allowed=Allowed(("another", "flux-2-klein-4b")))
     assert (await house.ask(caller=named, model="gpt-image-2")).job.status is Status.COMPLETED
 
 

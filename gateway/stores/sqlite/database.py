@@ -12,6 +12,21 @@ from gateway.ports import StoreDown
 _STEPS = (
     """
     ALTER TABLE keys ADD COLUMN models TEXT NOT NULL DEFAULT '[]';
+    ALTER TABLE keys ADD COLUMN endpoints TEXT NOT NULL DEFAULT '[]';
+    ALTER TABLE keys ADD COLUMN most_images INTEGER;
+    ALTER TABLE keys ADD COLUMN most_pixels INTEGER;
+    ALTER TABLE keys ADD COLUMN expires_at INTEGER;
+    ALTER TABLE keys ADD COLUMN disabled INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE keys ADD COLUMN made_by TEXT NOT NULL DEFAULT '';
+    ALTER TABLE keys ADD COLUMN last_used_at INTEGER;
+    ALTER TABLE keys ADD COLUMN old_digest BLOB;
+    ALTER TABLE keys ADD COLUMN old_until INTEGER;
+    CREATE TABLE teams (
+        name       TEXT PRIMARY KEY,
+        created_at INTEGER NOT NULL,
+        disabled   INTEGER NOT NULL DEFAULT 0
+    ) STRICT, WITHOUT ROWID;
+    INSERT INTO teams (name, created_at) SELECT team, min(created_at) FROM keys GROUP BY team;
     ALTER TABLE jobs ADD COLUMN maker TEXT NOT NULL DEFAULT '';
     ALTER TABLE ledger ADD COLUMN reason TEXT;
     DROP INDEX ledger_settled;

@@ -6,16 +6,31 @@ CREATE TABLE meta (
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE keys (
-    id         TEXT PRIMARY KEY,
-    team       TEXT NOT NULL,
-    name       TEXT NOT NULL,
-    digest     BLOB NOT NULL,
-    created_at INTEGER NOT NULL,
-    revoked_at INTEGER,
-    models     TEXT NOT NULL DEFAULT '[]' -- JSON
+    id           TEXT PRIMARY KEY,
+    team         TEXT NOT NULL,
+    name         TEXT NOT NULL,
+    digest       BLOB NOT NULL,
+    created_at   INTEGER NOT NULL,
+    revoked_at   INTEGER,
+    models       TEXT NOT NULL DEFAULT '[]', -- JSON
+    endpoints    TEXT NOT NULL DEFAULT '[]', -- JSON
+    most_images  INTEGER,
+    most_pixels  INTEGER,
+    expires_at   INTEGER,
+    disabled     INTEGER NOT NULL DEFAULT 0,
+    made_by      TEXT NOT NULL DEFAULT '',
+    last_used_at INTEGER,
+    old_digest   BLOB, -- the secret before the last rotation, good until `old_until`
+    old_until    INTEGER
 ) STRICT, WITHOUT ROWID;
 
 CREATE INDEX keys_by_team ON keys (team);
+
+CREATE TABLE teams (
+    name       TEXT PRIMARY KEY,
+    created_at INTEGER NOT NULL,
+    disabled   INTEGER NOT NULL DEFAULT 0
+) STRICT, WITHOUT ROWID;
 
 -- What a scope (`org`, `team:NAME`, `key:ID`) may spend in each window of that kind.
 CREATE TABLE budgets (

@@ -1,0 +1,52 @@
+"""/admin/v1 over ASGI and the real store, as each kind of client reaches it."""
+
+import io
+from dataclasses import dataclass, field
+
+import httpx
+from fakes import StoppedClock
+from house import packaged
+
+from gateway.core.catalogue import Catalogue
+from gateway.edge.admin import admin_routes
+from gateway.edge.app import create_admin_app
+from gateway.pipeline.administration import Administration
+from gateway.pipeline.spending import Spending
+from gateway.stores.sqlite.store import SqliteStore
+from gateway.telemetry.logs import Log
+from gateway.telemetry.metrics import Metrics, Vocabulary
+from gateway.telemetry.recorder import Recorder
+
+ADMIN_KEY = "an admin key of at least thirty-two characters"
+
+
+@dataclass
+class Desk:
+    """The app as each kind of client reaches it."""
+
+    store: SqliteStore
+    levels: list[str] = field(default_factory=list)
+
+    def over_socket(self) -> httpx.AsyncClient:
+        """A unix socket has no port, by which the guard knows it."""
+        return self._client("http://admin", admin_key=None)
+
+    def over_tcp(self, admin_key: str | None, **headers: str) -> httpx.AsyncClient:
+        return self._client("http://127.0.0.1:8080", admin_key, headers)
+
+    def _client(self, origin: str, admin_key: str | None, headers: dict[str, str] | None = None) -> httpx.AsyncClient:
+        clock = StoppedClock()
+        log = Log(io.StringIO(), "json", "error", clock.now)
+        recorder = Recorder(Metrics("0"), log, Vocabulary("0", ("admin", "unknown"), (), (), ()))
+        administration = Administration(
+            keys=self.store,
+            ledger=self.store,
+            jobs=self.store,
+            spending=Spending(self.store, clock, recorder),
+            catalogue=Catalogue(packaged()),
+            clock=clock,
+            pepper=b"pepper",
+        )
+        routes = admin_routes(administration, admin_key=admin_key, set_log_level=self.levels.append)
+        transport = httpx.ASGITransport(create_admin_app(routes, recorder))
+        return httpx.AsyncClient(transport=transport, base_url=f"{origin}/admin/v1", headers=headers)
