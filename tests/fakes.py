@@ -3,9 +3,10 @@
 import asyncio
 import heapq
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from decimal import Decimal
 from itertools import count
 from typing import TypeVar
 
@@ -144,6 +145,8 @@ class RememberingTelemetry(Telemetry):
         self.rejections: list[str] = []
         self.spendings: list[tuple[int, int]] = []
         self.in_flight = 0
+        #: what `rate_card` was told, in order
+        self.drifts: list[tuple[str, Decimal | None]] = []
         #: errors that ended a task of the crew: defects, wherever they come from
         self.failures: list[Fields] = []
 
@@ -167,6 +170,9 @@ class RememberingTelemetry(Telemetry):
 
     def allowance(self, provider: str, left: int) -> None:
         pass
+
+    def rate_card(self, model: str, drift: Decimal | None) -> None:
+        self.drifts.append((model, drift))
 
     def spent(self, *, team: str, key_id: str, model: str, images: int, amount: int, source: str) -> None:
         self.spendings.append((images, amount))
@@ -211,6 +217,7 @@ class ScriptedProvider(Provider):
         self.on_upload: Callable[[Image], Declined | None] = lambda _: None
         self.on_submit: Callable[[Part], Submitted | None] = lambda _: None
         self.on_poll: Callable[[str], Polled | None] = lambda _: None
+        self.on_prices: Callable[[], Mapping[str, Decimal] | None] = lambda: None
         #: cleared: submits and polls get no answer
         self.answering = asyncio.Event()
         self.answering.set()
@@ -244,6 +251,9 @@ class ScriptedProvider(Provider):
         if outcome is not None:
             return outcome
         return self.finished(upstream_id) if self.finishing else Pending(0.5)
+
+    async def prices(self) -> Mapping[str, Decimal] | None:
+        return self.on_prices()
 
     def finished(self, upstream_id: str, images: int | None = None) -> Finished:
         part = self.taken[upstream_id]

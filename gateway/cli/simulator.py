@@ -12,6 +12,7 @@ import uvloop
 from gateway.simulator.app import running
 from gateway.simulator.options import DOES, Fault, Options
 from gateway.simulator.shapes import ROTATE, SHAPES
+from gateway.simulator.wire import PRICE
 
 _RATE = click.FloatRange(0, 1)
 
@@ -39,6 +40,7 @@ _RATE = click.FloatRange(0, 1)
     help="Seconds a job is kept.",
 )
 @click.option("--key", "keys", multiple=True, help="A key that is let in; else any that begins sk-empiriolabs-.")
+@click.option("--price", metavar="DOLLARS", default=str(PRICE), show_default=True, help="Dollars an image costs.")
 @click.option("--credits", "allowed", metavar="DOLLARS", help="Dollars in the account; else without end.")
 @click.option(
     "--picture-pool", default=0, type=click.IntRange(0), help="So many pictures stand for all: for load tests."
@@ -54,6 +56,7 @@ def simulator(
     port: int,
     faults: tuple[str, ...],
     keys: tuple[str, ...],
+    price: str,
     allowed: str | None,
     **plain: Any,  # noqa: ANN401 - click has checked them
 ) -> None:
@@ -62,6 +65,7 @@ def simulator(
         options = Options(
             faults=dict(_rate(text) for text in faults),
             keys=frozenset(keys),
+            price=Decimal(price),
             credits=Decimal(allowed) if allowed is not None else None,
             **plain,
         )

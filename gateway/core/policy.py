@@ -125,11 +125,16 @@ class RetriesPolicy(_Policy):
     adopt_within: Annotated[int, Field(ge=0)]
 
 
+class RateCardPolicy(_Policy):
+    every: Annotated[int, Field(ge=0)] = 21600
+
+
 class GatewayPolicy(_Policy):
     unconfirmed: UnconfirmedPolicy
     queue: QueuePolicy
     jobs: JobsPolicy
     retries: RetriesPolicy
+    rate_card: RateCardPolicy = RateCardPolicy()
 
 
 class Policies(_Policy):

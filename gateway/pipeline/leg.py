@@ -1,9 +1,10 @@
 """A leg: one provider as the pipeline uses it, with its governor, its two circuits and what was learned of its jobs."""
 
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
+from decimal import Decimal
 from typing import TypeVar
 
 from gateway.core.circuit import Circuit
@@ -160,6 +161,14 @@ class Leg:
             self._reads.succeeded(now)
         await self._show("read", self._reads)
         return outcome
+
+    async def prices(self) -> Mapping[str, Decimal] | None:
+        """Dollars an image of each model as the provider says; None when it does not. One request, already taken."""
+        try:
+            return await self._provider.prices()
+        except Exception as error:  # noqa: BLE001 - prices are only shown: whatever broke here, images are made all the same
+            self._unforeseen("models", error)
+            return None
 
     def durations(self, order: Order, images: int) -> Durations:
         """What is known of such jobs: of this size, steps and count once there is enough of it, else of the model."""

@@ -1,9 +1,10 @@
 """Providers: who makes images, how each call to them can end, and the allowance that all calls share."""
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Protocol
 
 from gateway.core.job import Failure
@@ -104,6 +105,11 @@ class Provider(Protocol):
         self, upstream_id: str, order: Order, age: float, until_kept: ExitStack | None = None
     ) -> Finished | Pending | Declined | Unknown | Later:
         """`age`: seconds since the submit (a 404 in the first 60 s is "not yet"); `until_kept` as of `submit`."""
+
+    @abstractmethod
+    async def prices(self) -> Mapping[str, Decimal] | None:
+        """What the provider says today: dollars an image, by model. Models whose price it does not clearly say are not
+        among them; None when there was no answer. One request of the allowance."""
 
 
 class Allowance(Protocol):

@@ -2,6 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Mapping
+from decimal import Decimal
 from typing import Protocol
 
 Fields = Mapping[str, str | int | float | bool | None]
@@ -30,6 +31,10 @@ class Telemetry(Protocol):
 
     @abstractmethod
     def allowance(self, provider: str, left: int) -> None: ...
+
+    @abstractmethod
+    def rate_card(self, model: str, drift: Decimal | None) -> None:
+        """Dollars an image by which the provider's price lies above the policy's; None while that is not known."""
 
     @abstractmethod
     def spent(self, *, team: str, key_id: str, model: str, images: int, amount: int, source: str) -> None: ...

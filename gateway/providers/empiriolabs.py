@@ -5,6 +5,7 @@ import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from decimal import Decimal
 from functools import partial
 from typing import Literal, TypeVar
 
@@ -13,6 +14,7 @@ from gateway.core.policy import Policies
 from gateway.ports import Accepted, Clock, Declined, Finished, Image, Later, Pending, Provider, Unknown
 from gateway.providers.addresses import origin_of
 from gateway.providers.downloads import Downloads, Lines
+from gateway.providers.empiriolabs_rates import MAX_CATALOGUE, read_rates
 from gateway.providers.empiriolabs_refusal import NOT_HANDED_OVER, NOT_SENT
 from gateway.providers.empiriolabs_result import MAX_IMAGE
 from gateway.providers.empiriolabs_upload import MAX_ANSWER, form, judge_upload
@@ -29,7 +31,8 @@ from gateway.providers.transport import (
     trusted_tls,
 )
 
-#: `on_request(op, code)`: op is submit, upload, poll or download; code an HTTP status, `timeout`, `unreachable` or `cut`.
+#: `on_request(op, code)`: op is submit, upload, poll, download or models; code an HTTP status, `timeout`, `unreachable`
+#: or `cut`.
 OnRequest = Callable[[str, str], None]
 _Made = TypeVar("_Made")
 
@@ -144,6 +147,10 @@ class EmpirioLabs(Provider):
         part, so whoever asked for fewer cuts the rest off."""
         return await self._in_place(partial(self._poll, upstream_id, order, age), until_kept)
 
+    async def prices(self) -> Mapping[str, Decimal] | None:
+        """One GET, of the whole catalogue."""
+        return await self._in_place(self._prices, None)
+
     async def _in_place(self, ask: Callable[[Slot], Awaitable[_Made]], until_kept: ExitStack | None) -> _Made:
         """Images keep the place that they took until `until_kept` is closed; whatever else came gives it back at once."""
         with ExitStack() as stack:
@@ -195,6 +202,13 @@ class EmpirioLabs(Provider):
             return verdict
         finished = await self._collect(verdict, order.count, slot)
         return finished if isinstance(finished, Finished) else Later(finished)
+
+    async def _prices(self, slot: Slot) -> Mapping[str, Decimal] | None:
+        call = Call("GET", f"{self._url}/v1/models", self._headers)
+        seconds = self._account.deadlines.poll
+        reply = await self._line.call(call, Limits(seconds, seconds, MAX_CATALOGUE), slot)
+        self._count("models", reply.code)
+        return None if isinstance(reply, Broken) else await _made(partial(read_rates, reply), len(reply.body))
 
     async def _collect(self, returned: Returned, most: int, slot: Slot) -> Finished | str:
         got = await self._downloads.collect(returned.pictures[:most], partial(self._count, "download"), slot)

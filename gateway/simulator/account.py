@@ -10,7 +10,7 @@ from typing import Any, TextIO
 from gateway.simulator.clock import FastClock
 from gateway.simulator.options import Options
 from gateway.simulator.references import Reference
-from gateway.simulator.wire import PRICE, RefusedError
+from gateway.simulator.wire import RefusedError
 
 KEY_PREFIX = "sk-empiriolabs-"
 _WINDOW = 60.0
@@ -91,7 +91,7 @@ class Door:
             return
         bought = self._ledger.bought.values()
         spent = sum(each.asked if each.status == "queued" else each.billed_images for each in bought)
-        if (spent + images) * PRICE > self._options.credits * 1_000_000:
+        if (spent + images) * self._options.price > self._options.credits:
             raise RefusedError(402, "insufficient_credits", "the account has no credit left")
 
     def _allow(self) -> None:

@@ -99,12 +99,12 @@ class Simulator:
         return Sent(200, _json(await self._shop.show(job)))
 
     async def _models(self, _request: web.Request, _fault: Fault | None) -> Sent:
-        return Sent(200, _json({"object": "list", "data": [model_entry()]}))
+        return Sent(200, _json({"object": "list", "data": [model_entry(self._options.price)]}))
 
     async def _model(self, request: web.Request, _fault: Fault | None) -> Sent:
         if request.match_info["model_id"] != MODEL:
             raise RefusedError(404, "model_not_found", "No such model.")
-        return Sent(200, _json(model_entry()))
+        return Sent(200, _json(model_entry(self._options.price)))
 
     async def _upload(self, request: web.Request, _fault: Fault | None) -> Sent:
         if request.content_type != "multipart/form-data":

@@ -7,6 +7,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from gateway.simulator.shapes import ROTATE, SHAPES
+from gateway.simulator.wire import PRICE
 
 #: A job's state is kept this long after completion, a signed URL is valid this long (upstream's documentation). Seconds.
 RETENTION_S = 3600.0
@@ -60,6 +61,7 @@ class Options:
 
     rpm          requests a minute for the whole account, 0 for no limit
     keys         the keys that are accepted; empty: any with upstream's prefix
+    price        dollars for each returned image, as the catalogue names it and the credit is charged
     credits      dollars to spend before 402, None for no end
     median_s     a job's duration, log-normal with `sigma`
     failure_rate share of jobs that end `failed`, and cost nothing
@@ -74,6 +76,7 @@ class Options:
 
     rpm: int = 50
     keys: frozenset[str] = frozenset()
+    price: Decimal = PRICE
     credits: Decimal | None = None
     median_s: float = 1.5
     sigma: float = 0.4
@@ -91,6 +94,8 @@ class Options:
     def __post_init__(self) -> None:
         if self.shape != ROTATE and self.shape not in SHAPES:
             raise ValueError(f"no result shape {self.shape!r}: choose {ROTATE} or one of {', '.join(SHAPES)}")
+        if not self.price >= 0:
+            raise ValueError("a price is not below 0")
         if self.speed <= 0:
             raise ValueError("speed must be above 0")
         rates: dict[str, float] = {"failure_rate": self.failure_rate, "fewer_rate": self.fewer_rate}

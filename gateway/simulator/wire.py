@@ -7,6 +7,7 @@ fields are accepted, `size` keeps to the sides that width and height have, two n
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Literal
 
 import msgspec
@@ -14,7 +15,7 @@ import msgspec
 from gateway.core.order import Codec
 
 MODEL = "flux-2-klein-4b"
-PRICE = 8500  # micro-dollars for each returned image
+PRICE = Decimal("0.0085")  # dollars for each returned image
 MOST_PIXELS = 1_048_576
 LONGEST_PROMPT = 32_000  # characters; upstream's own limit is not known
 
@@ -212,7 +213,7 @@ def _images(fields: Mapping[str, object]) -> int:
     return _whole(fields.get("num_images", fields.get("n", 1)))
 
 
-def model_entry() -> dict[str, object]:
+def model_entry(price: Decimal) -> dict[str, object]:
     """The catalogue's entry. The names of the lists are documented, those inside a row are assumed."""
     return {
         "id": MODEL,
@@ -223,7 +224,7 @@ def model_entry() -> dict[str, object]:
         "input_modalities": ["text", "image"],
         "output_modalities": ["image"],
         "pricing_rows": [
-            {"label": "Image generation", "unit": "image", "price": "0.0085", "currency": "USD", "was": "0.014"}
+            {"label": "Image generation", "unit": "image", "price": f"{price:f}", "currency": "USD", "was": "0.014"}
         ],
         "supported_parameters": [_described(parameter) for parameter in PARAMETERS],
     }

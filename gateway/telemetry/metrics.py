@@ -108,6 +108,9 @@ class Metrics:
         self.budgets = BudgetGauges()
         self.registry.register(self.budgets)
         self.drift = self._gauge("ledger_drift_dollars", "Difference of counters and ledger: must be 0.")
+        self.rate_card_drift = self._gauge(
+            "rate_card_drift", "Dollars an image: the provider's price less the policy's; none while unknown.", "model"
+        )
         self.unconfirmed_dollars = self._gauge("unconfirmed_dollars", "Held for unconfirmed jobs.")
 
     def _inside(self) -> None:

@@ -1,6 +1,7 @@
 """The telemetry port, told in metrics and log lines; and what the edge and the background tasks tell besides."""
 
 from collections.abc import Sequence
+from decimal import Decimal
 
 from gateway.core import errors
 from gateway.core.money import MICROS
@@ -15,7 +16,7 @@ MOST_KEYS = 200
 _OUTCOMES = ("completed", errors.UpstreamFailed.code, errors.UpstreamUnconfirmed.code)
 _CIRCUITS = ("submit", "read")
 _CIRCUIT_STATES = ("closed", "half_open", "open")
-_UPSTREAM_OPS = ("submit", "upload", "poll", "download")
+_UPSTREAM_OPS = ("submit", "upload", "poll", "download", "models")
 #: Failures that dashboards and alerts divide by requests: `increase()` misses a first one that did not begin at 0.
 _WATCHED = (
     errors.BudgetSpent,
@@ -83,6 +84,13 @@ class Recorder(Telemetry):
 
     def allowance(self, provider: str, left: int) -> None:
         self._metrics.allowance.labels(self._provider(provider)).set(left)
+
+    def rate_card(self, model: str, drift: Decimal | None) -> None:
+        """Unknown is no series: 0 always means that the prices were compared and are equal."""
+        if drift is None:
+            self._metrics.rate_card_drift.remove(self._model(model))
+        else:
+            self._metrics.rate_card_drift.labels(self._model(model)).set(float(drift))
 
     def spent(self, *, team: str, key_id: str, model: str, images: int, amount: int, source: str) -> None:
         """`amount` in micro-dollars."""

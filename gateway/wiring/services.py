@@ -31,6 +31,7 @@ from gateway.pipeline.flights import Flights
 from gateway.pipeline.generate import Generate
 from gateway.pipeline.jobs import TeamJobs
 from gateway.pipeline.leg import Leg
+from gateway.pipeline.rate_card import RateCard
 from gateway.pipeline.recovery import Recovery
 from gateway.pipeline.spending import Spending
 from gateway.pipeline.system_clock import SystemClock
@@ -101,6 +102,7 @@ async def open_services(settings: Settings, clock: Clock | None = None) -> Async
             recorder.known_key(key.team, key.id)
         await pipeline.recovery.resume()
         pipeline.recovery.watch()
+        RateCard(legs, policies, crew=crew, clock=clock, telemetry=recorder).watch()
         crew.start("watch", Watch(store, store, recorder, clock).run(crew.rest))
         administration = administer(store, clock, keyring, policies, recorder)
         yield Services(_app(base, pipeline, images, administration), administration, log, crew.begin_stopping)

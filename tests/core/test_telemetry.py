@@ -5,6 +5,7 @@ import json
 import shutil
 import subprocess
 from dataclasses import dataclass
+from decimal import Decimal
 
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics
@@ -157,6 +158,18 @@ def test_the_background_tells_the_state_of_the_house(bench: Bench) -> None:
     assert bench.value("store_errors_total", op="reserve") == 1
     assert bench.value("event_loop_lag_seconds_count") == 1
     assert bench.value("build_info", version="1.2.3") == 1
+
+
+def test_a_price_that_is_not_known_has_no_series(bench: Bench) -> None:
+    model = "flux-2-klein-4b"
+    assert bench.value("rate_card_drift", model=model) is None
+    bench.recorder.rate_card(model, Decimal("-0.0015"))
+    assert bench.value("rate_card_drift", model=model) == -0.0015
+    bench.recorder.rate_card(model, Decimal("0.0000"))
+    assert bench.value("rate_card_drift", model=model) == 0
+    for _ in range(2):
+        bench.recorder.rate_card(model, None)
+        assert bench.value("rate_card_drift", model=model) is None
 
 
 def test_one_circuit_state_at_a_time(bench: Bench) -> None:
