@@ -24,6 +24,8 @@ BACKLOG = 4096
 KEEP_ALIVE_S = 75
 #: for answers under way when the server is told to stop; below the 30 s that Kubernetes gives
 GRACE_S = 10
+#: and after it, for what was cancelled to say so
+_LAST_WORD_S = 2.0
 _FILES = 65_536
 #: a peer that takes no byte for so long is gone: asyncio has no deadline for writing
 _UNACKNOWLEDGED_MS = 60_000
@@ -147,6 +149,9 @@ class EdgeServer(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         await super().shutdown(sockets)
+        # uvicorn has cancelled what outlived the grace, and does not wait for its last word, a 503.
+        if self.server_state.tasks:
+            await asyncio.wait(self.server_state.tasks, timeout=_LAST_WORD_S)
         # uvloop never ends its close() while a connection is open, say to a client that does not read its answer.
         for connection in list(self.server_state.connections):
             connection.transport.abort()

@@ -453,13 +453,14 @@ def test_a_client_that_leaves_in_the_middle_of_its_body(served: Served) -> None:
     assert told.code == "client_left"
 
 
-def test_a_server_that_stops_takes_its_children_along(tmp_path: Path) -> None:
+def test_a_server_that_stops_takes_its_children_along_and_tells_their_clients(tmp_path: Path) -> None:
     worst = form(file("image", noise(4096, "JPEG", quality=10)), text("prompt", "x"))
     app = App(Intake(tmp_path, {}, Pictures()))
     with serving(app=app, limits=GuardLimits(body_bytes=64 * MB), grace_s=0) as loopback:
         connection = Served(loopback, tmp_path).open(EDITS, worst, FORM)
         process = child()
-    connection.close()
+    with closing(connection):
+        check_refused(parse(read_to_end(connection)), "no_capacity", None, 503)
     assert not process.is_running()
     check_nothing_left(tmp_path)
 
