@@ -7,6 +7,7 @@ import pybase64
 
 from gateway.core.errors import InvalidRequest
 
+#: Characters; no signed URL of a CDN is as long.
 LONGEST_URL = 8192
 
 _DATA = re.compile(r"\s*data:([^,]{0,1000}),", re.IGNORECASE)

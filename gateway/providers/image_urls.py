@@ -12,6 +12,7 @@ from aiohttp import AddrInfoType, SocketFactoryType
 from aiohttp.abc import AbstractResolver, ResolveResult
 
 from gateway.core.errors import InvalidRequest
+from gateway.core.image_source import LONGEST_URL
 from gateway.ports import Clock, ImageUrls
 from gateway.providers.addresses import is_public, origin_of
 from gateway.providers.reply import Broken
@@ -33,8 +34,6 @@ _LARGE_AT_ONCE = 4
 #: Connections to all hosts together, and names looked up at once.
 _CONNECTIONS = 32
 _LOOKUPS = 4
-#: Characters; no signed URL of a CDN is as long.
-_LONGEST = 8192
 #: A public name has a dot and ends in a word: what ends in a number is an address to getaddrinfo (`0x7f.1`, `2130706433`).
 _NAME = re.compile(r"([a-z0-9_-]+\.)+[a-z][a-z0-9-]*", re.ASCII)
 _HTTPS = ("https", 443)
@@ -145,7 +144,7 @@ async def open_image_urls(
 
 def _may_be_asked(url: str) -> bool:
     """By its spelling: https at its own port, and a host that is a name or a public address in its plain form."""
-    origin = origin_of(url) if len(url) <= _LONGEST else None
+    origin = origin_of(url) if len(url) <= LONGEST_URL else None
     if origin is None or (origin.scheme, origin.port) != _HTTPS:
         return False
     return _NAME.fullmatch(origin.host) is not None or is_public(origin.host)
