@@ -89,6 +89,7 @@ class Variation(Ask):
 
     model_config = ConfigDict(title="CreateImageVariationRequest")
     operation = "variation"
+    stream: bool | None = Field(None, description="true is refused: variations are not streamed.")
 
 
 _Kind = TypeVar("_Kind", bound=Ask)
