@@ -1,19 +1,46 @@
 """The stores under test: another implementation is one more parameter here, and nothing else."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
 import pytest
+from redis_server import RedisServer
 from samples import Opening, Store
 
 from gateway.ports import Blobs
 from gateway.stores.blobs import open_blobs
+from gateway.stores.redis.store import open_redis_store
 from gateway.stores.sqlite.store import open_store
 
 
-@pytest.fixture(params=["sqlite"])
-def opening(tmp_path: Path) -> Opening:
+@pytest.fixture(scope="session")
+def one_redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    server = RedisServer(tmp_path_factory.mktemp("redis"))
+    server.start()
+    yield server
+    server.kill()
+
+
+@pytest.fixture
+def redis_server(one_redis: RedisServer) -> RedisServer:
+    """The session's, emptied."""
+    assert one_redis.ask("FLUSHALL").startswith("+OK")
+    return one_redis
+
+
+@pytest.fixture(params=["sqlite", "redis"])
+def opening(request: pytest.FixtureRequest, tmp_path: Path) -> Opening:
+    if request.param == "redis":
+        server: RedisServer = request.getfixturevalue("redis_server")
+        names: list[str] = []
+
+        def in_database(name: str) -> AbstractAsyncContextManager[Store]:
+            names.extend({name}.difference(names))
+            return open_redis_store(server.url(names.index(name)))
+
+        return in_database
+
     def at(name: str) -> AbstractAsyncContextManager[Store]:
         return open_store(tmp_path / "data" / f"{name}.db")
 

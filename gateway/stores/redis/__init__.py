@@ -1,0 +1,1 @@
+"""The ports over Redis or Valkey, for replicas that share one store."""

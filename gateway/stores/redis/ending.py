@@ -1,0 +1,34 @@
+"""How a hold ends, as the scripts are told of it."""
+
+from collections.abc import Sequence
+
+from gateway.core.job import Failure, Picture, State
+from gateway.stores.redis.link import Question
+from gateway.stores.redis.rows import to_json
+
+
+def settle(pictures: Sequence[Picture], cost: int, now: int, token: str) -> Question:
+    """Settled at `cost` micro-dollars."""
+    return {
+        "kind": to_json("settle"),
+        "state": to_json(State.DONE),
+        "pictures": to_json(tuple(pictures)),
+        "images": to_json(len(pictures)),
+        "cost": to_json(cost),
+        "failure": to_json(None),
+        "now": to_json(now),
+        "token": token,
+    }
+
+
+def release(failure: Failure, now: int, token: str) -> Question:
+    return {
+        "kind": to_json("release"),
+        "state": to_json(State.FAILED),
+        "pictures": to_json(()),
+        "images": to_json(0),
+        "cost": to_json(0),
+        "failure": to_json(failure),
+        "now": to_json(now),
+        "token": token,
+    }

@@ -1,0 +1,126 @@
+"""Holds, settlements and releases, and the ledger they are written in."""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+
+from gateway.core.instants import iso
+from gateway.core.job import Failure, Job, Picture
+from gateway.core.money import WINDOWS, Budget
+from gateway.core.rate import Exceeded, Limit, Room
+from gateway.ports import Adjustment, BudgetState, Ledger, LedgerRow, Refusal, Spend, SpendBy
+from gateway.stores.redis import reserving, usage
+from gateway.stores.redis.audit import Audit
+from gateway.stores.redis.ending import release, settle
+from gateway.stores.redis.line import PREFIX
+from gateway.stores.redis.link import Question
+from gateway.stores.redis.port import RedisPort
+from gateway.stores.redis.rows import NOT_KEPT, to_flat, to_json, to_ledger_row
+
+#: Read in one go: others wait for that long.
+_ROWS = 500
+_SCOPES = 200
+
+_GROUP: dict[SpendBy, Callable[[LedgerRow], str]] = {
+    "team": lambda row: row.team,
+    "key": lambda row: row.key_id,
+    "model": lambda row: row.model,
+    "user": lambda row: row.user or "",
+    "day": lambda row: iso(row.at)[:10],
+}
+
+
+class RedisLedger(RedisPort, Ledger):
+    async def reserve(self, job: Job, limits: Sequence[Limit] = ()) -> Refusal | Exceeded | Room | None:
+        of_images = [limit for limit in limits if limit.kind != "requests_per_minute"]
+        # of a reserve whose answer was lost nobody makes the job: `take_over` knows it by its token, and finds it
+        with self._unanswered.token("reserve", job.id) as token:
+            answer = await self._link.script("reserve", "reserve", reserving.question(job, of_images, token))
+        return reserving.verdict(answer, job, of_images)
+
+    async def settle(self, attempt_id: str, pictures: Sequence[Picture], cost: int, now: int) -> bool:
+        with self._unanswered.token("settle", attempt_id) as token:
+            question = {"attempt": attempt_id, "ending": settle(pictures, cost, now, token)}
+            return bool(await self._link.script("settle", "finish", question))
+
+    async def release(self, attempt_id: str, failure: Failure, now: int) -> bool:
+        with self._unanswered.token("release", attempt_id) as token:
+            question = {"attempt": attempt_id, "ending": release(failure, now, token)}
+            return bool(await self._link.script("release", "finish", question))
+
+    async def adjust(self, adjustment: Adjustment) -> int | None:
+        least = await self._link.script("adjust", "adjust", _adjusting(adjustment))
+        return None if least is None else int(least)
+
+    async def set_budgets(self, scope: str, budgets: Sequence[Budget]) -> None:
+        flat = [each for budget in budgets for each in (budget.window, str(budget.limit))]
+        await self._link.script("set_budgets", "set_budgets", {"scope": scope, "budgets": flat})
+
+    async def budgets(self, scopes: Sequence[str] | None, now: int) -> Sequence[BudgetState]:
+        if scopes is None:
+            found = await self._link.command("budgets", "ZRANGE", PREFIX + "budgets", 0, -1)
+            scopes = [scope.decode() for scope in found]
+        states: list[BudgetState] = []
+        for start in range(0, len(scopes), _SCOPES):
+            question = {"scopes": scopes[start : start + _SCOPES], "kinds": WINDOWS, "windows": usage.windows(now)}
+            rows = await self._link.script("budgets", "budgets", question)
+            states += [usage.state(scope, number - 1, figures, now) for scope, number, *figures in rows]
+        return sorted(states, key=usage.widest_first)
+
+    async def spend(self, by: SpendBy, since: int) -> Sequence[Spend]:
+        rows: dict[int, LedgerRow] = {}  # by number: one that is written between two pages may push another into both
+        skip, found = 0, _ROWS
+        while found == _ROWS:
+            page = await self._link.script("spend", "spent", {"since": since, "skip": skip, "page": _ROWS})
+            rows |= {row.seq: row for row in map(to_ledger_row, page)}
+            found = len(page)
+            skip += found
+        images: Counter[str] = Counter()
+        amounts: Counter[str] = Counter()
+        for row in rows.values():
+            images[_GROUP[by](row)] += row.images
+            amounts[_GROUP[by](row)] += row.amount
+        order = sorted(amounts, key=lambda group: (0 if by == "day" else -amounts[group], group))
+        return [Spend(group, images[group], amounts[group]) for group in order]
+
+    async def ledger(self, limit: int, after: int = 0) -> Sequence[LedgerRow]:
+        rows: list[LedgerRow] = []
+        while len(rows) < limit:
+            count = min(_ROWS, limit - len(rows))
+            start = f"({rows[-1].seq if rows else after}-0"
+            page = await self._link.command("ledger", "XRANGE", PREFIX + "ledger", start, "+", "COUNT", count)
+            rows += map(to_ledger_row, page)
+            if len(page) < count:
+                break
+        return rows
+
+    async def drift(self, *, full: bool = False) -> int:
+        audit = Audit(self._link)
+        if full:
+            await audit.forget()
+        return await audit.drift()
+
+
+def _adjusting(adjustment: Adjustment) -> Question:
+    row = LedgerRow(
+        seq=0,  # the script's
+        attempt_id=adjustment.id,
+        kind="adjust",
+        key_id=adjustment.key_id,
+        team=adjustment.team,
+        user=None,
+        model="",
+        images=0,
+        unit_price=0,
+        policy="",
+        amount=adjustment.amount,
+        at=adjustment.at,
+        counted_at=adjustment.counted_at,
+    )
+    return {
+        "id": adjustment.id,
+        "payers": usage.scopes(adjustment.key_id, adjustment.team),
+        "windows": usage.windows(adjustment.counted_at),
+        "amount": str(adjustment.amount),
+        "at": adjustment.at,
+        "ledger": [*to_flat(row, NOT_KEPT), "reason", to_json(adjustment.reason)],
+    }

