@@ -5,18 +5,18 @@ from typing import Any
 import click
 
 from gateway.cli.client import ask
+from gateway.cli.key_options import freeing_options, limiting_options, terms
 from gateway.cli.options import admin_options
 from gateway.cli.output import print_facts, print_json, print_table, when
 
 
 @click.group()
 def keys() -> None:
-    """Create, list, show and revoke the teams' keys."""
+    """Create, list, show, change, rotate and revoke the teams' keys."""
 
 
 @keys.command()
 @click.option("--team", required=True, metavar="NAME", help="The team that pays; made when it is new.")
-@click.option("--name", default="", metavar="TEXT", help="What the key is for.")
 @click.option(
     "--budget",
     "budgets",
@@ -24,25 +24,13 @@ def keys() -> None:
     metavar="AMOUNT/WINDOW",
     help="Dollars a day, week, month or in total, such as 25/month; repeatable.",
 )
-@click.option(
-    "--model",
-    "models",
-    multiple=True,
-    metavar="ID",
-    help="A model that the key may ask for, under any of its names; repeatable. None given: every model.",
-)
+@limiting_options
 @admin_options
-def create(
-    team: str, name: str, budgets: tuple[str, ...], models: tuple[str, ...], *, as_json: bool, url: str | None
-) -> None:
+@click.pass_context
+def create(context: click.Context, team: str, budgets: tuple[str, ...], *, as_json: bool, url: str | None) -> None:
     """Create a key. Its secret is shown once, now."""
-    asked = {"team": team, "name": name, "budgets": budgets, "models": models}
-    made = ask("POST", "/keys", url=url, json=asked)
-    if as_json:
-        print_json(made)
-    else:
-        print_facts([*_facts(made), ("secret", made["secret"])])
-        click.echo("The secret is shown this once: keep it now.")
+    made = ask("POST", "/keys", url=url, json={"team": team, "budgets": budgets, **terms(context)})
+    _print_secret(made, as_json=as_json)
     for warning in made["warnings"]:
         click.echo(f"Warning: {warning}", err=True)
 
@@ -57,16 +45,18 @@ def list_(team: str | None, *, as_json: bool, url: str | None) -> None:
         print_json(found)
         return
     print_table(
-        ["ID", "Team", "Name", "Budgets", "Models", "Created (UTC)", "Revoked (UTC)"],
+        ["ID", "Team", "Name", "Status", "Budgets", "Models", "Expires (UTC)", "Last used (UTC)", "Created (UTC)"],
         (
             [
                 key["id"],
                 key["team"],
                 key["name"],
+                _status(key),
                 _budgets(key),
-                _models(key),
+                _names(key["models"]),
+                when(key["expires_at"]),
+                when(key["last_used_at"]),
                 when(key["created_at"]),
-                when(key["revoked_at"]),
             ]
             for key in found["data"]
         ),
@@ -82,34 +72,83 @@ def show(key_id: str, *, as_json: bool, url: str | None) -> None:
     _print_key(ask("GET", f"/keys/{key_id}", url=url), as_json=as_json)
 
 
+@keys.command("set")
+@click.argument("key_id", metavar="ID")
+@limiting_options
+@freeing_options
+@admin_options
+@click.pass_context
+def set_(context: click.Context, key_id: str, *, as_json: bool, url: str | None) -> None:
+    """Change what a key may ask for and until when; what is not named stays as it is."""
+    if not terms(context):
+        raise click.UsageError("Say what to change.")
+    _print_key(ask("PATCH", f"/keys/{key_id}", url=url, json=terms(context)), as_json=as_json)
+
+
+@keys.command()
+@click.argument("key_id", metavar="ID")
+@click.option(
+    "--grace", default="24h", show_default=True, metavar="TIME", help="How long the old secret works on; 0 ends it now."
+)
+@admin_options
+def rotate(key_id: str, grace: str, *, as_json: bool, url: str | None) -> None:
+    """Give a key a new secret, shown once, now. Id, budgets and limits stay; the old secret works until the grace ends.
+
+    There are never more than two: a secret that an earlier rotation left working ends at once.
+    """
+    _print_secret(ask("POST", f"/keys/{key_id}/rotate", url=url, json={"grace": grace}), as_json=as_json)
+
+
 @keys.command()
 @click.argument("key_id", metavar="ID")
 @admin_options
 def revoke(key_id: str, *, as_json: bool, url: str | None) -> None:
-    """Refuse a key from now on. Its picture URLs die with it; what it spent stays in the ledger."""
+    """Refuse a key from now on, for good. Its picture URLs die with it; what it spent stays in the ledger."""
     _print_key(ask("POST", f"/keys/{key_id}/revoke", url=url), as_json=as_json)
+
+
+def _print_secret(key: dict[str, Any], *, as_json: bool) -> None:
+    if as_json:
+        print_json(key)
+        return
+    print_facts([*_facts(key), ("secret", key["secret"])])
+    click.echo("The secret is shown this once: keep it now.")
 
 
 def _print_key(key: dict[str, Any], *, as_json: bool) -> None:
     if as_json:
         print_json(key)
     else:
-        print_facts([*_facts(key), ("created", when(key["created_at"])), ("revoked", when(key["revoked_at"]))])
+        print_facts(_facts(key))
 
 
 def _facts(key: dict[str, Any]) -> list[tuple[str, str]]:
+    """The rare ones only where there is something to say."""
+    rare = [("revoked", "revoked_at"), ("old secret until", "old_secret_until")]
     return [
         ("id", key["id"]),
         ("team", key["team"]),
         ("name", key["name"] or "-"),
+        ("status", _status(key)),
         ("budgets", _budgets(key)),
-        ("models", _models(key)),
+        ("models", _names(key["models"])),
+        ("endpoints", _names(key["endpoints"])),
+        ("largest n", str(key["max_images"] or "-")),
+        ("largest size", f"{key['max_pixels']} pixels" if key["max_pixels"] else "-"),
+        ("expires", when(key["expires_at"])),
+        ("created", f"{when(key['created_at'])} by {key['made_by'] or '-'}"),
+        ("last used", when(key["last_used_at"])),
+        *((name, when(key[field])) for name, field in rare if key[field] is not None),
     ]
+
+
+def _status(key: dict[str, Any]) -> str:
+    return str(key["status"]).replace("_", " ")
 
 
 def _budgets(key: dict[str, Any]) -> str:
     return ", ".join(key["budgets"]) or "-"
 
 
-def _models(key: dict[str, Any]) -> str:
-    return ", ".join(key["models"]) or "all"
+def _names(names: list[str]) -> str:
+    return ", ".join(names) or "all"

@@ -105,7 +105,8 @@ def walk(command: click.Command, words: Sequence[str] = ()) -> Iterator[tuple[st
 def test_the_commands_are_those_of_the_contract() -> None:
     assert {words for words, command in walk(main) if not isinstance(command, click.Group)} == {
         *("serve", "demo", "simulator", "spend", "log-level"),
-        *("keys create", "keys list", "keys show", "keys revoke"),
+        *("teams create", "teams list", "teams show", "teams set"),
+        *("keys create", "keys list", "keys show", "keys set", "keys rotate", "keys revoke"),
         *("budgets set", "budgets list"),
         *("jobs list", "jobs show", "jobs resolve"),
         *("policies check", "policies show", "policies export"),
@@ -152,6 +153,19 @@ print(sorted({"httpx", "rich", "litestar", "pydantic", "asyncio", "PIL"} & set(s
         (["keys", "create", "--team", "a b"], 1),
         (["keys", "create", "--team", "a", "--budget", "5/year"], 1),
         (["keys", "create", "--team", "a", "--model", "gpt-image-1"], 1),
+        (["keys", "create", "--team", "a", "--max-size", "1024*1024"], 2),
+        (["keys", "create", "--team", "a", "--max-images", "11"], 2),
+        (["keys", "create", "--team", "a", "--endpoint", "generations"], 2),
+        (["keys", "create", "--team", "a", "--max-size", "512"], 1),
+        (["keys", "create", "--team", "a", "--expires", "2020-01-01"], 1),
+        (["keys", "set", "AAAAAAAAAAAA"], 2),
+        (["keys", "set", "AAAAAAAAAAAA", "--disable", "--enable"], 2),
+        (["keys", "set", "AAAAAAAAAAAA", "--expires", "30d", "--no-expiry"], 2),
+        (["keys", "set", "AAAAAAAAAAAA", "--disable"], 1),
+        (["keys", "rotate", "AAAAAAAAAAAA"], 1),
+        (["teams", "create", "a b"], 1),
+        (["teams", "show", "nobody"], 1),
+        (["teams", "set", "nobody"], 2),
         (["budgets", "set", "key:AAAAAAAAAAAA", "5/day"], 1),
         (["jobs", "show", "job_nope"], 1),
         (["keys", "list", "--url", "http://127.0.0.1:9"], 1),
@@ -211,6 +225,9 @@ def _check_management(shell: Shell, road: Sequence[str]) -> None:
     assert key["models"] == []
     assert re.search(r"(?m)^models +all$", shell.run("keys", "show", key["id"], *road).stdout)
     _check_models(shell, road)
+    _check_terms(shell, road)
+    _check_rotation(shell, road)
+    _check_teams(shell, road)
 
     limits = shell.json("budgets", "set", f"key:{key['id']}", "1.50/day", *road)["budgets"]
     assert [one["limit"]["dollars"] for one in limits] == ["1.5"]
@@ -235,6 +252,50 @@ def _check_models(shell: Shell, road: Sequence[str]) -> None:
         refused = shell.run("keys", "create", "--team", "none", "--model", name, *road)
         assert (refused.exit_code, told in refused.stderr) == (1, True)
     assert shell.json("keys", "list", "--team", "none", *road) == {"data": []}
+
+
+def _check_terms(shell: Shell, road: Sequence[str]) -> None:
+    limits = ("--max-images", "2", "--max-size", "1024x768", "--endpoint", "edit", "--endpoint", "variation")
+    key = shell.json("keys", "create", "--team", "limited", *limits, "--expires", "30d", *road)
+    assert (key["max_images"], key["max_pixels"], key["endpoints"]) == (2, 786_432, ["edit", "variation"])
+    assert key["expires_at"] > key["created_at"]
+    shown = shell.run("keys", "show", key["id"], *road).stdout
+    for line in ("status +active", "endpoints +edit, variation", "largest n +2", "largest size +786432 pixels"):
+        assert re.search(f"(?m)^{line}$", shown)
+    changed = shell.json("keys", "set", key["id"], "--max-size", "65536", "--no-expiry", "--all-endpoints", *road)
+    assert (changed["max_images"], changed["max_pixels"]) == (2, 65_536)
+    assert (changed["endpoints"], changed["expires_at"]) == ([], None)
+    freed = shell.json("keys", "set", key["id"], "--no-max-images", "--no-max-size", "--name", "free", *road)
+    assert (freed["max_images"], freed["max_pixels"], freed["name"]) == (None, None, "free")
+    for switch, status in (("--disable", "disabled"), ("--enable", "active")):
+        assert shell.json("keys", "set", key["id"], switch, *road)["status"] == status
+        assert re.search(f"limited.*free.*{status}", shell.run("keys", "list", *road).stdout)
+
+
+def _check_rotation(shell: Shell, road: Sequence[str]) -> None:
+    key = shell.json("keys", "create", "--team", "turning", *road)
+    rotated = shell.json("keys", "rotate", key["id"], "--grace", "1h", *road)
+    assert rotated["secret"].startswith(f"sk-ig-{key['id']}-")
+    assert rotated["secret"] != key["secret"]
+    assert rotated["old_secret_until"] > rotated["created_at"]
+    said = shell.run("keys", "rotate", key["id"], *road).stdout
+    assert re.search(rf"(?m)^secret +sk-ig-{key['id']}-", said)
+    shown = shell.run("keys", "show", key["id"], *road).stdout
+    assert "old secret until" in shown
+    assert "sk-ig-" not in shown
+
+
+def _check_teams(shell: Shell, road: Sequence[str]) -> None:
+    team = shell.json("teams", "create", "art", "--budget", "5/day", *road)
+    assert (team["name"], team["budgets"], team["keys"], team["disabled"]) == ("art", ["5/day"], 0, False)
+    assert "already" in shell.run("teams", "create", "art", *road).stderr
+    key = shell.json("keys", "create", "--team", "art", *road)
+    assert shell.json("teams", "set", "art", "--disable", *road)["disabled"] is True
+    assert shell.json("keys", "show", key["id"], *road)["status"] == "team_disabled"
+    assert re.search(r"art +disabled +1 +5/day", shell.run("teams", "list", *road).stdout)
+    assert re.search(r"(?m)^status +active$", shell.run("teams", "set", "art", "--enable", *road).stdout)
+    listed = {one["name"]: one for one in shell.json("teams", "list", *road)["data"]}
+    assert listed["art"] == shell.json("teams", "show", "art", *road)
 
 
 # --- policies ----------------------------------------------------------------------------------------------------------
