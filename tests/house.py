@@ -55,12 +55,13 @@ class House:
 
     async def ask(self, call: Call | None = None, *, caller: Caller = RED, **fields: object) -> Answer:
         """One request for a picture of a cat, from its ask to its answer. Raises any GatewayError."""
-        return await self.generate.run(caller, read({"prompt": "a cat", **fields}, Generation), call or a_call())
+        ask = read({"prompt": "a cat", **fields}, Generation)
+        return await self.generate.finish(await self.generate.begin(caller, ask, call or a_call()))
 
     async def edit(self, *uploads: Upload, call: Call | None = None, **fields: object) -> Answer:
         """One request for a cat with a hat that builds on these images. Raises any GatewayError."""
         ask = read({"prompt": "a hat", "size": "512x512", **fields}, Edit)
-        return await self.generate.run(RED, ask, call or a_call(), uploads)
+        return await self.generate.finish(await self.generate.begin(RED, ask, call or a_call(), uploads))
 
     async def job(self, job_id: str | None = None) -> Job:
         """That job as the store has it, or the newest one."""

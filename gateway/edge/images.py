@@ -55,7 +55,9 @@ async def _make(request: Call, front: Front, generate: Generate, kind: type[Ask]
             heartbeat(request.headers),
         )
     async with watching(request.receive) as gone:
-        answer = await generate.run(caller, ask, replace(call, gone=gone), uploads)
+        underway = await generate.begin(caller, ask, replace(call, gone=gone), uploads)
+        del uploads  # up to 12 MB, and the wait may be long
+        answer = await generate.finish(underway)
     job = answer.job
     exchange.about(job, answer.cache, answer.waited)
     if job.status is not Status.COMPLETED:

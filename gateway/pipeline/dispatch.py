@@ -3,7 +3,7 @@
 import asyncio
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
-from contextlib import ExitStack, asynccontextmanager, contextmanager, nullcontext, suppress
+from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import replace
 from typing import ParamSpec, TypeVar
 
@@ -15,6 +15,7 @@ from gateway.pipeline.flights import Flights
 from gateway.pipeline.leg import Leg
 from gateway.pipeline.spending import UNCONFIRMED, Spending
 from gateway.pipeline.waiting import Waiting
+from gateway.pipeline.weights import Weights
 from gateway.ports import (
     Accepted,
     Blobs,
@@ -33,8 +34,8 @@ _TRIES = 4
 _LONGEST_BACKOFF = 8.0
 _FIRST_BACKOFF = 0.2
 _LONGEST_UNKEPT = 120.0
-#: submits with reference images at once: each holds them, and the body that they make, some 30 MB
-_WITH_REFERENCES = 4
+#: bytes of reference images that submits hold at once; the bodies that they make take half as much again
+_REFERENCES = 64 * 1024 * 1024
 _NO_REFERENCE = Failure(
     UpstreamFailed.code, "A reference image was lost before the order was submitted; nothing was bought."
 )
@@ -72,7 +73,7 @@ class Dispatch:
         self._telemetry = telemetry
         #: attempts whose pictures could not be kept yet: while there is one, nothing more is bought
         self._unkept: set[str] = set()
-        self._with_references = asyncio.Semaphore(_WITH_REFERENCES)
+        self._references_held = Weights(_REFERENCES)
 
     @asynccontextmanager
     async def place(self, order: Order, provider: str, calls: int, patience: float) -> AsyncIterator[None]:
@@ -86,7 +87,7 @@ class Dispatch:
         with leg.governor.announced(calls):
             yield
 
-    async def keep(self, uploads: Sequence[Upload]) -> None:
+    async def keep_references(self, uploads: Sequence[Upload]) -> None:
         """The references of a journalled order, before it is started: only orders that hold money fill the disk."""
         for upload in uploads:
             await self._blobs.keep(upload.data, upload.reference.codec)
@@ -163,7 +164,7 @@ class Dispatch:
 
     async def _send(self, leg: Leg, job: Job, attempt: Attempt, part: Part) -> Attempt | Declined | None:
         """One submit, which had entered: the attempt as accepted, declined for now, or ended here (None)."""
-        async with self._with_references if job.order.references else nullcontext():
+        async with self._references_held.held(sum(each.size for each in job.order.references)):
             return await self._send_whole(leg, job, attempt, part)
 
     async def _send_whole(self, leg: Leg, job: Job, attempt: Attempt, part: Part) -> Attempt | Declined | None:
@@ -241,7 +242,7 @@ class Dispatch:
         if isinstance(outcome, Finished):
             # a provider that returns more than was asked is not paid for the surplus: the hold is the most there is
             with self._timed("keep"):
-                pictures = [await self._keep(image) for image in outcome.images[: attempt.images]]
+                pictures = [await self._keep_picture(image) for image in outcome.images[: attempt.images]]
             with self._timed("settle"):
                 await self._surely(self._spending.settle, job, attempt, pictures)
             ending = "completed"
@@ -256,7 +257,7 @@ class Dispatch:
             ending = UNCONFIRMED.code
         self._telemetry.job_ended(attempt.provider, job.order.model, ending)
 
-    async def _keep(self, image: Image) -> Picture:
+    async def _keep_picture(self, image: Image) -> Picture:
         name = await self._blobs.keep(image.data, image.codec)
         return Picture(name, image.codec, image.width, image.height, len(image.data))
 

@@ -50,7 +50,6 @@ class _Request:
     caller: Caller
     order: Order
     call: Call
-    uploads: tuple[Upload, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,20 +83,19 @@ class Generate:
         self._elsewhere = elsewhere
         self._clock = clock
 
-    async def run(self, caller: Caller, ask: Ask, call: Call, uploads: Sequence[Upload] = ()) -> Answer:
-        """The whole recipe. Raises any GatewayError."""
-        return await self.finish(await self.begin(caller, ask, call, uploads))
-
     async def begin(self, caller: Caller, ask: Ask, call: Call, uploads: Sequence[Upload] = ()) -> Underway:
-        """Up to the job that makes the order (4 to 10): whatever refuses it has done so. Raises any GatewayError."""
+        """Up to the job that makes the order (4 to 10): whatever refuses it has done so. Raises any GatewayError.
+
+        The uploads are kept by then, and needed no more: whoever goes on to wait had better let go of them.
+        """
         references = [upload.reference for upload in uploads]
         order = self._catalogue.order(ask, references, lambda: secrets.randbelow(_DRAWN_SEEDS))
         caller.allowed.check(order)
-        request = _Request(caller, order, call, tuple(uploads))
+        request = _Request(caller, order, call)
         job = await self._adopt(caller, call)
         if job is not None:
             return Underway(request, job, "replayed" if job.ended else "joined")
-        return await self._make(request)
+        return await self._make(request, uploads)
 
     async def finish(self, underway: Underway) -> Answer:
         """Its answer (11 to 14). Raises any GatewayError."""
@@ -107,7 +105,8 @@ class Generate:
             if underway.cache == "miss" or error.message != _LEFT.message:
                 raise
             # the last client of the adopted job left in this very moment and took it along: nothing was bought
-        return await self._follow(await self._make(underway.request))
+        # its references were kept for the job that it had adopted: they are the same
+        return await self._follow(await self._make(underway.request, ()))
 
     async def _follow(self, underway: Underway) -> Answer:
         began = self._clock.monotonic()
@@ -126,7 +125,7 @@ class Generate:
             return None  # an attempt that bought nothing runs anew
         return job
 
-    async def _make(self, request: _Request) -> Underway:
+    async def _make(self, request: _Request, uploads: Sequence[Upload]) -> Underway:
         caller, order, call = request.caller, request.order, request.call
         policies = self._catalogue.policies
         provider = policies.route(order.model).legs[0]
@@ -134,13 +133,13 @@ class Generate:
         patience = policies.gateway.queue.detached_wait if call.respond_async else call.patience
         async with self._dispatch.place(order, provider, -(-order.count // per_call), patience):
             reserved = await self._spending.reserve(caller, order, call, provider=provider, per_call=per_call)
-            await self._keep(reserved.job, request.uploads)
+            await self._keep_references(reserved.job, uploads)
             self._dispatch.start(reserved.job)
         return Underway(request, reserved.job, "miss", reserved.room)
 
-    async def _keep(self, job: Job, uploads: Sequence[Upload]) -> None:
+    async def _keep_references(self, job: Job, uploads: Sequence[Upload]) -> None:
         try:
-            await self._dispatch.keep(uploads)
+            await self._dispatch.keep_references(uploads)
         except StoreDown:
             await self._dispatch.drop(job, _NOT_KEPT)
             raise

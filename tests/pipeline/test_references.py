@@ -8,7 +8,7 @@ from hashlib import sha256
 from pathlib import Path
 
 import pytest
-from fakes import ScriptedProvider, until
+from fakes import ScriptedProvider, at_rest, until
 from house import RED, House, a_call, open_house
 
 from gateway.core import errors
@@ -142,11 +142,14 @@ async def test_a_key_asks_for_its_models_alone(house: House) -> None:
     assert (await house.ask(caller=named, model="gpt-image-2")).job.status is Status.COMPLETED
 
 
-async def test_few_submits_hold_their_references_at_once(house: House) -> None:
+async def test_submits_hold_so_many_bytes_of_references_at_once(house: House) -> None:
+    large = [upload(bytes([number]) * 20 * 1024 * 1024) for number in range(5)]
     house.provider.answering.clear()
-    calls = [asyncio.ensure_future(house.edit(CAT)) for _ in range(9)]
-    await until(lambda: len(house.provider.submits) == 4)
+    calls = [asyncio.ensure_future(house.edit(each)) for each in large]
+    await until(lambda: len(house.provider.submits) == 3)
     await house.ask(a_call(respond_async=True))  # one without references does not wait for them
-    await until(lambda: len(house.provider.submits) == 5)
+    await until(lambda: len(house.provider.submits) == 4)
+    await at_rest()
+    assert len(house.provider.submits) == 4
     house.provider.answering.set()
     assert {(await call).job.status for call in calls} == {Status.COMPLETED}
