@@ -84,7 +84,7 @@ class Dispatch:
             raise NoCapacity("The gateway cannot keep pictures just now.", retry_after=_LONGEST_BACKOFF)
         leg = self._legs[provider]
         await leg.check(order, calls, patience)
-        with leg.governor.announced(calls):
+        with leg.governor.announced(leg.requests(order, calls)):
             yield
 
     async def keep_references(self, uploads: Sequence[Upload]) -> None:
@@ -206,7 +206,8 @@ class Dispatch:
 
     async def _has_turn(self, leg: Leg, job: Job, part: Part) -> bool:
         try:
-            await leg.governor.turn_to_submit(job.id, leg.durations(job.order, part.images).due(0.0))
+            poll_in = leg.durations(job.order, part.images).due(0.0)
+            await leg.governor.turn_to_submit(job.id, poll_in, leg.uploads(job.order))
         except asyncio.CancelledError:
             # the job was dropped, which cancels its place in the queue; a cut at shutdown goes on upwards
             if self._crew.stopping:

@@ -33,6 +33,8 @@ class _Waiter:
     poll_in: float = field(compare=False, default=0.0)
     came: float = field(compare=False, default=0.0)
     planned: float = field(compare=False, default=0.0)
+    #: itself, its poll, and the uploads that go ahead of it
+    requests: int = field(compare=False, default=0)
 
 
 class Governor:
@@ -60,14 +62,16 @@ class Governor:
         """Jobs submitted and not yet landed."""
         return len(self._dues)
 
-    async def turn_to_submit(self, job_id: str, poll_in: float = 0.0) -> None:
+    async def turn_to_submit(self, job_id: str, poll_in: float = 0.0, uploads: int = 0) -> None:
         """Wait for a submit's turn; it then counts as in flight until `landed`, and its poll is due `poll_in` seconds later.
 
-        Cancelled by `drop`; raises Stopping.
+        `uploads` will take turns of their own. Cancelled by `drop`; raises Stopping.
         """
         if self._limit:
-            planned = await self._allowance.ready_in(self._provider, 2 * self._queued() + 1)
-            await self._turn((_SUBMIT, 0), job_id, poll_in=poll_in, planned=planned)
+            planned = await self._allowance.ready_in(self._provider, self._queued() + 1)
+            submit = _Waiter((_SUBMIT, 0, next(self._arrivals)), _future(), job_id, poll_in, planned=planned)
+            submit.requests = requests_of(1, uploads)
+            await self._turn(submit)
         elif self._crew.stopping:
             raise Stopping
         else:
@@ -76,11 +80,11 @@ class Governor:
     async def turn_to_upload(self) -> None:
         """One request for a submit that has had its own turn, so before all submits. Raises Stopping."""
         if self._limit:
-            await self._turn((_UPLOAD, 0), "")
+            await self._turn(_Waiter((_UPLOAD, 0, next(self._arrivals)), _future(), ""))
 
     async def turn_to_poll(self, job_id: str, submitted_at: int) -> None:
         if self._limit:
-            await self._turn((_POLL, submitted_at), job_id)
+            await self._turn(_Waiter((_POLL, submitted_at, next(self._arrivals)), _future(), job_id))
 
     def took_off(self) -> None:
         """A job submitted before a restart is in flight again."""
@@ -99,21 +103,21 @@ class Governor:
         keep = self.in_flight + self._limit // _EARLY_RESERVE
         return await self._allowance.take(self._provider, keep) == 0
 
-    async def expected_wait(self, submits: int) -> float:
-        """Seconds until so many further submits, each with one poll, would have had their turn."""
+    async def expected_wait(self, requests: int) -> float:
+        """Seconds until so many further requests (of submits, their polls and uploads) would have had their turn."""
         if not self._limit:
             return 0.0
-        requests = 2 * (self._announced + self._queued() + submits) + self.in_flight
+        requests += self._announced + self._queued() + self.in_flight
         return await self._allowance.ready_in(self._provider, requests) * max(_LATER, self._lateness)
 
     @contextmanager
-    def announced(self, submits: int) -> Iterator[None]:
-        """Count submits whose orders are being held, so that of a burst each sees those that come before it."""
-        self._announced += submits
+    def announced(self, requests: int) -> Iterator[None]:
+        """Count those of orders that are being held, so that of a burst each sees those that come before it."""
+        self._announced += requests
         try:
             yield
         finally:
-            self._announced -= submits
+            self._announced -= requests
 
     async def exhausted(self, seconds: float) -> None:
         await self._allowance.exhausted(self._provider, seconds)
@@ -132,19 +136,19 @@ class Governor:
         heapq.heappush(self._dues, self._clock.monotonic() + poll_in)
 
     def _queued(self) -> int:
-        return sum(waiter.rank[0] == _SUBMIT and not waiter.turn.done() for waiter in self._queue)
+        """Requests of the submits in the queue, which holds one for each of their polls as well."""
+        return sum(waiter.requests for waiter in self._queue if not waiter.turn.done())
 
-    async def _turn(self, rank: tuple[int, int], job_id: str, *, poll_in: float = 0.0, planned: float = 0.0) -> None:
+    async def _turn(self, waiter: _Waiter) -> None:
         if self._crew.stopping:
             raise Stopping
-        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        came = self._clock.monotonic()
-        heapq.heappush(self._queue, _Waiter((*rank, next(self._arrivals)), turn, job_id, poll_in, came, planned))
+        waiter.came = self._clock.monotonic()
+        heapq.heappush(self._queue, waiter)
         self._changed.set()
         if not self._pumping:
             self._pumping = True
             self._crew.start("governor", self._pump())
-        await turn
+        await waiter.turn
 
     async def _pump(self) -> None:
         try:
@@ -208,3 +212,12 @@ class Governor:
         while self._queue and self._queue[0].turn.done():
             heapq.heappop(self._queue)
         return self._queue[0] if self._queue else None
+
+
+def requests_of(submits: int, uploads: int) -> int:
+    """What an order takes of the allowance: each submit, a poll for each, and its references if they travel ahead."""
+    return 2 * submits + uploads
+
+
+def _future() -> asyncio.Future[None]:
+    return asyncio.get_running_loop().create_future()

@@ -13,7 +13,7 @@ from gateway.core.job import Failure
 from gateway.core.order import Order, Part
 from gateway.core.origin import origin
 from gateway.core.pace import Durations
-from gateway.pipeline.governor import Governor
+from gateway.pipeline.governor import Governor, requests_of
 from gateway.ports import Accepted, Clock, Declined, Finished, Image, Later, Pending, Provider, Telemetry, Unknown
 
 #: an upstream's 429 without a Retry-After
@@ -55,9 +55,19 @@ class Leg:
             raise UpstreamUnavailable(REFUSED, retry_after=pause)
         if pause > 0:
             raise NoCapacity(NOT_ANSWERING, retry_after=pause)
-        wait = await self.governor.expected_wait(calls)
+        wait = await self.governor.expected_wait(self.requests(order, calls))
         if wait > 0 and wait + self.durations(order, order.count).due(0.0) > patience:
             raise NoCapacity("The queue for the image provider is too long just now.", retry_after=wait)
+
+    def requests(self, order: Order, calls: int) -> int:
+        """What the order will take of the allowance."""
+        return requests_of(calls, self.uploads(order))
+
+    def uploads(self, order: Order) -> int:
+        """How many of its references are yet to be uploaded."""
+        if not self._provider.uploads(order):
+            return 0
+        return sum(self._address(reference.name) is None for reference in order.references)
 
     async def send_ahead(self, order: Order, images: Sequence[Image]) -> Sequence[Image | str] | Declined:
         """The order's references as its submit, which has entered, takes them: uploaded, where this provider wants that."""

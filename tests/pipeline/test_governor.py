@@ -8,7 +8,7 @@ import pytest
 from fakes import HandClock, RememberingTelemetry, ScriptedAllowance, at_rest
 
 from gateway.pipeline.crew import Crew, Stopping
-from gateway.pipeline.governor import Governor
+from gateway.pipeline.governor import Governor, requests_of
 from gateway.ports import Allowance
 from gateway.stores.sqlite.allowance import LocalAllowance
 
@@ -233,18 +233,20 @@ async def test_without_a_limit_nobody_waits(clock: HandClock, crew: Crew) -> Non
         await office.governor.turn_to_poll(f"job {number}", number)
     assert office.governor.in_flight == 200
     assert await office.governor.early_poll()
-    assert await office.governor.expected_wait(1000) == 0.0
+    assert await office.governor.expected_wait(requests_of(500, 0)) == 0.0
 
 
 async def test_the_expected_wait_counts_two_requests_for_each_order_ahead(clock: HandClock, crew: Crew) -> None:
     office = an_office(clock, crew, LocalAllowance(clock, LIMIT))
-    assert await office.governor.expected_wait(25) == 0.0
-    assert await office.governor.expected_wait(26) >= 60.0
+    assert await office.governor.expected_wait(requests_of(25, 0)) == 0.0
+    assert await office.governor.expected_wait(requests_of(26, 0)) >= 60.0
+    assert await office.governor.expected_wait(requests_of(24, 2)) == 0.0
+    assert await office.governor.expected_wait(requests_of(24, 3)) >= 60.0
     for number in range(40):
         office.submit(f"job {number}")
     await at_rest()
     assert len(office.served) == 25
-    assert 60.0 <= await office.governor.expected_wait(1) < 121.0
+    assert 60.0 <= await office.governor.expected_wait(requests_of(1, 0)) < 121.0
     crew.begin_stopping()
     await asyncio.gather(*office.tasks.values(), return_exceptions=True)
 
@@ -254,7 +256,7 @@ async def test_turns_that_come_late_make_the_expected_wait_longer(clock: HandClo
     for number in range(LIMIT):
         office.submit(f"job {number}")
     await at_rest()
-    before = await office.governor.expected_wait(1)
+    before = await office.governor.expected_wait(requests_of(1, 0))
     await office.governor.exhausted(120.0)  # a planned wait of one minute becomes two
     await clock.advance(121)
     for _ in range(len(office.served)):
@@ -264,7 +266,7 @@ async def test_turns_that_come_late_make_the_expected_wait_longer(clock: HandClo
     for number in range(LIMIT, 2 * LIMIT):
         office.submit(f"job {number}")
     await at_rest()
-    assert await office.governor.expected_wait(1) > 1.2 * before
+    assert await office.governor.expected_wait(requests_of(1, 0)) > 1.2 * before
     crew.begin_stopping()
     await asyncio.gather(*office.tasks.values(), return_exceptions=True)
 
@@ -288,7 +290,7 @@ async def test_at_60_orders_a_minute_22_are_collected_and_none_is_forgotten(cloc
     collected: list[int] = []
 
     async def order(name: str) -> None:
-        if await office.governor.expected_wait(1) > 100:
+        if await office.governor.expected_wait(requests_of(1, 0)) > 100:
             return
         accepted.append(name)
         await office.governor.turn_to_submit(name)

@@ -153,3 +153,17 @@ async def test_submits_hold_so_many_bytes_of_references_at_once(house: House) ->
     assert len(house.provider.submits) == 4
     house.provider.answering.set()
     assert {(await call).job.status for call in calls} == {Status.COMPLETED}
+
+
+async def test_uploads_are_counted_before_anything_is_held(tmp_path: Path) -> None:
+    """50 requests a minute: an order of four uploads, a submit and a poll takes six of them."""
+    async with open_house(tmp_path, ScriptedProvider(), limit=50) as house:
+        house.provider.uploading, house.provider.finishing = True, False
+        sets = [[upload(b"%d of %d" % (each, number)) for each in range(4)] for number in range(9)]
+        for each in sets[:8]:
+            await house.edit(*each, call=a_call(respond_async=True))
+        held = await house.books()
+        with pytest.raises(errors.NoCapacity) as refused:
+            await house.edit(*sets[8], call=a_call(patience=30))
+        assert (refused.value.retry_after or 0) > 30
+        assert await house.books() == held
