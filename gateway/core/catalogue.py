@@ -10,7 +10,7 @@ from gateway.core import ask as asks
 from gateway.core.ask import Ask, Edit, Generation
 from gateway.core.errors import InvalidRequest, NotFound
 from gateway.core.order import Codec, Order, Reference, ResponseFormat
-from gateway.core.picture_size import picture_size
+from gateway.core.picture_size import overruled, picture_size
 from gateway.core.policy import ModelPolicy, Policies
 
 _USER_LENGTH = 64
@@ -36,19 +36,23 @@ class Catalogue:
                 return model
         raise NotFound(f"The model '{name[:64]}' does not exist.", code="model_not_found", param="model")
 
+    def check_references(self, name: str | None, count: int, param: str) -> None:
+        """May the model that `name` means build on so many images? Raises InvalidRequest naming `param`, and NotFound."""
+        _references_fit(count, self.model(name), param)
+
     def order(self, ask: Ask, references: Sequence[Reference], draw_seed: Callable[[], int]) -> Order:
         """Everything decided: size, seed, codec, price. Raises InvalidRequest naming the field, and NotFound."""
         model = self.model(ask.model)
         alias = ask.model if ask.model is not None and ask.model != model.id else None
-        ignored = asks.ignored(ask)
+        width, height = picture_size(ask, model, alias, references)
+        ignored = (*asks.ignored(ask), *overruled(ask, model, width, height))
         if ignored and self.strict:
             raise InvalidRequest(
                 f"'{ignored[0]}' has no effect on {model.id}.", code="unsupported_parameter", param=ignored[0]
             )
         prompt = ask.prompt if isinstance(ask, Generation | Edit) else model.variation_prompt
         _texts_fit(ask, prompt, model)
-        _references_fit(references, model)
-        width, height = picture_size(ask, model, alias, references)
+        _references_fit(len(references), model, "image")
         return Order(
             operation=ask.operation,
             model=model.id,
@@ -93,10 +97,10 @@ def _texts_fit(ask: Ask, prompt: str, model: ModelPolicy) -> None:
             raise InvalidRequest(f"'{name}' holds a lone surrogate, which is no text.", param=name)
 
 
-def _references_fit(references: Sequence[Reference], model: ModelPolicy) -> None:
+def _references_fit(count: int, model: ModelPolicy, param: str) -> None:
     most = model.limits.references
-    if len(references) > most:
-        raise InvalidRequest(f"{model.id} builds on at most {most} images.", param="image")
+    if count > most:
+        raise InvalidRequest(f"{model.id} builds on at most {most} images.", param=param)
 
 
 def _encodes(text: str) -> bool:

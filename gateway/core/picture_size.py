@@ -38,6 +38,14 @@ def picture_size(ask: Ask, model: ModelPolicy, alias: str | None, references: Se
     return asks.split_size(model.aspect_ratios[ratio])
 
 
+def overruled(ask: Ask, model: ModelPolicy, width: int, height: int) -> tuple[str, ...]:
+    """`aspect_ratio`, where a size that was given as well has another shape: the size wins."""
+    if ask.aspect_ratio is None:
+        return ()
+    wide, high = asks.split_size(model.aspect_ratios[ask.aspect_ratio])
+    return () if width * high == height * wide else ("aspect_ratio",)
+
+
 def like(reference: Reference, model: ModelPolicy) -> tuple[int, int]:
     """The largest size of the reference's ratio whose sides are multiples of 16, as far as the model's sides allow."""
     pixels, (least, most) = model.limits.pixels, model.limits.side

@@ -146,8 +146,8 @@ def _problem(refusal: Refusal) -> GatewayError:
     figures = (
         f"${dollars(budget.spent)} spent, ${dollars(budget.held)} held by running jobs, ${dollars(refusal.asked)} asked"
     )
-    if refusal.reserved:
-        return BudgetReserved(f"{whole} is reserved by running jobs ({figures}).", retry_after=_RESERVED_RETRY)
     until = f" It resets at {iso(budget.resets_at)}." if budget.resets_at is not None else ""
+    if refusal.reserved:
+        return BudgetReserved(f"{whole} is reserved by running jobs ({figures}).{until}", retry_after=_RESERVED_RETRY)
     verdict = "is spent" if budget.spent >= budget.limit else "does not cover this order"
     return BudgetSpent(f"{whole} {verdict} ({figures}).{until}")

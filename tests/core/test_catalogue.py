@@ -251,3 +251,18 @@ def test_a_variation_asks_in_the_models_own_words() -> None:
 def test_a_stream_is_base64_under_every_name() -> None:
     for model in (OWN, "dall-e-3", "gpt-image-1"):
         assert order_of(model=model, stream=True).response_format == "b64_json"
+
+
+@pytest.mark.parametrize(
+    ("fields", "ignored"),
+    [
+        ({"size": "1024x1024", "aspect_ratio": "16:9"}, ("aspect_ratio",)),
+        ({"width": 300, "height": 400, "aspect_ratio": "1:1"}, ("aspect_ratio",)),
+        ({"size": "672x384", "aspect_ratio": "16:9"}, ()),
+        ({"aspect_ratio": "16:9"}, ()),
+    ],
+)
+def test_a_ratio_that_a_size_overrules_is_named(fields: dict[str, Any], ignored: tuple[str, ...]) -> None:
+    assert order_of(**fields).ignored == ignored
+    if ignored:
+        assert refusal(Catalogue(POLICIES, strict=True), **fields).param == "aspect_ratio"
