@@ -10,7 +10,7 @@ from samples import Opening, Store
 
 from gateway.ports import Blobs
 from gateway.stores.blobs import open_blobs
-from gateway.stores.redis.store import open_redis_store
+from gateway.stores.redis.store import RedisStore, open_redis_store
 from gateway.stores.sqlite.store import open_store
 
 
@@ -25,8 +25,14 @@ def one_redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]
 @pytest.fixture
 def redis_server(one_redis: RedisServer) -> RedisServer:
     """The session's, emptied."""
-    assert one_redis.ask("FLUSHALL").startswith("+OK")
+    assert one_redis.call("FLUSHALL")
     return one_redis
+
+
+@pytest.fixture
+async def redis_store(redis_server: RedisServer) -> AsyncIterator[RedisStore]:
+    async with open_redis_store(redis_server.url()) as store:
+        yield store
 
 
 @pytest.fixture(params=["sqlite", "redis"])

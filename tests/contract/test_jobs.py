@@ -180,6 +180,15 @@ async def test_jobs_are_listed_newest_first_in_pages(store: Store) -> None:
     assert ids([*await store.list_jobs(team="blue", status=Status.COMPLETED)]) == []
 
 
+async def test_a_long_list_has_each_job_once(store: Store) -> None:
+    await asyncio.gather(*(store.reserve(a_job(number, team="red" if number % 5 else "blue")) for number in range(130)))
+    whole = ids([*await store.list_jobs(limit=200)])
+    assert len(set(whole)) == len(whole) == 130
+    assert ids([*await store.list_jobs(limit=120)]) == whole[:120]
+    assert len(await store.list_jobs(team="blue", status=Status.QUEUED, limit=200)) == 26
+    assert ids([*await store.open_jobs()]) == whole[::-1]
+
+
 async def test_a_retry_adopts_the_newest_job_not_yet_adopted_by_its_count(store: Store) -> None:
     await store.reserve(a_job(1, at=NOON))
     await store.reserve(a_job(2, at=NOON + 1))

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Sequence
 from redis.asyncio.connection import AbstractConnection
 
 from gateway.core.job import Job
-from gateway.ports import LEASE, Replicas, StoreDown
+from gateway.ports import LEASE, Replicas
 from gateway.stores.redis.jobs import RedisJobs
 from gateway.stores.redis.line import PREFIX
 from gateway.stores.redis.link import DEADLINE
@@ -57,7 +57,7 @@ class RedisReplicas(RedisJobs, Replicas):
                 kind, *_, said = await _hear(connection)
                 if kind == b"message":
                     yield said.decode()
-        except Exception as error:
+        except Exception as error:  # redis-py's own have no one base
             raise self._link.down(error) from error
         finally:
             await connection.disconnect(nowait=True)
@@ -79,5 +79,5 @@ async def _hear(connection: AbstractConnection) -> Sequence[bytes]:
         await _send(connection, "PING")
         heard = await connection.read_response(disable_decoding=True, timeout=DEADLINE)
     if heard is None:
-        raise StoreDown("it does not answer any more")
+        raise TimeoutError("no answer to a ping")
     return heard

@@ -6,6 +6,9 @@ from gateway.ports import StoreDown
 from gateway.ports.upkeep import Condition, NoSnapshot, Upkeep
 from gateway.stores.redis.port import RedisPort
 
+#: Each write on the disk before its answer, and none thrown away for want of memory.
+_DURABLE = {"appendonly": "yes", "appendfsync": "always", "maxmemory-policy": "noeviction"}
+
 
 class RedisUpkeep(RedisPort, Upkeep):
     async def condition(self) -> Condition:
@@ -13,11 +16,11 @@ class RedisUpkeep(RedisPort, Upkeep):
         info = dict(line.split(":", 1) for line in said.splitlines() if ":" in line)
         name = info.get("server_name", "redis")
         version = info.get(f"{name}_version", info.get("redis_version", "of unknown version"))
-        appendonly, appendfsync = await self._setting("appendonly"), await self._setting("appendfsync")
+        settings = {name: await self._setting(name) for name in _DURABLE}
         return Condition(
             about=f"{name.capitalize()} {version} at {self._link.address}",
-            durable=(appendonly, appendfsync) == ("yes", "always"),
-            durability=f"appendonly {appendonly}, appendfsync {appendfsync}",
+            durable=settings == _DURABLE,
+            durability=", ".join(f"{name} {value}" for name, value in settings.items()),
         )
 
     async def snapshot(self) -> BinaryIO:

@@ -13,11 +13,11 @@ for from = first, first + LOOKS - PAGE, PAGE do
   for n = 1, #places, 2 do
     if not place or tonumber(places[n + 1]) < tonumber(created_at) or places[n] < place then
       local id = id_of(places[n])
+      found[1] = id
       if not ask.team or redis.call('HGET', key('job', id), 'team') == ask.team then
         found[#found + 1] = whole(id)
       end
       if #found > ask.limit then return found end
-      found[1] = id
     end
   end
   if #places < 2 * PAGE then
