@@ -60,13 +60,17 @@ def show(job_id: str, *, as_json: bool, url: str | None) -> None:
 @jobs.command()
 @click.argument("job_id", metavar="ID")
 @click.argument("outcome", type=click.Choice(["charge", "release"]))
+@click.option(
+    "--attempt", type=click.IntRange(0), metavar="N", help="Only attempt N, as the end of its id says; else all."
+)
 @admin_options
-def resolve(job_id: str, outcome: str, *, as_json: bool, url: str | None) -> None:
+def resolve(job_id: str, outcome: str, attempt: int | None, *, as_json: bool, url: str | None) -> None:
     """Say how an unconfirmed job ended: charge what is held, or release it.
 
     Look it up at the upstream first. Left alone, it is decided as gateway.toml says.
     """
-    _print_job(ask("POST", f"/jobs/{job_id}/resolve", url=url, json={"outcome": outcome}), as_json=as_json)
+    verdict = {"outcome": outcome, "attempt": attempt}
+    _print_job(ask("POST", f"/jobs/{job_id}/resolve", url=url, json=verdict), as_json=as_json)
 
 
 def _print_job(job: dict[str, Any], *, as_json: bool) -> None:

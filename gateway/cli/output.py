@@ -49,8 +49,9 @@ def console() -> Console:
 
 
 def usd(amount: dict[str, Any]) -> str:
-    """A money object of /admin/v1 as `$0.0085`."""
-    return f"${amount['dollars']}"
+    """A money object of /admin/v1 as `$0.0085` or `-$0.0085`."""
+    dollars = str(amount["dollars"])
+    return f"-${dollars[1:]}" if dollars.startswith("-") else f"${dollars}"
 
 
 def when(moment: str | None) -> str:

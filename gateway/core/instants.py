@@ -16,6 +16,11 @@ def iso(at: int) -> str:
     return instant.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
+def midnight(day: dt.date) -> int:
+    """When the day begins, in UTC, in ms since the epoch."""
+    return int(dt.datetime.combine(day, dt.time(), dt.UTC).timestamp()) * 1000
+
+
 def read_duration(text: str) -> int:
     """`90s`, `30m`, `24h`, `30d`, `2w` or `0`, in ms. Raises ValueError with a sentence for the person who typed it."""
     if text == "0":

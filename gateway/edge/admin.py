@@ -16,26 +16,20 @@ from litestar.types import Guard
 from gateway.core.errors import InvalidApiKey
 from gateway.edge.admin_answers import (
     BudgetShape,
-    Drift,
     JobShape,
-    LedgerShape,
     Listing,
     ScopeShape,
-    SpendReport,
-    SpendShape,
 )
 from gateway.edge.admin_asks import (
     JobsQuery,
-    LedgerQuery,
     LogLevel,
     NewBudgets,
     Resolution,
-    SpendQuery,
 )
+from gateway.edge.admin_books import adjust_spend, list_ledger, list_rates, report_spend, show_drift
 from gateway.edge.admin_keys import change_key, create_key, list_keys, revoke_key, rotate_key, show_key
 from gateway.edge.admin_teams import change_team, create_team, list_teams, show_team
 from gateway.pipeline.administration import Administration
-from gateway.ports import Spend
 
 _Call = Request[Any, Any, Any]
 _SetLogLevel = Callable[[str], None]
@@ -61,11 +55,13 @@ def admin_routes(
             put_budgets,
             list_budgets,
             report_spend,
+            adjust_spend,
             list_ledger,
+            show_drift,
+            list_rates,
             list_jobs,
             show_job,
             resolve_job,
-            show_drift,
             put_log_level,
         ],
         guards=[_guard(admin_key)],
@@ -89,20 +85,6 @@ async def list_budgets(administration: NamedDependency[Administration]) -> Listi
     return Listing([BudgetShape.of(state) for state in await administration.budgets()])
 
 
-@get("/spend")
-async def report_spend(request: _Call, administration: NamedDependency[Administration]) -> SpendReport:
-    asked = SpendQuery.from_query(request.query_params)
-    rows = await administration.spend(asked.by, asked.since_ms)
-    total = Spend("total", sum(row.images for row in rows), sum(row.amount for row in rows))
-    return SpendReport([SpendShape.of(row) for row in rows], SpendShape.of(total))
-
-
-@get("/ledger")
-async def list_ledger(request: _Call, administration: NamedDependency[Administration]) -> Listing[LedgerShape]:
-    asked = LedgerQuery.from_query(request.query_params)
-    return Listing([LedgerShape.of(row) for row in await administration.ledger(asked.limit, asked.after)])
-
-
 @get("/jobs")
 async def list_jobs(request: _Call, administration: NamedDependency[Administration]) -> Listing[JobShape]:
     asked = JobsQuery.from_query(request.query_params)
@@ -123,12 +105,7 @@ async def resolve_job(
     request: _Call, job_id: FromPath[str], administration: NamedDependency[Administration]
 ) -> JobShape:
     asked = Resolution.from_json(await request.body())
-    return JobShape.of(await administration.resolve(job_id, asked.outcome))
-
-
-@get("/drift")
-async def show_drift(administration: NamedDependency[Administration]) -> Drift:
-    return Drift(await administration.drift())
+    return JobShape.of(await administration.resolve(job_id, asked.outcome, asked.attempt))
 
 
 @put("/log-level")

@@ -7,7 +7,8 @@ from typing import Generic, Self, TypeVar
 from gateway.core.instants import iso
 from gateway.core.job import HOLDING, Attempt, Job, State
 from gateway.core.money import dollars
-from gateway.ports import BudgetState, LedgerRow, Spend
+from gateway.pipeline.rate_card import Rate
+from gateway.ports import Adjustment, BudgetState, LedgerRow, Spend
 
 _Item = TypeVar("_Item")
 
@@ -77,9 +78,47 @@ class SpendReport:
 
 
 @dataclass(frozen=True, slots=True)
+class AdjustmentShape:
+    """`counted_at` lies in the windows that were corrected."""
+
+    id: str
+    key_id: str
+    team: str
+    amount: Money
+    reason: str
+    at: str
+    counted_at: str
+
+    @classmethod
+    def of(cls, made: Adjustment) -> Self:
+        amount = Money.of(made.amount)
+        return cls(made.id, made.key_id, made.team, amount, made.reason, iso(made.at), iso(made.counted_at))
+
+
+@dataclass(frozen=True, slots=True)
+class RateShape:
+    """Dollars an image; `upstream` is null when the provider's catalogue does not clearly say."""
+
+    model: str
+    provider: str
+    policy: str
+    upstream: str | None
+    drift: str | None
+    read_at: str
+
+    @classmethod
+    def of(cls, rate: Rate) -> Self:
+        upstream, drift = (None if price is None else f"{price:f}" for price in (rate.upstream, rate.drift))
+        return cls(rate.model, rate.provider, f"{rate.policy:f}", upstream, drift, iso(rate.read_at))
+
+
+@dataclass(frozen=True, slots=True)
 class LedgerShape:
+    """An adjust row has the adjustment's id for an attempt; `counted_at` lies in the windows that the amount counts in."""
+
     seq: int
     at: str | None
+    counted_at: str | None
     kind: str
     attempt_id: str
     team: str
@@ -90,12 +129,14 @@ class LedgerShape:
     unit_price: Money
     amount: Money
     policy: str
+    reason: str | None
 
     @classmethod
     def of(cls, row: LedgerRow) -> Self:
         return cls(
             seq=row.seq,
             at=_iso(row.at),
+            counted_at=_iso(row.counted_at),
             kind=row.kind,
             attempt_id=row.attempt_id,
             team=row.team,
@@ -106,6 +147,7 @@ class LedgerShape:
             unit_price=Money.of(row.unit_price),
             amount=Money.of(row.amount),
             policy=row.policy,
+            reason=row.reason,
         )
 
 

@@ -7,6 +7,7 @@ from typing import Annotated, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from gateway.core.errors import InvalidRequest
+from gateway.core.instants import midnight
 from gateway.core.job import Status
 from gateway.ports import SpendBy
 
@@ -37,7 +38,19 @@ class NewBudgets(Asked):
 
 
 class Resolution(Asked):
+    """`attempt`: the number of the only one that is meant, as the end of its id says it."""
+
     outcome: Literal["charge", "release"]
+    attempt: Annotated[int, Field(ge=0)] | None = None
+
+
+class NewAdjustment(Asked):
+    """`amount`: dollars as text, such as `-0.0085`; `day`: whose windows it corrects, today's if there is none."""
+
+    key: str
+    amount: str
+    reason: str
+    day: dt.date | None = None
 
 
 class LogLevel(Asked):
@@ -47,10 +60,11 @@ class LogLevel(Asked):
 class SpendQuery(Asked):
     by: SpendBy = "team"
     since: dt.date = dt.date(1970, 1, 1)
+    format: Literal["json", "csv"] = "json"
 
     @property
     def since_ms(self) -> int:
-        return int(dt.datetime.combine(self.since, dt.time(), dt.UTC).timestamp()) * 1000
+        return midnight(self.since)
 
 
 class LedgerQuery(Asked):

@@ -1,13 +1,29 @@
 """What an administrator may do: keys, budgets, what was spent, which jobs run, and a verdict on the unconfirmed ones."""
 
+import datetime as dt
 from collections.abc import Callable, Sequence
 
 from gateway.core.catalogue import Catalogue
 from gateway.core.errors import InvalidRequest, NotFound
 from gateway.core.job import Job, State, Status
+from gateway.core.money import dollars
+from gateway.pipeline.adjusting import draft
 from gateway.pipeline.key_administration import KeyAdministration, check_team, read_budgets
+from gateway.pipeline.rate_card import Rate
 from gateway.pipeline.spending import Outcome, Spending
-from gateway.ports import BudgetState, Clock, Jobs, Key, Keys, Ledger, LedgerRow, Spend, SpendBy, Unconfirmed
+from gateway.ports import (
+    Adjustment,
+    BudgetState,
+    Clock,
+    Jobs,
+    Key,
+    Keys,
+    Ledger,
+    LedgerRow,
+    Spend,
+    SpendBy,
+    Unconfirmed,
+)
 
 
 class Administration(KeyAdministration):
@@ -25,11 +41,13 @@ class Administration(KeyAdministration):
         clock: Clock,
         pepper: bytes,
         key_made: Callable[[str, str], None] | None = None,
+        rates: Callable[[], Sequence[Rate]] = tuple,
     ) -> None:
-        """`key_made` is told of each new key: its team and its id."""
+        """`key_made` is told of each new key: its team and its id; `rates` are the providers' own prices, as last read."""
         super().__init__(keys=keys, ledger=ledger, catalogue=catalogue, clock=clock, pepper=pepper, key_made=key_made)
         self._jobs = jobs
         self._spending = spending
+        self.rates = rates
 
     async def unlimited(self, key: Key) -> bool:
         """True when no budget of any scope stands between this key and the account's credit."""
@@ -47,6 +65,22 @@ class Administration(KeyAdministration):
 
     async def spend(self, by: SpendBy, since: int = 0) -> Sequence[Spend]:
         return await self._ledger.spend(by, since)
+
+    async def adjust(self, key_id: str, amount: str, reason: str, day: dt.date | None = None) -> Adjustment:
+        """Book by hand that a key has spent so many dollars more, or less (`-0.0085`), in the windows of `day` or of now.
+
+        Never more off than was spent there: a correction belongs to the day that it corrects.
+        """
+        key, _ = await self.key(key_id)
+        adjustment = draft(key, amount, reason, day, self._clock.now())
+        most = await self._ledger.adjust(adjustment)
+        if most is not None:
+            raise InvalidRequest(
+                f"key {key.id} has spent no more than ${dollars(most)} in the windows of that day: so much can be taken "
+                "off it, and the rest off the days on which it was spent",
+                param="amount",
+            )
+        return adjustment
 
     async def ledger(self, limit: int, after: int = 0) -> Sequence[LedgerRow]:
         return await self._ledger.ledger(limit, after)
@@ -75,12 +109,15 @@ class Administration(KeyAdministration):
     async def unconfirmed_total(self) -> Unconfirmed:
         return await self._jobs.unconfirmed_total()
 
-    async def resolve(self, job_id: str, outcome: Outcome) -> Job:
-        """Say how a job's unconfirmed attempts ended: `charge` turns each hold into spent, `release` frees it."""
+    async def resolve(self, job_id: str, outcome: Outcome, number: int | None = None) -> Job:
+        """Say how a job's unconfirmed attempts ended, or the only one of that number: `charge` turns a hold into spent,
+        `release` frees it."""
         job = await self.job(job_id)
-        open_attempts = [attempt for attempt in job.attempts if attempt.state is State.UNCONFIRMED]
+        meant = [attempt for attempt in job.attempts if number in {None, attempt.part}]
+        open_attempts = [attempt for attempt in meant if attempt.state is State.UNCONFIRMED]
         if not open_attempts:
-            raise InvalidRequest(f"job {job_id} has no unconfirmed attempt: there is nothing to resolve", param="id")
+            which = "no unconfirmed attempt" if number is None else f"no unconfirmed attempt {number}"
+            raise InvalidRequest(f"job {job_id} has {which}: there is nothing to resolve", param="id")
         for attempt in open_attempts:
             await self._spending.resolve(job, attempt, outcome)
         return await self.job(job_id)

@@ -2,7 +2,7 @@
 
 import secrets
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from importlib.metadata import version
 
@@ -13,6 +13,7 @@ from gateway.edge.admin import admin_routes
 from gateway.edge.app import create_admin_app
 from gateway.edge.exchange import Observed
 from gateway.pipeline.administration import Administration
+from gateway.pipeline.rate_card import Rate
 from gateway.pipeline.spending import Spending
 from gateway.pipeline.system_clock import SystemClock
 from gateway.ports import Clock
@@ -39,8 +40,15 @@ async def offline_admin(settings: Settings) -> AsyncIterator[Observed]:
 
 
 def administer(
-    store: SqliteStore, clock: Clock, keyring: key_form.Keyring, policies: Policies, recorder: Recorder
+    store: SqliteStore,
+    clock: Clock,
+    keyring: key_form.Keyring,
+    policies: Policies,
+    recorder: Recorder,
+    *,
+    rates: Callable[[], Sequence[Rate]] = tuple,
 ) -> Administration:
+    """`rates`: the providers' own prices, which a gateway that runs has read."""
     spending = Spending(store, clock, recorder)
     return Administration(
         keys=store,
@@ -51,6 +59,7 @@ def administer(
         clock=clock,
         pepper=keyring.peppers[0],
         key_made=recorder.known_key,
+        rates=rates,
     )
 
 

@@ -102,9 +102,10 @@ async def open_services(settings: Settings, clock: Clock | None = None) -> Async
             recorder.known_key(key.team, key.id)
         await pipeline.recovery.resume()
         pipeline.recovery.watch()
-        RateCard(legs, policies, crew=crew, clock=clock, telemetry=recorder).watch()
+        rate_card = RateCard(legs, policies, crew=crew, clock=clock, telemetry=recorder)
+        rate_card.watch()
         crew.start("watch", Watch(store, store, recorder, clock).run(crew.rest))
-        administration = administer(store, clock, keyring, policies, recorder)
+        administration = administer(store, clock, keyring, policies, recorder, rates=rate_card.rates)
         yield Services(_app(base, pipeline, images, administration), administration, log, crew.begin_stopping)
 
 

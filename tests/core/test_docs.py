@@ -46,7 +46,7 @@ def commands(command: click.Command, path: str = "") -> Iterator[str]:
             child = command.get_command(context, name)
             assert child is not None
             yield from commands(child, f"{path} {name}".strip())
-    else:
+    if not isinstance(command, click.Group) or command.invoke_without_command:
         yield path
 
 

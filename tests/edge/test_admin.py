@@ -82,6 +82,7 @@ async def test_budgets_are_said_in_dollars_and_micro_dollars(admin: httpx.AsyncC
         ("/spend?by=colour", "invalid_value", "by"),
         ("/spend?since=yesterday", "invalid_value", "since"),
         ("/spend?sinse=2026-11-01", "unknown_parameter", "sinse"),
+        ("/spend?format=xml", "invalid_value", "format"),
         ("/jobs?limit=0", "invalid_value", "limit"),
         ("/jobs?limit=1001", "invalid_value", "limit"),
         ("/jobs?status=lost", "invalid_value", "status"),

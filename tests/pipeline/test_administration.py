@@ -121,6 +121,18 @@ async def test_only_lost_answers_are_resolved(office: Office) -> None:
     assert await _spent_and_held(office) == (34_000, 34_000)
 
 
+async def test_one_of_several_lost_answers_is_resolved_by_its_number(office: Office) -> None:
+    job = await _lost_job(office)
+    await office.administration.resolve(job.id, "release", 1)
+    assert await _spent_and_held(office) == (0, 34_000)
+    for number in (1, 2):
+        with pytest.raises(InvalidRequest, match=f"no unconfirmed attempt {number}"):
+            await office.administration.resolve(job.id, "charge", number)
+    await office.administration.resolve(job.id, "charge", 0)
+    assert await _spent_and_held(office) == (34_000, 0)
+    assert await office.administration.drift() == 0
+
+
 async def test_unconfirmed_jobs_are_listed_once_each(office: Office) -> None:
     job = await _lost_job(office)
     assert [found.id for found in await office.administration.unconfirmed()] == [job.id]
