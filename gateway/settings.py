@@ -27,7 +27,9 @@ _BASE_URL = re.compile(
     r"https?://([a-z0-9._-]+|\[[0-9a-f:.]+\])(:(?P<port>[0-9]{1,5}))?(/[^\\?#\s]*)?", re.ASCII | re.IGNORECASE
 )
 _PORTS = range(1, 65_536)
-_SCHEMES = {"store": "sqlite:///", "blobs": "file:///"}
+_SQLITE, _FILES = "sqlite:///", "file:///"
+#: Both speak to Redis and to Valkey; the second over TLS.
+_REDIS = ("redis://", "rediss://")
 
 
 class SettingsError(Exception):
@@ -46,8 +48,14 @@ class Settings(BaseModel):
     port: int = Field(8080, ge=0, le=65535, description="port to listen on")
     public_url: str | None = Field(None, description="base of the picture URLs; else the request's scheme and Host")
     data: Path = Field(description="directory of store, pictures and admin socket")
-    store: str | None = Field(None, description="`sqlite:///PATH`; by default in the data directory")
-    blobs: str | None = Field(None, description="`file:///PATH`; by default in the data directory")
+    store: str | None = Field(
+        None, description="`sqlite:///PATH`, `redis://…`, `rediss://…`; by default SQLite in the data directory"
+    )
+    blobs: str | None = Field(
+        None,
+        validate_default=True,
+        description="`file:///PATH`; by default in the data directory, with Redis there is no default",
+    )
     policies: Path | None = Field(None, description="replaces the packaged policies entirely")
     admin_key: SecretStr | None = Field(None, description="opens /admin/v1 over TCP; 32 characters or more")
     metrics_token: SecretStr | None = Field(None, description="reads /metrics from afar")
@@ -82,12 +90,20 @@ class Settings(BaseModel):
             raise ValueError("must be a plain http(s) URL in ASCII without user, query or fragment")
         return value.rstrip("/")
 
-    @field_validator("store", "blobs")
+    @field_validator("store")
     @classmethod
-    def _is_served(cls, value: str | None, info: ValidationInfo) -> str | None:
-        scheme = _SCHEMES[info.field_name or ""]
-        if value is not None and (not value.startswith(scheme) or value == scheme):
-            raise ValueError(f"this version serves {scheme}PATH alone")
+    def _is_a_store(cls, value: str | None) -> str | None:
+        if value is not None and (not value.startswith((_SQLITE, *_REDIS)) or value in {_SQLITE, *_REDIS}):
+            raise ValueError(f"must be {_SQLITE}PATH, {_REDIS[0]}HOST or {_REDIS[1]}HOST")
+        return value
+
+    @field_validator("blobs")
+    @classmethod
+    def _are_files(cls, value: str | None, info: ValidationInfo) -> str | None:
+        if value is None and (info.data.get("store") or "").startswith(_REDIS):
+            raise ValueError("replicas on Redis share their pictures: name a directory that all of them see")
+        if value is not None and (not value.startswith(_FILES) or value == _FILES):
+            raise ValueError(f"this version serves {_FILES}PATH alone")
         return value
 
     @field_validator("admin_key")
@@ -105,7 +121,13 @@ class Settings(BaseModel):
         return value
 
     @property
+    def redis_url(self) -> str | None:
+        """Where Redis is, or None when the store is SQLite. It may hold a password."""
+        return self.store if self.store is not None and self.store.startswith(_REDIS) else None
+
+    @property
     def store_path(self) -> Path:
+        """Of the SQLite store."""
         return _path(self.store) or self.data / "imagegate.db"
 
     @property

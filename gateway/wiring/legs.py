@@ -8,17 +8,23 @@ from gateway.core.policy import Policies
 from gateway.pipeline.crew import Crew
 from gateway.pipeline.governor import Governor
 from gateway.pipeline.leg import Leg
-from gateway.ports import Clock, ImageUrls
+from gateway.ports import Allowance, Clock, ImageUrls
 from gateway.providers.empiriolabs import Account, models_of, open_empiriolabs
 from gateway.providers.image_urls import RefusedImages, open_image_urls
 from gateway.settings import Settings
-from gateway.stores.sqlite.allowance import LocalAllowance
 from gateway.telemetry.recorder import Recorder
 from gateway.wiring.words import PROVIDER
 
 
-async def open_legs(
-    stack: AsyncExitStack, settings: Settings, policies: Policies, *, crew: Crew, recorder: Recorder, clock: Clock
+async def open_legs(  # noqa: PLR0913 - wired once
+    stack: AsyncExitStack,
+    settings: Settings,
+    policies: Policies,
+    *,
+    allowance: Allowance,
+    crew: Crew,
+    recorder: Recorder,
+    clock: Clock,
 ) -> dict[str, Leg]:
     """EmpirioLabs when there is a key for it. Its connections close after the crew has stopped."""
     key = settings.empiriolabs_api_key
@@ -34,7 +40,6 @@ async def open_legs(
     provider = await stack.enter_async_context(
         open_empiriolabs(account, clock, partial(recorder.upstream_request, PROVIDER))
     )
-    allowance = LocalAllowance(clock, settings.empiriolabs_rpm)
     governor = Governor(PROVIDER, settings.empiriolabs_rpm, allowance, crew, clock)
     return {PROVIDER: Leg(provider, governor, clock, recorder)}
 

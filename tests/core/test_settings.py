@@ -9,6 +9,9 @@ from gateway.settings import Settings, SettingsError, read, variable
 
 LONG = "s" * 32
 
+STORES = "must be sqlite:///PATH, redis://HOST or rediss://HOST"
+PICTURES = "this version serves file:///PATH alone"
+
 
 @pytest.fixture
 def directory(tmp_path: Path) -> Path:
@@ -271,18 +274,27 @@ def test_a_base_url_loses_its_last_slash(directory: Path, url: str, base: str) -
 @pytest.mark.parametrize(
     ("name", "url", "write"),
     [
-        ("IMAGEGATE_STORE", "redis://:canary@host", "sqlite:///PATH"),
-        ("IMAGEGATE_STORE", "sqlite:///", "sqlite:///PATH"),
-        ("IMAGEGATE_STORE", "sqlite://relative.db", "sqlite:///PATH"),
-        ("IMAGEGATE_STORE", "/var/lib/canary", "sqlite:///PATH"),
-        ("IMAGEGATE_BLOBS", "s3://canary/prefix", "file:///PATH"),
-        ("IMAGEGATE_BLOBS", "file:///", "file:///PATH"),
+        ("IMAGEGATE_STORE", "redis-cluster://:canary@host", STORES),
+        ("IMAGEGATE_STORE", "sqlite:///", STORES),
+        ("IMAGEGATE_STORE", "redis://", STORES),
+        ("IMAGEGATE_STORE", "sqlite://relative.db", STORES),
+        ("IMAGEGATE_STORE", "/var/lib/canary", STORES),
+        ("IMAGEGATE_BLOBS", "s3://canary/prefix", PICTURES),
+        ("IMAGEGATE_BLOBS", "file:///", PICTURES),
     ],
 )
 def test_a_store_of_another_kind_is_refused_without_its_password(
     directory: Path, name: str, url: str, write: str
 ) -> None:
-    assert refusal(directory, **{name: url}) == f"{name}: this version serves {write} alone"
+    assert refusal(directory, **{name: url}) == f"{name}: {write}"
+
+
+def test_replicas_on_redis_name_the_pictures_that_they_share(directory: Path, tmp_path: Path) -> None:
+    url = "rediss://:canary@host:6380/1"
+    assert refusal(directory, IMAGEGATE_STORE=url).startswith("IMAGEGATE_BLOBS: replicas on Redis share their pictures")
+    found = read({"IMAGEGATE_STORE": url, "IMAGEGATE_BLOBS": "file:///shared"}, directory, data=tmp_path)
+    assert (found.redis_url, found.blobs_path) == (url, Path("/shared"))
+    assert read({}, directory, data=tmp_path).redis_url is None
 
 
 @pytest.mark.parametrize(
