@@ -19,7 +19,9 @@ async def running(tmp_path: Path) -> AsyncIterator[Inside]:
         yield running
 
 
-async def ask(running: Inside, key: str, path: str = "/images/generations", **fields: object) -> tuple[int, str | None, str | None]:
+async def ask(
+    running: Inside, key: str, path: str = "/images/generations", **fields: object
+) -> tuple[int, str | None, str | None]:
     """Status, code and param of one request for an image."""
     async with httpx.AsyncClient(headers=bearer(key)) as client:
         answer = await client.post(running.base_url + path, json={**ASKED, **fields})
