@@ -115,7 +115,7 @@ async def open_house(
         flights = Flights(clock, crew)
         governor = Governor(provider.name, limit, LocalAllowance(clock, limit), crew, clock)
         replica = token_hex(8)
-        spending = Spending(store, clock, telemetry, replica)
+        spending = Spending(store, clock, telemetry, replica, warn_at=policies.gateway.budgets.warn_at)
         dispatch = Dispatch(
             legs={provider.name: Leg(provider, governor, clock, telemetry)} if account else {},
             jobs=store,

@@ -11,6 +11,7 @@ from typing import Annotated, Literal, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
+from gateway.core import rate
 from gateway.core.money import micros
 from gateway.core.order import Codec, ResponseFormat
 
@@ -117,6 +118,35 @@ class QueuePolicy(_Policy):
     detached_wait: Annotated[int, Field(ge=1)]
 
 
+class BudgetsPolicy(_Policy):
+    #: shares of a budget
+    warn_at: list[Annotated[Decimal, Field(gt=0, le=1)]] = []
+
+
+_Most = Annotated[int, Field(ge=0, le=rate.MOST)]
+
+
+class LimitSet(_Policy):
+    requests_per_minute: _Most | None = None
+    images_per_minute: _Most | None = None
+    images_in_flight: _Most | None = None
+
+    @property
+    def limits(self) -> rate.Limits:
+        return rate.Limits(self.requests_per_minute, self.images_per_minute, self.images_in_flight)
+
+
+class LimitsPolicy(_Policy):
+    """For each key, and for each team, that sets none of its own."""
+
+    keys: LimitSet = LimitSet()
+    teams: LimitSet = LimitSet()
+
+    @property
+    def defaults(self) -> rate.Defaults:
+        return rate.Defaults(self.keys.limits, self.teams.limits)
+
+
 class JobsPolicy(_Policy):
     keep: Annotated[int, Field(ge=3600)]
 
@@ -135,6 +165,8 @@ class GatewayPolicy(_Policy):
     jobs: JobsPolicy
     retries: RetriesPolicy
     rate_card: RateCardPolicy = RateCardPolicy()
+    budgets: BudgetsPolicy = BudgetsPolicy()
+    limits: LimitsPolicy = LimitsPolicy()
 
 
 class Policies(_Policy):

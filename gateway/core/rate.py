@@ -52,6 +52,22 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
+class Defaults:
+    """What holds for every key, and for every team, that sets nothing for itself."""
+
+    keys: Limits = Limits()
+    teams: Limits = Limits()
+
+    def of(self, key_id: str, own: Limits, team: str, teams: Limits) -> tuple[Limit, ...]:
+        """All limits that a request of the key is under."""
+        return own.over(self.keys).of(f"key:{key_id}") + teams.over(self.teams).of(f"team:{team}")
+
+
+#: Nobody is limited but by its own.
+UNLIMITED = Defaults()
+
+
+@dataclass(frozen=True, slots=True)
 class Room:
     """What a limit a minute still admits at once; after `reset` ms without a request it is whole again."""
 

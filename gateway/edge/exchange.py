@@ -1,4 +1,4 @@
-"""What is learned of a request on its way, for its one log line and its metrics."""
+"""What is learned of a request on its way, for its one log line, its metrics, and headers that all its answers have."""
 
 import asyncio
 import time
@@ -9,9 +9,10 @@ from typing import Any, Protocol
 
 from litestar import Request
 
-from gateway.core.errors import GatewayError, InvalidApiKey
+from gateway.core.errors import GatewayError, InvalidApiKey, RateLimited
 from gateway.core.job import Job
-from gateway.edge.envelope import App, Message, Receive, Send, new_request_id
+from gateway.core.rate import Room, duration
+from gateway.edge.envelope import App, Header, Message, Receive, Send, new_request_id
 
 Call = Request[Any, Any, Any]
 
@@ -36,8 +37,12 @@ class Exchange:
     job: str | None = None
     cache: str | None = None
     cost: int | None = None
-    #: for the log alone: why a key was refused, or what was raised and where
+    #: for the log alone: why a key or a request was refused, or what was raised and where
     reason: str | None = None
+    #: what is left of the limits a minute, of `requests` and of `images`, as far as there are any
+    rooms: dict[str, Room] = field(default_factory=dict)
+    #: the budgets that are nearly used up
+    warning: str | None = None
 
     @property
     def overhead(self) -> float | None:
@@ -45,6 +50,20 @@ class Exchange:
 
     def elapsed_ms(self) -> int:
         return round((time.perf_counter() - self.started) * 1000)
+
+    def left(self, what: str, room: Room | None) -> None:
+        """Of the limit on `requests` or `images` a minute."""
+        if room is not None:
+            self.rooms[what] = room
+
+    def headers(self) -> list[Header]:
+        """Those that any answer to this request has, whoever makes it."""
+        told = [("x-imagegate-budget-warning", self.warning)] if self.warning else []
+        for what, room in self.rooms.items():
+            told.append((f"x-ratelimit-limit-{what}", str(room.limit)))
+            told.append((f"x-ratelimit-remaining-{what}", str(room.remaining)))
+            told.append((f"x-ratelimit-reset-{what}", duration(room.reset)))
+        return [(name.encode(), value.encode()) for name, value in told]
 
     def about(self, job: Job, cache: str, waited: float) -> None:
         self.job, self.cache, self.model = job.id, cache, job.order.model
@@ -57,6 +76,10 @@ class Exchange:
             self.job = self.job or error.job_id
             if isinstance(error, InvalidApiKey):
                 self.reason, self.key_id = error.reason, error.key_id
+            if isinstance(error, RateLimited):
+                limit = error.exceeded.limit
+                self.reason = f"{limit.kind} of {limit.scope}"
+                self.left("requests" if limit.kind == "requests_per_minute" else "images", error.exceeded.room)
 
     def refused(self, error: GatewayError) -> None:
         """The server has answered in the app's place."""
@@ -96,6 +119,7 @@ class Observed:
         async def watched(message: Message) -> None:
             if message["type"] == "http.response.start":
                 exchange.status = message["status"]
+                message = {**message, "headers": [*message.get("headers", ()), *exchange.headers()]}
             await send(message)
 
         try:

@@ -7,12 +7,14 @@ from gateway.edge.exchange import Call, of
 from gateway.edge.intake import Intake
 from gateway.edge.render import Renderer, Viewer
 from gateway.pipeline.admission import Admission, Caller
+from gateway.pipeline.limiting import Limiting
 from gateway.ports import Clock
 
 
 @dataclass(frozen=True, slots=True)
 class Front:
     admission: Admission
+    limiting: Limiting
     intake: Intake
     renderer: Renderer
     clock: Clock
@@ -24,6 +26,12 @@ class Front:
         caller = await self.admission.identify(bearer(request))
         exchange = of(request)
         exchange.key_id, exchange.team = caller.key_id, caller.team
+        return caller
+
+    async def admit(self, request: Call) -> Caller:
+        """`identify`, for what makes images: it counts as one request. Raises RateLimited as well."""
+        caller = await self.identify(request)
+        of(request).left("requests", await self.limiting.admit(caller))
         return caller
 
     def viewer(self, request: Call, caller: Caller) -> Viewer:

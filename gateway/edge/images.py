@@ -36,7 +36,7 @@ async def variations(request: Call, front: NamedDependency[Front], generate: Nam
 
 async def _make(request: Call, front: Front, generate: Generate, kind: type[Ask]) -> ASGIApp:
     exchange = of(request)
-    caller = await front.identify(request)  # before a byte of the body is read
+    caller = await front.admit(request)  # before a byte of the body is read
     ask, uploads = await front.intake.read(request, kind)
     call = read_call(ask, uploads, request.scope["path"], request.headers, front.max_wait)
     exchange.model = ask.model
@@ -44,6 +44,7 @@ async def _make(request: Call, front: Front, generate: Generate, kind: type[Ask]
         gone = asyncio.get_running_loop().create_future()
         underway = await generate.begin(caller, ask, replace(call, gone=gone), uploads)
         exchange.job = underway.job.id
+        exchange.left("images", underway.room)
         return Stream(
             generate,
             underway,
@@ -57,7 +58,9 @@ async def _make(request: Call, front: Front, generate: Generate, kind: type[Ask]
     async with watching(request.receive) as gone:
         underway = await generate.begin(caller, ask, replace(call, gone=gone), uploads)
         del uploads  # up to 12 MB, and the wait may be long
+        exchange.left("images", underway.room)
         answer = await generate.finish(underway)
+    exchange.warning = answer.warning
     job = answer.job
     exchange.about(job, answer.cache, answer.waited)
     if job.status is not Status.COMPLETED:

@@ -62,6 +62,12 @@ _ANYWHERE = (
 )
 FIELDS = ("invalid_type", "missing_required_parameter", "unknown_parameter", "unsupported_parameter")
 
+_LIMITED = {
+    "limit": "{} a minute, of the tightest limit of the key and its team; absent if there is none.",
+    "remaining": "How many {} there is room for now.",
+    "reset": "After how long without {} the limit is whole again: `120ms`, `1.5s`, `1m0s`.",
+}
+LIMIT_HEADERS = tuple(f"x-ratelimit-{figure}-{what}" for what in ("requests", "images") for figure in _LIMITED)
 HEADERS: dict[str, Schema] = {
     "x-request-id": {"description": "Names this request in the gateway's log; every answer has it.", "required": True},
     "openai-processing-ms": {"description": "Milliseconds that the answer took.", "schema": {"type": "integer"}},
@@ -78,6 +84,12 @@ HEADERS: dict[str, Schema] = {
     "x-imagegate-ignored": {
         "description": "Fields that were taken without effect, comma-separated; a strict gateway refuses them."
     },
+    "x-imagegate-budget-warning": {"description": "Budgets nearly used up, the most urgent first: `team 80%`."},
+    **{
+        f"x-ratelimit-{figure}-{what}": {"description": description.format(what)}
+        for what in ("requests", "images")
+        for figure, description in _LIMITED.items()
+    },
     "location": {"description": "Where to ask for the job."},
     "retry-after": {"description": "Seconds after which to ask again.", "schema": {"type": "integer"}},
     "retry-after-ms": {
@@ -90,6 +102,7 @@ HEADERS: dict[str, Schema] = {
     },
 }
 _OF_ERRORS = ("x-imagegate-job", "retry-after", "retry-after-ms", "x-should-retry")
+_TOO_MANY = 429
 
 
 def response(description: str, content: Schema, *headers: str) -> Schema:
@@ -115,7 +128,15 @@ def failures(*codes: str) -> Schema:
     for problem in PROBLEMS:
         if problem.code in asked:
             found.setdefault(problem.kind.status, []).append(f"`{problem.code}`: {problem.when}")
-    return {str(status): response("\n".join(found[status]), json_of("Error"), *_OF_ERRORS) for status in sorted(found)}
+    return {
+        str(status): response(
+            "\n".join(found[status]),
+            json_of("Error"),
+            *_OF_ERRORS,
+            *(LIMIT_HEADERS if status == _TOO_MANY else ()),
+        )
+        for status in sorted(found)
+    }
 
 
 def headers() -> Schema:

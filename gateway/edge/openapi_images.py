@@ -3,7 +3,7 @@
 from typing import Any
 
 from gateway.core.ask import Ask, Edit, Generation, Variation
-from gateway.edge.openapi_answers import FIELDS, Schema, failures, json_of, reference, response
+from gateway.edge.openapi_answers import FIELDS, LIMIT_HEADERS, Schema, failures, json_of, reference, response
 from gateway.edge.openapi_schemas import ACCEPTED_EXAMPLE, IMAGES_EXAMPLE
 
 #: As many as one edit may build on.
@@ -61,6 +61,8 @@ _HEADERS = (
     "x-imagegate-seed",
     "x-imagegate-cost",
     "x-imagegate-budget-remaining",
+    "x-imagegate-budget-warning",
+    *LIMIT_HEADERS,
     "x-imagegate-ignored",
 )
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from gateway.core import keys as key_form
 from gateway.core.allowed import Allowed
 from gateway.core.errors import InvalidApiKey
-from gateway.core.rate import Limit
+from gateway.core.rate import UNLIMITED, Defaults, Limit, Limits
 from gateway.pipeline.crew import Crew
 from gateway.ports import Clock, Key, Keys
 
@@ -25,9 +25,12 @@ class Caller:
 
 
 class Admission:
-    def __init__(self, keys: Keys, peppers: tuple[bytes, ...], clock: Clock, crew: Crew) -> None:
+    def __init__(
+        self, keys: Keys, peppers: tuple[bytes, ...], clock: Clock, crew: Crew, *, limits: Defaults = UNLIMITED
+    ) -> None:
         """`peppers`: one for each secret of the ring, the first hashes new keys."""
         self._keys = keys
+        self._limits = limits
         self._peppers = peppers
         self._clock = clock
         self._crew = crew
@@ -55,7 +58,8 @@ class Admission:
         if stored != digests[0]:
             await self._keys.replace_digest(key_id, stored, digests[0])
         self._note(key, now)
-        return Caller(key.id, key.team, key.allowed)
+        limits = self._limits.of(key.id, Limits(), key.team, Limits())
+        return Caller(key.id, key.team, key.allowed, limits)
 
     async def live(self, key_id: str) -> Key | None:
         """The key, if it may still be used: picture URLs die with it."""

@@ -43,6 +43,8 @@ class Answer:
     cache: CacheWord
     remaining: int | None
     waited: float
+    #: the budgets that are nearly used up
+    warning: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,15 +172,15 @@ class Generate:
 
     async def _answer(self, underway: Underway, waited: float) -> Answer:
         job, cache, call = underway.job, underway.cache, underway.request.call
-        now, remaining = await asyncio.gather(self._jobs.job(job.id), self._spending.remaining(underway.request.caller))
+        now, purse = await asyncio.gather(self._jobs.job(job.id), self._spending.purse(underway.request.caller))
         job = now or job
         if job.status is Status.COMPLETED:
-            return Answer(job, cache, remaining, waited)
+            return Answer(job, cache, purse.remaining, waited, purse.warning)
         if job.status is Status.FAILED:
             failure = job.failure or Failure("upstream_error", "The provider made no picture.")
             raise errors.of_failure(failure.code, failure.message, job.id)
         if call.respond_async or call.prefer_wait is not None:
-            return Answer(job, cache, remaining, waited)
+            return Answer(job, cache, purse.remaining, waited, purse.warning)
         raise errors.WaitedTooLong(
             f"The images were not ready in time; the job {job.id} goes on.", job_id=job.id, retry_after=1.0
         )

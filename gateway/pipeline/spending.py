@@ -3,6 +3,7 @@
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Literal
 
 from gateway.core import keys as key_form
@@ -13,6 +14,7 @@ from gateway.core.money import dollars
 from gateway.core.order import Order, parts
 from gateway.core.rate import Exceeded, Room
 from gateway.pipeline.admission import Caller
+from gateway.pipeline.budget_warnings import BudgetWarnings
 from gateway.pipeline.call import Call
 from gateway.pipeline.limiting import IMAGE_KINDS, too_many
 from gateway.ports import Clock, Ledger, Refusal, Telemetry
@@ -31,13 +33,31 @@ class Reserved:
     room: Room | None
 
 
+@dataclass(frozen=True, slots=True)
+class Purse:
+    """`remaining`: micro-dollars left in the tightest budget; None: there is none. `warning`: those nearly used up."""
+
+    remaining: int | None
+    warning: str | None
+
+
 class Spending:
-    def __init__(self, ledger: Ledger, clock: Clock, telemetry: Telemetry, replica: str = "") -> None:
-        """`replica`: which makes the jobs that are reserved here; administration reserves none."""
+    def __init__(
+        self,
+        ledger: Ledger,
+        clock: Clock,
+        telemetry: Telemetry,
+        replica: str = "",
+        *,
+        warn_at: Sequence[Decimal] = (),
+    ) -> None:
+        """`replica`: which makes the jobs that are reserved here; administration reserves none. `warn_at`: shares of a
+        budget."""
         self._ledger = ledger
         self._replica = replica
         self._clock = clock
         self._telemetry = telemetry
+        self._warnings = BudgetWarnings(warn_at, telemetry)
 
     async def reserve(self, caller: Caller, order: Order, call: Call, *, provider: str, per_call: int) -> Reserved:
         """Hold n × price in every budget, count n in every limit and journal the job, in one transaction, before a byte
@@ -94,10 +114,10 @@ class Spending:
             return charged
         return await self._ledger.release(attempt.id, RELEASED, now)
 
-    async def remaining(self, caller: Caller) -> int | None:
-        """Micro-dollars left in the tightest budget of key, team and org; None when there is none."""
+    async def purse(self, caller: Caller) -> Purse:
+        """How the budgets of key, team and org stand."""
         states = await self._ledger.budgets(scopes(caller), self._clock.now())
-        return min((state.remaining for state in states), default=None)
+        return Purse(min((state.remaining for state in states), default=None), self._warnings.heed(states))
 
     def _draft(self, caller: Caller, order: Order, call: Call, provider: str, per_call: int) -> Job:
         now = self._clock.now()

@@ -5,6 +5,7 @@ from decimal import Decimal
 
 from gateway.core import errors
 from gateway.core.money import MICROS
+from gateway.core.rate import KINDS
 from gateway.ports import BudgetState, Fields, Telemetry, Unconfirmed
 from gateway.telemetry.labels import NONE, Declared, names, words
 from gateway.telemetry.logs import Answered, Log, request_line
@@ -21,6 +22,7 @@ _UPSTREAM_OPS = ("submit", "upload", "poll", "download", "models")
 _WATCHED = (
     errors.BudgetSpent,
     errors.BudgetReserved,
+    errors.RateLimited,
     errors.UpstreamFailed,
     errors.UpstreamUnconfirmed,
     errors.UpstreamUnavailable,
@@ -28,7 +30,7 @@ _WATCHED = (
     errors.WaitedTooLong,
     errors.InternalError,
 )
-_REJECTIONS = (errors.BudgetSpent.code, errors.BudgetReserved.code)
+_REJECTIONS = (errors.BudgetSpent.code, errors.BudgetReserved.code, *KINDS)
 
 
 class Recorder(Telemetry):

@@ -2,5 +2,6 @@
 
 When a port cannot answer: keys and ledger fail closed (503, nothing is admitted or held); what the upstream did is written
 again and again until the journal takes it; pictures that cannot be kept are collected again; the allowance is kept in
-this process and cannot fail.
+this process and cannot fail. Requests a minute fail open: what cannot be counted is let through, and shows in the
+store's errors; images a minute and in flight are part of the hold, and fail closed with it.
 """

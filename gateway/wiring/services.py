@@ -31,6 +31,7 @@ from gateway.pipeline.flights import Flights
 from gateway.pipeline.generate import Generate
 from gateway.pipeline.jobs import TeamJobs
 from gateway.pipeline.leg import Leg
+from gateway.pipeline.limiting import Limiting
 from gateway.pipeline.rate_card import RateCard
 from gateway.pipeline.recovery import Recovery
 from gateway.pipeline.spending import Spending
@@ -39,6 +40,7 @@ from gateway.pipeline.waiting import Waiting
 from gateway.ports import Blobs, Clock, ImageUrls
 from gateway.settings import Settings, interpreter_environment, packaged_policies, policy_texts
 from gateway.stores.blobs import open_blobs
+from gateway.stores.sqlite.limits import LocalLimiter
 from gateway.stores.sqlite.store import SqliteStore, open_store
 from gateway.telemetry.logs import Log, standard_logging
 from gateway.telemetry.metrics import Metrics
@@ -137,7 +139,8 @@ class _Pipeline:
 def _pipeline(base: _Base) -> _Pipeline:
     store, clock, crew, recorder = base.store, base.clock, base.crew, base.recorder
     flights = Flights(clock, crew)
-    spending = Spending(store, clock, recorder, base.replica)
+    warn_at = base.catalogue.policies.gateway.budgets.warn_at
+    spending = Spending(store, clock, recorder, base.replica, warn_at=warn_at)
     elsewhere = Elsewhere(store, store, flights)
     elsewhere.watch(crew)
     dispatch = Dispatch(
@@ -178,7 +181,8 @@ def _pipeline(base: _Base) -> _Pipeline:
 
 def _app(base: _Base, pipeline: _Pipeline, images: ImageUrls, administration: Administration) -> Observed:
     settings, keyring = base.settings, base.keyring
-    admission = Admission(base.store, keyring.peppers, base.clock, base.crew)
+    limits = base.catalogue.policies.gateway.limits.defaults
+    admission = Admission(base.store, keyring.peppers, base.clock, base.crew, limits=limits)
     files = PictureFiles(base.blobs, admission, base.clock, keyring.url_secrets)
     intake = Intake(settings.data, interpreter_environment(), OwnPictures(files, images, LARGEST_REFERENCE))
     renderer = Renderer(base.blobs, base.clock, keyring.url_secrets[0], settings.url_ttl)
@@ -193,7 +197,15 @@ def _app(base: _Base, pipeline: _Pipeline, images: ImageUrls, administration: Ad
     )
     return create_app(
         Parts(
-            front=Front(admission, intake, renderer, base.clock, settings.max_wait, settings.public_url),
+            front=Front(
+                admission,
+                Limiting(LocalLimiter(base.clock), base.recorder),
+                intake,
+                renderer,
+                base.clock,
+                settings.max_wait,
+                settings.public_url,
+            ),
             generate=pipeline.generate,
             catalogue=base.catalogue,
             team_jobs=pipeline.team_jobs,

@@ -209,6 +209,21 @@ async def test_budgets_change_while_holds_are_open(store: Store) -> None:
     assert await store.reserve(a_job(3, held=99 * PRICE)) is None
 
 
+async def test_a_budget_that_changes_while_money_is_held_refuses_by_what_it_is_now(store: Store) -> None:
+    await store.set_budgets("team:red", [Budget("day", 3 * PRICE)])
+    await store.reserve(a_job(1, held=3 * PRICE))
+    verdicts = []
+    for limit in (3, 2, 0, 4):
+        await store.set_budgets("team:red", [Budget("day", limit * PRICE)])
+        refusal = await store.reserve(a_job(2))
+        verdicts.append(refusal.reserved if isinstance(refusal, Refusal) else refusal)
+    assert verdicts == [True, True, False, None]
+    await store.set_budgets("team:red", [Budget("day", 2 * PRICE)])
+    await store.release("j1.0", FAILED, NOON)
+    assert await store.reserve(a_job(3)) is None
+    assert await store.reserve(a_job(4)) is not None
+
+
 async def test_all_budgets_are_listed_org_first(store: Store) -> None:
     for scope in ("key:key1", "team:red", "org", "team:blue"):
         await store.set_budgets(scope, [Budget("total", 5), Budget("day", 4)])

@@ -1,9 +1,12 @@
 """Policies: what is shipped parses to the contract's figures, and a set with anything wrong in it is refused whole."""
 
+from decimal import Decimal
+
 import pytest
 from house import packaged
 
 from gateway.core.policy import PolicyError, parse
+from gateway.core.rate import UNLIMITED, Defaults, Limits
 from gateway.settings import packaged_policies, policy_texts
 
 SHIPPED = policy_texts(packaged_policies())
@@ -16,6 +19,8 @@ def test_the_shipped_policies_are_those_of_the_contract() -> None:
     assert (policies.routes.default, policies.route(model.id).legs) == (model.id, ["empiriolabs"])
     assert (model.unit_price, model.images_per_call) == (8500, 4)
     assert (policies.gateway.unconfirmed.after, policies.gateway.unconfirmed.outcome) == (65 * 60, "charge")
+    assert policies.gateway.budgets.warn_at == [Decimal("0.8"), Decimal("0.95")]
+    assert policies.gateway.limits.defaults == UNLIMITED
     assert (policies.gateway.jobs.keep, policies.gateway.retries.adopt_within) == (7 * 86_400, 15 * 60)
 
 
@@ -25,6 +30,10 @@ def test_the_shipped_policies_are_those_of_the_contract() -> None:
         ("gateway.toml", 'outcome = "charge"', 'outcome = "ask"', "gateway.toml: unconfirmed.outcome"),
         ("gateway.toml", "after = 3900", "afer = 3900", "unconfirmed.after"),
         ("gateway.toml", "[jobs]", "[jobs", "gateway.toml"),
+        ("gateway.toml", "warn_at = [0.8, 0.95]", "warn_at = [0.8, 1.5]", "budgets.warn_at.1"),
+        ("gateway.toml", "# images_per_minute = 60", "images_per_minute = -1", "limits.keys.images_per_minute"),
+        ("gateway.toml", "# images_per_minute = 60", "images_per_second = 1", "limits.keys.images_per_second"),
+        ("gateway.toml", "# images_in_flight = 20", "images_in_flight = 1_000_001", "limits.keys.images_in_flight"),
         ("routes.toml", 'default = "flux-2-klein-4b"', 'default = "flux"', "describes flux"),
         ("routes.toml", 'legs = ["empiriolabs"]', "legs = []", "routes.0.legs"),
         ("routes.toml", 'legs = ["empiriolabs"]', 'legs = ["elsewhere"]', "routes.0.legs.0"),
@@ -43,6 +52,19 @@ def test_anything_wrong_refuses_the_whole_set_and_says_where(name: str, old: str
     assert old in SHIPPED[name]
     with pytest.raises(PolicyError, match=told):
         parse({**SHIPPED, name: SHIPPED[name].replace(old, new)})
+
+
+def test_limits_are_set_for_keys_and_for_teams_and_may_be_left_out() -> None:
+    old = "[limits.teams]"
+    text = SHIPPED["gateway.toml"].replace("# requests_per_minute = 60", "requests_per_minute = 60")
+    text = text.replace(old, f"{old}\nimages_in_flight = 0")
+    expected = Defaults(keys=Limits(requests_per_minute=60), teams=Limits(images_in_flight=0))
+    assert parse({**SHIPPED, "gateway.toml": text}).gateway.limits.defaults == expected
+    before = (
+        SHIPPED["gateway.toml"].partition("[budgets]")[0] + "[jobs]" + SHIPPED["gateway.toml"].partition("[jobs]")[2]
+    )
+    older = parse({**SHIPPED, "gateway.toml": before}).gateway
+    assert (older.limits.defaults, older.budgets.warn_at) == (UNLIMITED, [])
 
 
 @pytest.mark.parametrize("missing", ["gateway.toml", "routes.toml", MODEL])

@@ -4,7 +4,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.core.rate import MOST, Exceeded, Limit, Limits, Room, Turn, ask, duration, longest, strictest
+from gateway.core.rate import (
+    MOST,
+    UNLIMITED,
+    Defaults,
+    Exceeded,
+    Limit,
+    Limits,
+    Room,
+    Turn,
+    ask,
+    duration,
+    longest,
+    strictest,
+)
 
 MINUTE = 60_000_000
 LIMITS = st.one_of(st.integers(1, 20), st.integers(1, MOST)).map(lambda most: Limit("key:a", "images_per_minute", most))
@@ -123,6 +136,16 @@ def test_whoever_sets_nothing_has_the_default_and_a_zero_is_no_limit() -> None:
         Limit("key:a", "images_in_flight", 4),
     )
     assert Limits().of("key:a") == ()
+
+
+def test_a_request_is_under_the_limits_of_its_key_and_its_team() -> None:
+    defaults = Defaults(keys=Limits(60, 30), teams=Limits(images_in_flight=9))
+    assert defaults.of("a", Limits(images_per_minute=0), "red", Limits(requests_per_minute=5)) == (
+        Limit("key:a", "requests_per_minute", 60),
+        Limit("team:red", "requests_per_minute", 5),
+        Limit("team:red", "images_in_flight", 9),
+    )
+    assert UNLIMITED.of("a", Limits(), "red", Limits()) == ()
 
 
 @pytest.mark.parametrize(
