@@ -3,54 +3,28 @@
 import asyncio
 import signal
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import httpx
 import openai
 import pytest
+from clusters import Cluster, cluster_of_two
 from fakes import until
-from processes import ADMIN_KEY, Process, administer, bill, gateway, simulator
-from redis_server import RedisServer
+from processes import Process, administer, bill
 from rig import MODEL, bearer, check_picture
 
 GENERATIONS = "/v1/images/generations"
 SIZE = "256x256"
 
 
-@dataclass(frozen=True)
-class Cluster:
-    upstream: Process
-    one: Process
-    two: Process
-    redis: RedisServer
-
-    def key(self, *budgets: str, **terms: Any) -> dict[str, Any]:
-        return administer(self.one, "keys", {"team": "alpha", "budgets": budgets, **terms})
-
-
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    folder = tmp_path_factory.mktemp("cluster")
-    redis = RedisServer(folder)
-    redis.start()
-    shared = {
-        "IMAGEGATE_STORE": redis.url(),
-        "IMAGEGATE_BLOBS": f"file://{folder / 'pictures'}",
-        "IMAGEGATE_ADMIN_KEY": ADMIN_KEY,
-    }
-    homes = [folder / name for name in ("one", "two")]
-    for home in homes:
-        home.mkdir()
-    try:
-        with (
-            simulator(folder, "--median", "0.6", "--sigma", "0.1") as upstream,
-            gateway(homes[0], upstream.url, **shared) as one,
-            gateway(homes[1], upstream.url, **shared) as two,
-        ):
-            yield Cluster(upstream, one, two, redis)
-    finally:
-        redis.kill()
+    with cluster_of_two(tmp_path_factory.mktemp("cluster"), "--median", "0.6", "--sigma", "0.1") as cluster:
+        yield cluster
+
+
+def new_key(cluster: Cluster, *budgets: str) -> dict[str, Any]:
+    return administer(cluster.one, "keys", {"team": "alpha", "budgets": budgets})
 
 
 @pytest.fixture
@@ -66,7 +40,7 @@ def bought(cluster: Cluster, prompt: str) -> list[dict[str, Any]]:
 async def test_a_key_a_job_and_a_picture_of_one_are_known_to_the_other(
     cluster: Cluster, client: httpx.AsyncClient
 ) -> None:
-    key = cluster.key("1/month")["secret"]
+    key = new_key(cluster, "1/month")["secret"]
     fields = {"prompt": "shared", "model": MODEL, "size": SIZE}
     answer = await client.post(cluster.one.url + GENERATIONS, json=fields, headers=bearer(key))
     url = httpx.URL(answer.json()["data"][0]["url"])
@@ -77,7 +51,7 @@ async def test_a_key_a_job_and_a_picture_of_one_are_known_to_the_other(
 
 
 async def test_a_revoked_key_stops_everywhere(cluster: Cluster, client: httpx.AsyncClient) -> None:
-    key = cluster.key("1/month")
+    key = new_key(cluster, "1/month")
     headers = bearer(key["secret"])
     assert (await client.get(cluster.two.url + "/v1/models", headers=headers)).status_code == 200
     administer(cluster.one, f"keys/{key['id']}/revoke", {})
@@ -86,7 +60,7 @@ async def test_a_revoked_key_stops_everywhere(cluster: Cluster, client: httpx.As
 
 async def test_a_budget_is_one_whoever_is_asked(cluster: Cluster, client: httpx.AsyncClient) -> None:
     """30 orders at once, half of them at each, and money for 11."""
-    key = cluster.key("0.0935/total")["secret"]
+    key = new_key(cluster, "0.0935/total")["secret"]
     fields = {"prompt": "one budget", "size": SIZE}
     answers = await asyncio.gather(
         *(
@@ -107,7 +81,7 @@ async def test_a_budget_is_one_whoever_is_asked(cluster: Cluster, client: httpx.
 
 
 async def test_a_retry_that_reaches_the_other_joins_the_first(cluster: Cluster, client: httpx.AsyncClient) -> None:
-    key = cluster.key("1/month")["secret"]
+    key = new_key(cluster, "1/month")["secret"]
     fields = {"prompt": "retried elsewhere", "size": SIZE}
 
     async def attempt(process: Process, count: int) -> httpx.Response:
@@ -123,7 +97,7 @@ async def test_a_retry_that_reaches_the_other_joins_the_first(cluster: Cluster, 
 
 
 async def test_one_that_stops_leaves_its_jobs_to_the_other(cluster: Cluster, client: httpx.AsyncClient) -> None:
-    key = cluster.key("1/month")["secret"]
+    key = new_key(cluster, "1/month")["secret"]
     fields = {"prompt": "left behind", "size": SIZE, "sync": False, "n": 4}
     job_id = (await client.post(cluster.one.url + GENERATIONS, json=fields, headers=bearer(key))).json()["job_id"]
     await until(lambda: bought(cluster, "left behind"))
@@ -141,7 +115,7 @@ async def test_one_that_stops_leaves_its_jobs_to_the_other(cluster: Cluster, cli
 
 
 async def test_a_redis_that_stalls_is_503_within_a_second_and_then_all_is_well(cluster: Cluster) -> None:
-    key = cluster.key("1/month")["secret"]
+    key = new_key(cluster, "1/month")["secret"]
     async with openai.AsyncOpenAI(base_url=cluster.one.url + "/v1", api_key=key, max_retries=0) as sdk:
         with cluster.redis.stalled():
             began = asyncio.get_running_loop().time()

@@ -38,7 +38,7 @@ class Books:
             budgets=administer(gateway, "budgets")["data"],
             drift=administer(gateway, "drift")["microdollars"],
             bought=bill(upstream)["jobs"],
-            pictures=Path(gateway.environment["IMAGEGATE_DATA"]) / "pictures",
+            pictures=_pictures(gateway),
         )
 
     @property
@@ -165,6 +165,11 @@ def _open_jobs(gateway: Process) -> int:
     return sum(
         len(administer(gateway, f"jobs?status={status}&limit=1000")["data"]) for status in ("queued", "processing")
     )
+
+
+def _pictures(gateway: Process) -> Path:
+    shared = gateway.environment.get("IMAGEGATE_BLOBS")
+    return Path(shared.removeprefix("file://") if shared else f"{gateway.environment['IMAGEGATE_DATA']}/pictures")
 
 
 def _pages(gateway: Process, path: str, by: str) -> list[Entry]:

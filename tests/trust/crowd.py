@@ -31,12 +31,16 @@ class Heard:
 
 @dataclass
 class Crowd:
-    """`size` clients at `url`. Prompts are unique to a wish, so that the upstream's ledger tells whose an image is."""
+    """`size` clients at `url`, or at one of the `others` each time, as a load balancer sends them.
+
+    Prompts are unique to a wish, so that the upstream's ledger tells whose an image is.
+    """
 
     url: str
     key: str
     size: int
     random: Random
+    others: tuple[str, ...] = ()
     heard: list[Heard] = field(default_factory=list)
     #: job id → images in its answer; None: 202
     promised: dict[str, int | None] = field(default_factory=dict)
@@ -53,7 +57,6 @@ class Crowd:
         self._over = False
         async with (
             aiohttp.ClientSession(
-                self.url,
                 headers={"authorization": f"Bearer {self.key}"},
                 connector=aiohttp.TCPConnector(limit=0),
                 timeout=aiohttp.ClientTimeout(60),
@@ -110,7 +113,8 @@ class Crowd:
 
     async def _exchange(self, session: aiohttp.ClientSession, wish: dict[str, Any], retry: int) -> str:
         headers = {"x-stainless-retry-count": str(retry)}
-        async with session.post("/v1/images/generations", json=wish, headers=headers) as answer:
+        url = self.random.choice((self.url, *self.others))
+        async with session.post(f"{url}/v1/images/generations", json=wish, headers=headers) as answer:
             body = await answer.json()
             if answer.status == 200:
                 self.promised[body["job_id"]] = len(body["data"])
