@@ -2,9 +2,11 @@
 when no gateway runs, inside this process over the store itself."""
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from http import HTTPStatus
+from pathlib import Path
 from typing import Any
 
 import click
@@ -17,8 +19,10 @@ from gateway.ports import StoreDown
 from gateway.settings import Settings, runtime_directory
 
 _TIMEOUT_S = 30.0
+_PROBE_S = 1.0
 #: Host of requests that go through no network.
 _LOCAL = "http://admin"
+_BASE = "/admin/v1"
 
 
 def ask(
@@ -35,59 +39,87 @@ def ask(
     Raises ClickException with a sentence for the person at the terminal.
     """
     settings = load()
-    request = httpx.Request(
-        method,
-        f"{url.rstrip('/') if url else _LOCAL}/admin/v1{path}",
-        params={name: value for name, value in (query or {}).items() if value is not None},
-        json=json,
-    )
+    params = {name: value for name, value in (query or {}).items() if value is not None}
+
+    async def call() -> dict[str, Any]:
+        async with _gateway_or_store(settings, url, offline=offline) as client:
+            return read(await client.request(method, path, params=params, json=json))
+
     try:
-        return asyncio.run(_ask(request, settings, remote=url is not None, offline=offline))
+        return asyncio.run(call())
     except httpx.HTTPError as error:
-        raise click.ClickException(f"{url or settings.data}: the gateway does not answer: {error}") from error
+        raise unanswered(settings, url, error) from error
     except (StoreDown, PolicyError, OSError) as error:
         raise click.ClickException(str(error)) from error
 
 
-async def _ask(request: httpx.Request, settings: Settings, *, remote: bool, offline: bool) -> dict[str, Any]:
-    if remote:
+def running_gateway(settings: Settings, url: str | None, timeout: float = _TIMEOUT_S) -> httpx.AsyncClient | None:
+    """A client of /admin/v1 of the gateway at `url`, or of the one that runs on the data directory; None: none does.
+
+    `timeout`: seconds to wait for each piece of an answer. Raises ClickException when the admin key is not there.
+    """
+    if url is not None:
         if settings.admin_key is None:
             raise click.ClickException("--url needs the gateway's admin key in IMAGEGATE_ADMIN_KEY.")
-        request.headers["authorization"] = f"Bearer {settings.admin_key.get_secret_value()}"
-        return await _send(request, httpx.AsyncHTTPTransport())
-    socket = admin_socket_path(settings.data.resolve(), runtime_directory())
-    if is_trusted(socket):
-        try:
-            return await _send(request, httpx.AsyncHTTPTransport(uds=str(socket)))
-        except httpx.ConnectError:
-            pass  # left by a crash: nobody listens, so nothing was asked yet
-    if not offline:
-        raise click.ClickException(f"No gateway runs on {settings.data}.")
-    async with _own_app(settings) as transport:
-        return await _send(request, transport)
+        headers = {"authorization": f"Bearer {settings.admin_key.get_secret_value()}"}
+        transport = httpx.AsyncHTTPTransport()
+        return httpx.AsyncClient(
+            transport=transport, base_url=url.rstrip("/") + _BASE, headers=headers, timeout=timeout
+        )
+    path = admin_socket_path(settings.data.resolve(), runtime_directory())
+    if not is_trusted(path) or not _is_answered(path):
+        return None
+    transport = httpx.AsyncHTTPTransport(uds=str(path))
+    return httpx.AsyncClient(transport=transport, base_url=_LOCAL + _BASE, timeout=timeout)
 
 
-@asynccontextmanager
-async def _own_app(settings: Settings) -> AsyncIterator[httpx.AsyncBaseTransport]:
-    # Half a second of imports that the other two roads do not need.
-    from gateway.wiring.administration import offline_admin  # noqa: PLC0415
-
-    async with offline_admin(settings) as app:
-        yield httpx.ASGITransport(app)
+def unanswered(settings: Settings, url: str | None, error: httpx.HTTPError) -> click.ClickException:
+    return click.ClickException(f"{url or settings.data}: the gateway does not answer: {error}")
 
 
-async def _send(request: httpx.Request, transport: httpx.AsyncBaseTransport) -> dict[str, Any]:
-    async with httpx.AsyncClient(transport=transport, timeout=_TIMEOUT_S) as client:
-        answer = await client.send(request)
+def read(answer: httpx.Response) -> dict[str, Any]:
+    """What an answer of /admin/v1 says. Raises ClickException where it refuses, or no gateway said it."""
     try:
         said = answer.json()
     except ValueError:
         said = None
     if not isinstance(said, dict):
-        raise click.ClickException(f"{request.url}: no gateway speaks here (HTTP {answer.status_code}).")
+        raise click.ClickException(f"{answer.url}: no gateway speaks here (HTTP {answer.status_code}).")
     if answer.is_error:
         raise click.ClickException(_reason(said, answer.status_code))
     return said
+
+
+@asynccontextmanager
+async def _gateway_or_store(settings: Settings, url: str | None, *, offline: bool) -> AsyncIterator[httpx.AsyncClient]:
+    client = running_gateway(settings, url)
+    if client is not None:
+        async with client:
+            yield client
+        return
+    if not offline:
+        raise click.ClickException(f"No gateway runs on {settings.data}.")
+    # Half a second of imports that the other two roads do not need.
+    from gateway.wiring.administration import offline_admin  # noqa: PLC0415
+
+    async with (
+        offline_admin(settings) as app,
+        httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=_LOCAL + _BASE, timeout=_TIMEOUT_S) as client,
+    ):
+        yield client
+
+
+def _is_answered(path: Path) -> bool:
+    """Does anybody listen on the socket? A crash leaves one on which nobody does."""
+    with closing(socket.socket(socket.AF_UNIX)) as probe:
+        probe.settimeout(_PROBE_S)
+        try:
+            probe.connect(str(path))
+        except (TimeoutError, BlockingIOError):
+            return True  # its backlog is full: busy, not dead
+        except OSError:
+            return False
+    return True
 
 
 def _reason(said: dict[str, Any], status: int) -> str:

@@ -17,6 +17,10 @@ COMMANDS = {
     "spend": Entry("gateway.cli.spend:spend", "What was spent, from the ledger."),
     "jobs": Entry("gateway.cli.jobs:jobs", "What runs, what ran, and what is unconfirmed."),
     "policies": Entry("gateway.cli.policies:policies", "Check, show and export the policies: models, prices, routes."),
+    "doctor": Entry(
+        "gateway.cli.doctor:doctor", "Check store, durability, policies, upstream, key, clock, disk, permissions."
+    ),
+    "backup": Entry("gateway.cli.backup:backup", "Write a copy of the store to FILE, while the gateway goes on."),
     "log-level": Entry(
         "gateway.cli.log_level:log_level", "Change the log level of the running gateway, until it stops."
     ),

@@ -29,6 +29,7 @@ from gateway.edge.admin_asks import (
 from gateway.edge.admin_books import adjust_spend, list_ledger, list_rates, report_spend, show_drift
 from gateway.edge.admin_keys import change_key, create_key, list_keys, revoke_key, rotate_key, show_key
 from gateway.edge.admin_teams import change_team, create_team, list_teams, show_team
+from gateway.edge.admin_upkeep import Care, backup, doctor
 from gateway.pipeline.administration import Administration
 
 _Call = Request[Any, Any, Any]
@@ -36,7 +37,7 @@ _SetLogLevel = Callable[[str], None]
 
 
 def admin_routes(
-    administration: Administration, *, admin_key: str | None, set_log_level: Callable[[str], None]
+    administration: Administration, care: Care, *, admin_key: str | None, set_log_level: Callable[[str], None]
 ) -> Router:
     """The routes, guarded. Without `admin_key` they answer over TCP as any path that does not exist."""
     return Router(
@@ -63,10 +64,13 @@ def admin_routes(
             show_job,
             resolve_job,
             put_log_level,
+            backup,
+            doctor,
         ],
         guards=[_guard(admin_key)],
         dependencies={
             "administration": Provide(lambda: administration, sync_to_thread=False),
+            "care": Provide(lambda: care, sync_to_thread=False),
             "set_log_level": Provide(lambda: set_log_level, sync_to_thread=False),
         },
         include_in_schema=False,

@@ -33,7 +33,7 @@ def is_trusted(path: Path) -> bool:
     """Whether `path` is a socket that we or root made: a client asks before it speaks to one in a shared directory."""
     try:
         status = path.lstat()
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return False
     return stat.S_ISSOCK(status.st_mode) and status.st_uid in (os.geteuid(), 0)
 

@@ -4,6 +4,9 @@ from abc import abstractmethod
 from dataclasses import dataclass
 from typing import BinaryIO, Protocol
 
+#: Media type of a snapshot.
+SNAPSHOT_TYPE = "application/vnd.sqlite3"
+
 
 class NoSnapshot(Exception):
     """The store makes no copy of itself now; the text says why, and what to do instead."""

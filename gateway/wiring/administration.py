@@ -10,6 +10,7 @@ from gateway.core import keys as key_form
 from gateway.core.catalogue import Catalogue
 from gateway.core.policy import Policies, parse
 from gateway.edge.admin import admin_routes
+from gateway.edge.admin_upkeep import Care
 from gateway.edge.app import create_admin_app
 from gateway.edge.exchange import Observed
 from gateway.pipeline.administration import Administration
@@ -18,10 +19,11 @@ from gateway.pipeline.spending import Spending
 from gateway.pipeline.system_clock import SystemClock
 from gateway.ports import Clock
 from gateway.settings import Settings, packaged_policies, policy_texts
-from gateway.stores.sqlite.store import SqliteStore, open_store
 from gateway.telemetry.logs import Log
 from gateway.telemetry.metrics import Metrics
 from gateway.telemetry.recorder import Recorder
+from gateway.wiring.doctor import Doctor
+from gateway.wiring.stores import Store, open_stores
 from gateway.wiring.words import vocabulary
 
 
@@ -29,18 +31,20 @@ from gateway.wiring.words import vocabulary
 async def offline_admin(settings: Settings) -> AsyncIterator[Observed]:
     """/admin/v1 alone, over the store itself, for when no gateway runs. Raises StoreDown."""
     clock = SystemClock()
-    async with open_store(settings.store_path) as store:
+    async with open_stores(settings, clock) as stores:
+        store = stores.store
         keyring = await open_keyring(settings, store)
         log = Log(sys.stderr, settings.log_format, "error", clock.now)
         policies = parse(policy_texts(settings.policies or packaged_policies()))
         recorder = Recorder(Metrics(version("imagegate")), log, vocabulary(policies))
         administration = administer(store, clock, keyring, policies, recorder)
-        admin = admin_routes(administration, admin_key=None, set_log_level=log.set_level)
+        care = care_of(settings, clock, store, policies)
+        admin = admin_routes(administration, care, admin_key=None, set_log_level=log.set_level)
         yield create_admin_app(admin, recorder)
 
 
 def administer(
-    store: SqliteStore,
+    store: Store,
     clock: Clock,
     keyring: key_form.Keyring,
     policies: Policies,
@@ -63,7 +67,11 @@ def administer(
     )
 
 
-async def open_keyring(settings: Settings, store: SqliteStore) -> key_form.Keyring:
+def care_of(settings: Settings, clock: Clock, store: Store, policies: Policies) -> Care:
+    return Care(store.snapshot, Doctor(settings, clock, store, policies.digest).examine)
+
+
+async def open_keyring(settings: Settings, store: Store) -> key_form.Keyring:
     # one kept from before IMAGEGATE_SECRET was set goes on verifying the keys and URLs that it made
     kept = await store.secret(None if settings.secret_ring else secrets.token_bytes(32))
     return key_form.Keyring.of((*settings.secret_ring, *filter(None, (kept,))))

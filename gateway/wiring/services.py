@@ -1,5 +1,6 @@
 """Everything that answers requests, opened in order, closed in reverse."""
 
+import asyncio
 import secrets
 import sys
 from collections.abc import AsyncIterator, Callable
@@ -37,17 +38,16 @@ from gateway.pipeline.recovery import Recovery
 from gateway.pipeline.spending import Spending
 from gateway.pipeline.system_clock import SystemClock
 from gateway.pipeline.waiting import Waiting
-from gateway.ports import Blobs, Clock, ImageUrls
+from gateway.ports import Blobs, Clock, ImageUrls, Limiter
 from gateway.settings import Settings, interpreter_environment, packaged_policies, policy_texts
 from gateway.stores.blobs import open_blobs
-from gateway.stores.sqlite.limits import LocalLimiter
-from gateway.stores.sqlite.store import SqliteStore, open_store
 from gateway.telemetry.logs import Log, standard_logging
 from gateway.telemetry.metrics import Metrics
 from gateway.telemetry.recorder import Recorder
 from gateway.telemetry.watch import Watch
-from gateway.wiring.administration import administer, open_keyring
+from gateway.wiring.administration import administer, care_of, open_keyring
 from gateway.wiring.legs import open_image_source, open_legs
+from gateway.wiring.stores import Store, open_stores
 from gateway.wiring.words import vocabulary
 
 #: seconds for submits under way when the gateway stops, as long as one with four images may take: their answers must
@@ -70,17 +70,22 @@ async def open_services(settings: Settings, clock: Clock | None = None) -> Async
     """Opens store, pictures and provider, and resumes what was running. Raises StoreDown, PolicyError, OSError."""
     clock = clock or SystemClock()
     policies = parse(policy_texts(settings.policies or packaged_policies()))
+    # with its store elsewhere, nobody else would make it
+    await asyncio.to_thread(settings.data.mkdir, mode=0o700, parents=True, exist_ok=True)
     async with AsyncExitStack() as stack:
         log = Log(sys.stderr, settings.log_format, settings.log_level, clock.now)
         stack.enter_context(standard_logging(log))
         metrics = Metrics(version("imagegate"))
         recorder = Recorder(metrics, log, vocabulary(policies))
-        store = await stack.enter_async_context(open_store(settings.store_path, observe=recorder.store_operation))
+        stores = await stack.enter_async_context(open_stores(settings, clock, recorder.store_operation))
+        store, replica = stores.store, secrets.token_hex(8)
         blobs = await stack.enter_async_context(open_blobs(settings.blobs_path))
         keyring = await open_keyring(settings, store)
         crew = Crew(clock, recorder)
-        legs = await open_legs(stack, settings, policies, crew=crew, recorder=recorder, clock=clock)
-        replica = secrets.token_hex(8)
+        allowance = stores.allowance(settings.empiriolabs_rpm, replica)
+        legs = await open_legs(
+            stack, settings, policies, allowance=allowance, crew=crew, recorder=recorder, clock=clock
+        )
         stack.push_async_callback(store.leave, replica)
         # after the legs: their connections close only when the crew has stopped using them
         stack.push_async_callback(crew.stop, _SUBMIT_GRACE)
@@ -90,6 +95,7 @@ async def open_services(settings: Settings, clock: Clock | None = None) -> Async
             Catalogue(policies, settings.strict),
             clock,
             store,
+            stores.limiter,
             blobs,
             keyring,
             crew,
@@ -99,6 +105,7 @@ async def open_services(settings: Settings, clock: Clock | None = None) -> Async
             recorder,
         )
         images = await open_image_source(stack, settings, clock)
+        await _say_if_not_durable(store, recorder)
         pipeline = _pipeline(base)
         for key in await store.list_keys():
             recorder.known_key(key.team, key.id)
@@ -111,6 +118,13 @@ async def open_services(settings: Settings, clock: Clock | None = None) -> Async
         yield Services(_app(base, pipeline, images, administration), administration, log, crew.begin_stopping)
 
 
+async def _say_if_not_durable(store: Store, recorder: Recorder) -> None:
+    condition = await store.condition()
+    if not condition.durable:
+        fields = {"store": condition.about, "durability": condition.durability}
+        recorder.log("warning", "store_may_lose_what_it_acknowledged", fields)
+
+
 @dataclass(frozen=True, slots=True)
 class _Base:
     """What the pipeline and the app are built from."""
@@ -119,7 +133,8 @@ class _Base:
     replica: str
     catalogue: Catalogue
     clock: Clock
-    store: SqliteStore
+    store: Store
+    limiter: Limiter
     blobs: Blobs
     keyring: key_form.Keyring
     crew: Crew
@@ -186,6 +201,7 @@ def _app(base: _Base, pipeline: _Pipeline, images: ImageUrls, administration: Ad
     files = PictureFiles(base.blobs, admission, base.clock, keyring.url_secrets)
     intake = Intake(settings.data, interpreter_environment(), OwnPictures(files, images, LARGEST_REFERENCE))
     renderer = Renderer(base.blobs, base.clock, keyring.url_secrets[0], settings.url_ttl)
+    care = care_of(settings, base.clock, base.store, base.catalogue.policies)
     operations = Operations(
         jobs=base.store,
         policies=base.catalogue.policies.digest,
@@ -199,7 +215,7 @@ def _app(base: _Base, pipeline: _Pipeline, images: ImageUrls, administration: Ad
         Parts(
             front=Front(
                 admission,
-                Limiting(LocalLimiter(base.clock), base.recorder),
+                Limiting(base.limiter, base.recorder),
                 intake,
                 renderer,
                 base.clock,
@@ -211,7 +227,9 @@ def _app(base: _Base, pipeline: _Pipeline, images: ImageUrls, administration: Ad
             team_jobs=pipeline.team_jobs,
             files=files,
             operations=operations,
-            admin=admin_routes(administration, admin_key=_plain(settings.admin_key), set_log_level=base.log.set_level),
+            admin=admin_routes(
+                administration, care, admin_key=_plain(settings.admin_key), set_log_level=base.log.set_level
+            ),
             observer=base.recorder,
         )
     )

@@ -106,7 +106,7 @@ def test_the_commands_are_those_of_the_contract() -> None:
     commands = dict(walk(main))
     groups = {words for words, command in commands.items() if isinstance(command, click.Group)}
     assert commands.keys() - groups | {"spend"} == {
-        *("serve", "demo", "simulator", "spend", "spend adjust", "log-level"),
+        *("serve", "demo", "simulator", "spend", "spend adjust", "doctor", "backup", "log-level"),
         *("teams create", "teams list", "teams show", "teams set"),
         *("keys create", "keys list", "keys show", "keys set", "keys rotate", "keys revoke"),
         *("budgets set", "budgets list"),

@@ -8,7 +8,9 @@ from fakes import StoppedClock
 from house import packaged
 
 from gateway.core.catalogue import Catalogue
+from gateway.core.health import Finding
 from gateway.edge.admin import admin_routes
+from gateway.edge.admin_upkeep import Care
 from gateway.edge.app import create_admin_app
 from gateway.pipeline.administration import Administration
 from gateway.pipeline.spending import Spending
@@ -26,6 +28,7 @@ class Desk:
 
     store: SqliteStore
     levels: list[str] = field(default_factory=list)
+    findings: list[Finding] = field(default_factory=list)
 
     def over_socket(self) -> httpx.AsyncClient:
         """A unix socket has no port, by which the guard knows it."""
@@ -47,6 +50,10 @@ class Desk:
             clock=clock,
             pepper=b"pepper",
         )
-        routes = admin_routes(administration, admin_key=admin_key, set_log_level=self.levels.append)
+        care = Care(self.store.snapshot, self._examine)
+        routes = admin_routes(administration, care, admin_key=admin_key, set_log_level=self.levels.append)
         transport = httpx.ASGITransport(create_admin_app(routes, recorder))
         return httpx.AsyncClient(transport=transport, base_url=f"{origin}/admin/v1", headers=headers)
+
+    async def _examine(self) -> list[Finding]:
+        return self.findings

@@ -88,7 +88,7 @@ async def ask(client: httpx.AsyncClient, route: Route, key_id: str = "x") -> tup
     """Status and code. No route that reads a body takes this one, so that an answer of 400 says: let in."""
     method, path = route
     answer = await client.request(method, named(path, key_id=key_id), json=[])
-    said = answer.json()
+    said = answer.json() if answer.headers["content-type"] == "application/json" else {}
     return answer.status_code, said["error"]["code"] if "error" in said else None
 
 
