@@ -1,4 +1,5 @@
-"""The options that say what a key may ask for and until when. They end as fields of /admin/v1/keys, and only those given."""
+"""The options that say what a key, or a team, may ask for and until when. They end as fields of /admin/v1, and only those
+that were given."""
 
 import re
 from collections.abc import Callable, Iterable
@@ -9,6 +10,7 @@ import click
 _Command = TypeVar("_Command", bound=Callable[..., None])
 _Callback = Callable[[click.Context, click.Parameter, Any], None]
 _SAID = "imagegate.key_terms"
+_DIGITS = 7
 _SIZE = re.compile(r"([0-9]{1,5})x([0-9]{1,5})|([0-9]{1,10})")
 
 
@@ -59,6 +61,16 @@ def limiting_options(command: _Command) -> _Command:
             callback=_says("expires"),
         ),
     )
+    return rate_options(_with(options, command))
+
+
+def rate_options(command: _Command) -> _Command:
+    """For a key or a team."""
+    options = (
+        _rate("--requests-per-minute", "Requests for images a minute"),
+        _rate("--images-per-minute", "Images a minute"),
+        _rate("--images-in-flight", "Images that are being made at once"),
+    )
     return _with(options, command)
 
 
@@ -74,6 +86,20 @@ def freeing_options(command: _Command) -> _Command:
         _flag("--enable", "disabled", False, "Let a disabled key in again."),
     )
     return _with(options, command)
+
+
+def _rate(name: str, text: str) -> Callable[[_Command], _Command]:
+    field = name.removeprefix("--").replace("-", "_")
+    text += "; 0: no limit, default: what the policies say."
+    return click.option(name, metavar="N", help=text, expose_value=False, callback=_says(field, _most))
+
+
+def _most(text: str) -> int | None:
+    if text == "default":
+        return None
+    if not (text.isascii() and text.isdigit() and len(text) <= _DIGITS):
+        raise click.BadParameter(f"{text!r} is no limit: write a number, 0 for none, or default")
+    return int(text)
 
 
 def _flag(name: str, field: str, value: object, text: str) -> Callable[[_Command], _Command]:

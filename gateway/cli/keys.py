@@ -7,7 +7,7 @@ import click
 from gateway.cli.client import ask
 from gateway.cli.key_options import freeing_options, limiting_options, terms
 from gateway.cli.options import admin_options
-from gateway.cli.output import print_facts, print_json, print_table, when
+from gateway.cli.output import limits, print_facts, print_json, print_table, when
 
 
 @click.group()
@@ -135,6 +135,7 @@ def _facts(key: dict[str, Any]) -> list[tuple[str, str]]:
         ("endpoints", _names(key["endpoints"])),
         ("largest n", str(key["max_images"] or "-")),
         ("largest size", f"{key['max_pixels']} pixels" if key["max_pixels"] else "-"),
+        ("limits", limits(key)),
         ("expires", when(key["expires_at"])),
         ("created", f"{when(key['created_at'])} by {key['made_by'] or '-'}"),
         ("last used", when(key["last_used_at"])),

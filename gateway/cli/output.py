@@ -10,6 +10,8 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from gateway.core.rate import WORDS
+
 #: A pipe has no width of its own; cut cells would be worse there than long lines.
 _PIPE_WIDTH = 400
 
@@ -52,6 +54,12 @@ def usd(amount: dict[str, Any]) -> str:
     """A money object of /admin/v1 as `$0.0085` or `-$0.0085`."""
     dollars = str(amount["dollars"])
     return f"-${dollars[1:]}" if dollars.startswith("-") else f"${dollars}"
+
+
+def limits(row: dict[str, Any]) -> str:
+    """A key's or a team's own: `60 requests a minute, any images in flight`; `-` where the policies alone limit it."""
+    own = [f"{row[kind] or 'any'} {words}" for kind, words in WORDS.items() if row[kind] is not None]
+    return ", ".join(own) or "-"
 
 
 def when(moment: str | None) -> str:

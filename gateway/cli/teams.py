@@ -5,8 +5,9 @@ from typing import Any
 import click
 
 from gateway.cli.client import ask
+from gateway.cli.key_options import rate_options, terms
 from gateway.cli.options import admin_options
-from gateway.cli.output import print_facts, print_json, print_table, when
+from gateway.cli.output import limits, print_facts, print_json, print_table, when
 
 
 @click.group()
@@ -59,12 +60,15 @@ def show(name: str, *, as_json: bool, url: str | None) -> None:
 @teams.command("set")
 @click.argument("name")
 @click.option("--disable/--enable", "disabled", default=None, help="Refuse all its keys, until it is enabled again.")
+@rate_options
 @admin_options
-def set_(name: str, *, disabled: bool | None, as_json: bool, url: str | None) -> None:
-    """Change a team; its budgets are set by `budgets set team:NAME`."""
-    if disabled is None:
+@click.pass_context
+def set_(context: click.Context, name: str, *, disabled: bool | None, as_json: bool, url: str | None) -> None:
+    """Change a team, all of whose keys its limits hold for; its budgets are set by `budgets set team:NAME`."""
+    said = terms(context) | ({} if disabled is None else {"disabled": disabled})
+    if not said:
         raise click.UsageError("Say what to change.")
-    _print_team(ask("PATCH", f"/teams/{name}", url=url, json={"disabled": disabled}), as_json=as_json)
+    _print_team(ask("PATCH", f"/teams/{name}", url=url, json=said), as_json=as_json)
 
 
 def _print_team(team: dict[str, Any], *, as_json: bool) -> None:
@@ -77,6 +81,7 @@ def _print_team(team: dict[str, Any], *, as_json: bool) -> None:
             ("status", _status(team)),
             ("keys", str(team["keys"])),
             ("budgets", _budgets(team)),
+            ("limits", limits(team)),
             ("created", when(team["created_at"])),
         ]
     )

@@ -10,6 +10,11 @@ from typing import Literal, TypeAlias, get_args
 
 Kind: TypeAlias = Literal["requests_per_minute", "images_per_minute", "images_in_flight"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
+WORDS: dict[Kind, str] = {
+    "requests_per_minute": "requests a minute",
+    "images_per_minute": "images a minute",
+    "images_in_flight": "images in flight",
+}
 
 _MINUTE = 60_000_000
 #: The largest limit: one every 60 µs.

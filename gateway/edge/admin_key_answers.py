@@ -15,7 +15,7 @@ from gateway.ports import BudgetState, Key, KeyState, Team
 @dataclass(frozen=True, slots=True)
 class KeyShape:
     """`secret` is in the answers that create a key or rotate it, and in no other. `old_secret_until`: that of the secret
-    before the last rotation, past or to come."""
+    before the last rotation, past or to come. Limits: null is what the policies say, 0 is none."""
 
     id: str
     team: str
@@ -26,6 +26,9 @@ class KeyShape:
     endpoints: Sequence[Operation]
     max_images: int | None
     max_pixels: int | None
+    requests_per_minute: int | None
+    images_per_minute: int | None
+    images_in_flight: int | None
     made_by: str
     created_at: str
     last_used_at: str | None
@@ -48,6 +51,9 @@ class KeyShape:
             endpoints=key.endpoints,
             max_images=key.most_images,
             max_pixels=key.most_pixels,
+            requests_per_minute=key.requests_per_minute,
+            images_per_minute=key.images_per_minute,
+            images_in_flight=key.images_in_flight,
             made_by=key.made_by,
             created_at=iso(key.created_at),
             last_used_at=_iso(key.last_used_at),
@@ -66,11 +72,23 @@ class TeamShape:
     disabled: bool
     budgets: Sequence[str]
     keys: int
+    requests_per_minute: int | None
+    images_per_minute: int | None
+    images_in_flight: int | None
     created_at: str
 
     @classmethod
     def of(cls, team: Team, keys: int, budgets: Sequence[BudgetState]) -> Self:
-        return cls(team.name, team.disabled, _own(budgets, f"team:{team.name}"), keys, iso(team.created_at))
+        return cls(
+            name=team.name,
+            disabled=team.disabled,
+            budgets=_own(budgets, f"team:{team.name}"),
+            keys=keys,
+            requests_per_minute=team.requests_per_minute,
+            images_per_minute=team.images_per_minute,
+            images_in_flight=team.images_in_flight,
+            created_at=iso(team.created_at),
+        )
 
 
 def _own(budgets: Sequence[BudgetState], scope: str) -> Sequence[str]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from gateway.core import keys as key_form
 from gateway.core.allowed import Allowed
 from gateway.core.errors import InvalidApiKey
-from gateway.core.rate import UNLIMITED, Defaults, Limit, Limits
+from gateway.core.rate import UNLIMITED, Defaults, Limit
 from gateway.pipeline.crew import Crew
 from gateway.ports import Clock, Key, Keys
 
@@ -58,7 +58,7 @@ class Admission:
         if stored != digests[0]:
             await self._keys.replace_digest(key_id, stored, digests[0])
         self._note(key, now)
-        limits = self._limits.of(key.id, Limits(), key.team, Limits())
+        limits = self._limits.of(key.id, key.limits, team.name, team.limits)
         return Caller(key.id, key.team, key.allowed, limits)
 
     async def live(self, key_id: str) -> Key | None:

@@ -1,16 +1,11 @@
 """How often a key and its team may ask, and how much: requests a minute here, images with the order's hold (spending)."""
 
 from gateway.core.errors import RateLimited
-from gateway.core.rate import Exceeded, Kind, Room, duration
+from gateway.core.rate import WORDS, Exceeded, Kind, Room, duration
 from gateway.pipeline.admission import Caller
 from gateway.ports import Limiter, StoreDown, Telemetry
 
 IMAGE_KINDS: tuple[Kind, ...] = ("images_per_minute", "images_in_flight")
-_WORDS: dict[Kind, str] = {
-    "requests_per_minute": "requests a minute",
-    "images_per_minute": "images a minute",
-    "images_in_flight": "images in flight",
-}
 
 
 class Limiting:
@@ -39,7 +34,7 @@ class Limiting:
 def too_many(exceeded: Exceeded, asked: int) -> RateLimited:
     """The refusal in words. `asked`: requests or images of the one that is refused."""
     limit = exceeded.limit
-    named = f"{limit.scope}: the limit of {limit.most} {_WORDS[limit.kind]}"
+    named = f"{limit.scope}: the limit of {limit.most} {WORDS[limit.kind]}"
     if exceeded.wait is None:
         return RateLimited(f"{named} never admits {asked} at once.", exceeded)
     images = f" ({asked} asked)" if limit.kind in IMAGE_KINDS else ""

@@ -9,12 +9,26 @@ from msgspec import UNSET, UnsetType
 
 from gateway.core.allowed import Allowed
 from gateway.core.order import Operation
+from gateway.core.rate import Limits
 
 KeyState = Literal["active", "disabled", "expired", "revoked", "team_disabled"]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limited:
+    """How much a key or a team may ask for; None: what the policies say, 0: no limit."""
+
+    requests_per_minute: int | None = None
+    images_per_minute: int | None = None
+    images_in_flight: int | None = None
+
+    @property
+    def limits(self) -> Limits:
+        return Limits(self.requests_per_minute, self.images_per_minute, self.images_in_flight)
+
+
 @dataclass(frozen=True, slots=True)
-class Team:
+class Team(Limited):
     """A disabled one has all its keys refused, as long as it is."""
 
     name: str
@@ -23,7 +37,7 @@ class Team:
 
 
 @dataclass(frozen=True, slots=True)
-class Key:
+class Key(Limited):
     """A team's virtual API key; digests are HMAC-SHA256 of the whole key."""
 
     id: str
@@ -66,8 +80,17 @@ class Key:
         return "team_disabled" if team.disabled else "active"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LimitTerms:
+    """What an administrator may change of either, under the names of Limited. Only what is set is said."""
+
+    requests_per_minute: int | UnsetType | None = UNSET
+    images_per_minute: int | UnsetType | None = UNSET
+    images_in_flight: int | UnsetType | None = UNSET
+
+
 @dataclass(frozen=True, slots=True)
-class KeyTerms:
+class KeyTerms(LimitTerms):
     """What an administrator may change of a key, under the names of Key. Only what is set is said."""
 
     name: str | UnsetType = UNSET
@@ -83,7 +106,7 @@ class KeyTerms:
 
 
 @dataclass(frozen=True, slots=True)
-class TeamTerms:
+class TeamTerms(LimitTerms):
     """What an administrator may change of a team, under the names of Team. Only what is set is said."""
 
     disabled: bool | UnsetType = UNSET

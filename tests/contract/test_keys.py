@@ -28,6 +28,9 @@ WHOLE = Key(
     last_used_at=NOON + 2,
     old_digest=b"\xff\x00 old",
     old_until=NOON + 4,
+    requests_per_minute=60,
+    images_per_minute=0,
+    images_in_flight=4,
 )
 
 
@@ -80,6 +83,8 @@ async def test_keys_are_listed_by_age_and_team(store: Store) -> None:
         KeyTerms(most_images=None, most_pixels=None, expires_at=None),
         KeyTerms(expires_at=NOON + 9),
         KeyTerms(disabled=False),
+        KeyTerms(requests_per_minute=0, images_in_flight=None),
+        KeyTerms(images_per_minute=1_000_000),
     ],
 )
 async def test_a_change_touches_only_what_it_says(store: Store, terms: KeyTerms) -> None:
@@ -101,6 +106,7 @@ async def test_what_races_with_a_change_is_not_undone_by_it(store: Store) -> Non
         store.change_key(RED.id, KeyTerms(most_images=2)),
         store.used_key(RED.id, NOON + 2),
         store.change_key(RED.id, KeyTerms(models=("one",))),
+        store.change_key(RED.id, KeyTerms(images_per_minute=6)),
     )
     assert await found(store, RED.id) == replace(
         RED,
@@ -113,6 +119,7 @@ async def test_what_races_with_a_change_is_not_undone_by_it(store: Store) -> Non
         most_images=2,
         last_used_at=NOON + 2,
         models=("one",),
+        images_per_minute=6,
     )
 
 

@@ -49,6 +49,22 @@ async def test_a_team_is_disabled_and_enabled_again(store: Store) -> None:
         assert await store.find_key(LAPTOP.id) == (LAPTOP, replace(RED, disabled=disabled))
 
 
+async def test_a_teams_limits_change_one_by_one_and_are_found_with_its_keys(store: Store) -> None:
+    team = replace(RED, requests_per_minute=60, images_per_minute=0)
+    await store.add_team(team)
+    await store.add_key(LAPTOP)
+    for terms in (
+        TeamTerms(images_in_flight=4),
+        TeamTerms(requests_per_minute=None, images_per_minute=6),
+        TeamTerms(disabled=True),
+    ):
+        assert await store.change_team("red", terms)
+        team = terms.apply(team)
+        assert await store.find_key(LAPTOP.id) == (LAPTOP, team)
+        assert await store.find_team("red") == team
+    assert team == replace(RED, images_per_minute=6, images_in_flight=4, disabled=True)
+
+
 async def test_a_team_that_is_not_there_is_not_made_by_a_change(store: Store) -> None:
     assert not await store.change_team("red", TeamTerms(disabled=True))
     assert await store.list_teams() == []

@@ -20,6 +20,7 @@ from PIL import Image
 from gateway.cli.main import COMMANDS, main
 
 ADMIN_KEY = "an admin key of at least thirty-two characters"
+LIMITS = ("requests_per_minute", "images_per_minute", "images_in_flight")
 _LISTENING = re.compile(r"http://127\.0\.0\.1:(\d+)")
 
 
@@ -170,6 +171,8 @@ print(sorted({"httpx", "rich", "litestar", "pydantic", "asyncio", "PIL"} & set(s
         (["keys", "set", "AAAAAAAAAAAA", "--disable", "--enable"], 2),
         (["keys", "set", "AAAAAAAAAAAA", "--expires", "30d", "--no-expiry"], 2),
         (["keys", "set", "AAAAAAAAAAAA", "--disable"], 1),
+        (["keys", "set", "AAAAAAAAAAAA", "--images-per-minute", "many"], 2),
+        (["teams", "set", "nobody", "--images-in-flight", "-1"], 2),
         (["keys", "rotate", "AAAAAAAAAAAA"], 1),
         (["teams", "create", "a b"], 1),
         (["teams", "show", "nobody"], 1),
@@ -275,6 +278,11 @@ def _check_terms(shell: Shell, road: Sequence[str]) -> None:
     assert (changed["endpoints"], changed["expires_at"]) == ([], None)
     freed = shell.json("keys", "set", key["id"], "--no-max-images", "--no-max-size", "--name", "free", *road)
     assert (freed["max_images"], freed["max_pixels"], freed["name"]) == (None, None, "free")
+    rates = ("--requests-per-minute", "60", "--images-per-minute", "0", "--images-in-flight", "4")
+    limited = shell.json("keys", "set", key["id"], *rates, *road)
+    assert [limited[name] for name in LIMITS] == [60, 0, 4]
+    shown = shell.run("keys", "set", key["id"], "--images-in-flight", "default", *road).stdout
+    assert re.search(r"(?m)^limits +60 requests a minute, any images a minute$", shown)
     for switch, status in (("--disable", "disabled"), ("--enable", "active")):
         assert shell.json("keys", "set", key["id"], switch, *road)["status"] == status
         assert re.search(f"limited.*free.*{status}", shell.run("keys", "list", *road).stdout)
@@ -298,6 +306,9 @@ def _check_teams(shell: Shell, road: Sequence[str]) -> None:
     assert (team["name"], team["budgets"], team["keys"], team["disabled"]) == ("art", ["5/day"], 0, False)
     assert "already" in shell.run("teams", "create", "art", *road).stderr
     key = shell.json("keys", "create", "--team", "art", *road)
+    limited = shell.json("teams", "set", "art", "--images-in-flight", "8", *road)
+    assert [limited[name] for name in LIMITS] == [None, None, 8]
+    assert re.search(r"(?m)^limits +8 images in flight$", shell.run("teams", "show", "art", *road).stdout)
     assert shell.json("teams", "set", "art", "--disable", *road)["disabled"] is True
     assert shell.json("keys", "show", key["id"], *road)["status"] == "team_disabled"
     assert re.search(r"art +disabled +1 +5/day", shell.run("teams", "list", *road).stdout)

@@ -8,6 +8,8 @@ import openai
 import pytest
 from rig import POLICIES, Inside, bearer, inside, quick
 
+from gateway.ports import KeyTerms, TeamTerms
+
 SIZE = "256x256"
 IMAGES = ("x-ratelimit-limit-images", "x-ratelimit-remaining-images", "x-ratelimit-reset-images")
 REQUESTS = ("x-ratelimit-limit-requests", "x-ratelimit-remaining-requests", "x-ratelimit-reset-requests")
@@ -112,6 +114,25 @@ async def test_room_in_flight_comes_back_while_an_sdk_waits(tmp_path: Path) -> N
         assert (codes.count(200), codes[0], set(codes)) == (2, 429, {200, 429})
         bill = await running.bill()
         assert (bill["submits"], bill["images"]) == (2, 2)
+
+
+async def test_what_a_key_and_a_team_set_for_themselves_holds_from_the_next_request_on(tmp_path: Path) -> None:
+    policies = limits(tmp_path, keys="images_per_minute = 1")
+    async with inside(tmp_path, IMAGEGATE_POLICIES=policies) as running:
+        made, key = await running.administration.create_key("beta", "", ["1/day"])
+        async with httpx.AsyncClient(headers=bearer(key), base_url=running.base_url) as client:
+
+            async def ask() -> tuple[int, str | None]:
+                answer = await client.post("/images/generations", json={"prompt": "x", "size": SIZE})
+                return answer.status_code, answer.headers.get(IMAGES[0])
+
+            assert [await ask(), await ask()] == [(200, "1"), (429, "1")]
+            await running.administration.change_key(made.id, KeyTerms(images_per_minute=0))
+            assert await ask() == (200, None)
+            await running.administration.change_team("beta", TeamTerms(images_per_minute=2))
+            assert [await ask(), await ask(), await ask()] == [(200, "2"), (200, "2"), (429, "2")]
+            await running.administration.change_team("beta", TeamTerms(images_per_minute=None))
+            assert await ask() == (200, None)
 
 
 async def test_polls_of_jobs_and_lists_of_models_are_no_requests_for_images(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from gateway.stores.sqlite.store import open_store
 
 NOON_ISO = "2026-11-22T12:00:00.000Z"
 MODEL = "flux-2-klein-4b"
+NO_LIMITS = {"requests_per_minute": None, "images_per_minute": None, "images_in_flight": None}
 
 
 @pytest.fixture
@@ -47,6 +48,7 @@ async def test_a_key_shows_its_secret_once(admin: httpx.AsyncClient) -> None:
         "endpoints": [],
         "max_images": None,
         "max_pixels": None,
+        **NO_LIMITS,
         "made_by": "local",
         "created_at": NOON_ISO,
         "last_used_at": None,
@@ -85,6 +87,8 @@ async def test_a_change_says_only_what_it_changes(admin: httpx.AsyncClient) -> N
         ({"models": [], "endpoints": ["generation"]}, {}),
         ({"expires": "2026-12-01T08:00+01:00"}, {"expires_at": "2026-12-01T07:00:00.000Z"}),
         ({"expires": None}, {"expires_at": None}),
+        ({"requests_per_minute": 60, "images_in_flight": 0}, {}),
+        ({"requests_per_minute": None, "images_per_minute": 1_000_000}, {}),
         ({"disabled": True}, {"status": "disabled"}),
     ):
         key |= {name: value for name, value in asked.items() if name != "expires"} | changed
@@ -110,7 +114,7 @@ async def test_a_rotated_key_shows_its_new_secret_once(admin: httpx.AsyncClient)
 
 async def test_a_team_is_made_before_its_keys_or_with_them(admin: httpx.AsyncClient) -> None:
     made = await admin.post("/teams", json={"name": "art", "budgets": ["5/day"]})
-    art = {"name": "art", "disabled": False, "budgets": ["5/day"], "keys": 0, "created_at": NOON_ISO}
+    art = {"name": "art", "disabled": False, "budgets": ["5/day"], "keys": 0, **NO_LIMITS, "created_at": NOON_ISO}
     assert (made.status_code, made.json()) == (201, art)
     for _ in range(2):
         await make(admin)
@@ -128,6 +132,15 @@ async def test_a_disabled_team_disables_its_keys(admin: httpx.AsyncClient) -> No
         assert (await admin.get(f"/keys/{key['id']}")).json()["status"] == status
 
 
+async def test_a_team_has_limits_of_its_own(admin: httpx.AsyncClient) -> None:
+    await make(admin)
+    asked = {"requests_per_minute": 0, "images_in_flight": 8}
+    answer = await admin.patch("/teams/design", json=asked)
+    assert {name: answer.json()[name] for name in NO_LIMITS} == NO_LIMITS | asked
+    answer = await admin.patch("/teams/design", json={"images_in_flight": None})
+    assert {name: answer.json()[name] for name in NO_LIMITS} == NO_LIMITS | {"requests_per_minute": 0}
+
+
 @pytest.mark.parametrize(
     ("asked", "body", "code", "param"),
     [
@@ -135,6 +148,9 @@ async def test_a_disabled_team_disables_its_keys(admin: httpx.AsyncClient) -> No
         ("PATCH /keys/x", {"disabled": True}, "key_not_found", "id"),
         ("POST /keys/x/rotate", {}, "key_not_found", "id"),
         ("POST /keys/x/revoke", None, "key_not_found", "id"),
+        ("PATCH /keys/x", {"images_per_minute": -1}, "invalid_value", "images_per_minute"),
+        ("PATCH /teams/x", {"images_in_flight": 1_000_001}, "invalid_value", "images_in_flight"),
+        ("PATCH /teams/x", {"requests_per_minute": "60"}, "invalid_type", "requests_per_minute"),
         ("PATCH /keys/x", {"team": "other"}, "unknown_parameter", "team"),
         ("PATCH /keys/x", {"budgets": []}, "unknown_parameter", "budgets"),
         ("PATCH /keys/x", {"revoked_at": None}, "unknown_parameter", "revoked_at"),

@@ -12,6 +12,7 @@ from fakes import NOON, HandClock, RememberingTelemetry, until
 from gateway.core import keys as key_form
 from gateway.core.allowed import Allowed
 from gateway.core.errors import InvalidApiKey
+from gateway.core.rate import Defaults, Limit, Limits
 from gateway.pipeline.admission import Admission, Caller
 from gateway.pipeline.crew import Crew
 from gateway.ports import Key, KeyTerms, StoreDown, TeamTerms
@@ -78,6 +79,24 @@ async def test_a_caller_is_its_key_its_team_and_what_it_may_ask_for(door: Door) 
     caller = await door.admission.identify(door.token)
     assert caller == Caller(door.key.id, "red", Allowed(models=("one",), most_images=2))
     assert await door.admission.live(door.key.id) is not None
+
+
+async def test_a_caller_is_under_its_own_limits_its_teams_and_the_policies(door: Door) -> None:
+    defaults = Defaults(keys=Limits(60, 30), teams=Limits(images_in_flight=9))
+    admission = Admission(door.store, (PEPPER,), door.clock, door.crew, limits=defaults)
+    await door.store.change_key(door.key.id, KeyTerms(requests_per_minute=5, images_per_minute=0))
+    await door.store.change_team("red", TeamTerms(images_per_minute=100))
+    mine = f"key:{door.key.id}"
+    assert (await admission.identify(door.token)).limits == (
+        Limit(mine, "requests_per_minute", 5),
+        Limit("team:red", "images_per_minute", 100),
+        Limit("team:red", "images_in_flight", 9),
+    )
+    await door.store.change_key(door.key.id, KeyTerms(requests_per_minute=None, images_per_minute=None))
+    assert (await admission.identify(door.token)).limits[:2] == (
+        Limit(mine, "requests_per_minute", 60),
+        Limit(mine, "images_per_minute", 30),
+    )
 
 
 async def _revoke(door: Door) -> None:

@@ -21,10 +21,16 @@ _STEPS = (
     ALTER TABLE keys ADD COLUMN last_used_at INTEGER;
     ALTER TABLE keys ADD COLUMN old_digest BLOB;
     ALTER TABLE keys ADD COLUMN old_until INTEGER;
+    ALTER TABLE keys ADD COLUMN requests_per_minute INTEGER;
+    ALTER TABLE keys ADD COLUMN images_per_minute INTEGER;
+    ALTER TABLE keys ADD COLUMN images_in_flight INTEGER;
     CREATE TABLE teams (
         name       TEXT PRIMARY KEY,
         created_at INTEGER NOT NULL,
-        disabled   INTEGER NOT NULL DEFAULT 0
+        disabled   INTEGER NOT NULL DEFAULT 0,
+        requests_per_minute INTEGER,
+        images_per_minute   INTEGER,
+        images_in_flight    INTEGER
     ) STRICT, WITHOUT ROWID;
     INSERT INTO teams (name, created_at) SELECT team, min(created_at) FROM keys GROUP BY team;
     ALTER TABLE jobs ADD COLUMN maker TEXT NOT NULL DEFAULT '';

@@ -11,20 +11,22 @@ from gateway.stores.sqlite.writer import Row, SqlitePort, Value
 
 _ADD = """
 INSERT INTO keys (id, team, name, digest, created_at, revoked_at, models, endpoints, most_images, most_pixels, expires_at,
-    disabled, made_by, last_used_at, old_digest, old_until)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+    disabled, made_by, last_used_at, old_digest, old_until, requests_per_minute, images_per_minute, images_in_flight)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
 
 _SELECT = """
 SELECT k.id, k.team, k.name, k.digest, k.created_at, k.revoked_at, k.models, k.endpoints, k.most_images, k.most_pixels,
-    k.expires_at, k.disabled, k.made_by, k.last_used_at, k.old_digest, k.old_until
+    k.expires_at, k.disabled, k.made_by, k.last_used_at, k.old_digest, k.old_until,
+    k.requests_per_minute, k.images_per_minute, k.images_in_flight
 FROM keys AS k
 """
 _LIST = _SELECT + "WHERE ?1 IS NULL OR team = ?1 ORDER BY created_at, id"
 
 # Never `revoked_at`, digests or `last_used_at`: what was read with them may be old by the time it is written.
 _CHANGE = """
-UPDATE keys SET name = ?, models = ?, endpoints = ?, most_images = ?, most_pixels = ?, expires_at = ?, disabled = ?
+UPDATE keys SET name = ?, models = ?, endpoints = ?, most_images = ?, most_pixels = ?, expires_at = ?, disabled = ?,
+    requests_per_minute = ?, images_per_minute = ?, images_in_flight = ?
 WHERE id = ?
 """
 
@@ -38,9 +40,19 @@ _REPLACE_DIGEST = """
 UPDATE keys SET digest = iif(digest = ?1, ?2, digest), old_digest = iif(old_digest = ?1, ?2, old_digest) WHERE id = ?3
 """
 
-_ADD_TEAM = "INSERT INTO teams (name, created_at, disabled) VALUES (?, ?, ?) ON CONFLICT DO NOTHING RETURNING name"
+_ADD_TEAM = """
+INSERT INTO teams (name, created_at, disabled, requests_per_minute, images_per_minute, images_in_flight)
+VALUES (?, ?, ?, ?, ?, ?)
+ON CONFLICT DO NOTHING RETURNING name
+"""
 
-_SELECT_TEAM = "SELECT name, created_at, disabled FROM teams "
+_SELECT_TEAM = """
+SELECT name, created_at, disabled, requests_per_minute, images_per_minute, images_in_flight FROM teams
+"""
+
+_CHANGE_TEAM = """
+UPDATE teams SET disabled = ?, requests_per_minute = ?, images_per_minute = ?, images_in_flight = ? WHERE name = ?
+"""
 
 _MODELS = msgspec.json.Decoder(tuple[str, ...])
 _ENDPOINTS = msgspec.json.Decoder(tuple[Operation, ...])
@@ -72,8 +84,7 @@ class SqliteKeys(SqlitePort, Keys):
         await self._writer.execute("replace_digest", _REPLACE_DIGEST, (stored, digest, key_id))
 
     async def add_team(self, team: Team) -> bool:
-        row = (team.name, team.created_at, team.disabled)
-        return bool(await self._writer.execute("add_team", _ADD_TEAM, row))
+        return bool(await self._writer.execute("add_team", _ADD_TEAM, _team_row(team)))
 
     async def find_team(self, name: str) -> Team | None:
         return await self._writer.call("find_team", lambda db: _find_team(db, name))
@@ -90,7 +101,7 @@ class SqliteKeys(SqlitePort, Keys):
 
 
 def _add(db: apsw.Connection, key: Key) -> None:
-    db.execute(_ADD_TEAM, (key.team, key.created_at, False)).fetchall()
+    db.execute(_ADD_TEAM, _team_row(Team(key.team, key.created_at))).fetchall()
     db.execute(_ADD, _row(key))
 
 
@@ -109,8 +120,8 @@ def _change(db: apsw.Connection, key_id: str, terms: KeyTerms) -> bool:
         return False
     key = terms.apply(found[0])
     models, endpoints = _text(key.models), _text(key.endpoints)
-    limits = (key.most_images, key.most_pixels, key.expires_at, key.disabled)
-    db.execute(_CHANGE, (key.name, models, endpoints, *limits, key_id))
+    most = (key.most_images, key.most_pixels, key.expires_at, key.disabled)
+    db.execute(_CHANGE, (key.name, models, endpoints, *most, *key.limits.values, key_id))
     return True
 
 
@@ -123,7 +134,8 @@ def _change_team(db: apsw.Connection, name: str, terms: TeamTerms) -> bool:
     found = _find_team(db, name)
     if found is None:
         return False
-    db.execute("UPDATE teams SET disabled = ? WHERE name = ?", (terms.apply(found).disabled, name))
+    team = terms.apply(found)
+    db.execute(_CHANGE_TEAM, (team.disabled, *team.limits.values, name))
     return True
 
 
@@ -145,12 +157,13 @@ def _row(key: Key) -> Sequence[Value]:
         key.last_used_at,
         key.old_digest,
         key.old_until,
+        *key.limits.values,
     )
 
 
 def _key(row: Row) -> Key:
     key_id, team, name, digest, created_at, revoked_at, models, endpoints, most_images, most_pixels, *more = row
-    expires_at, disabled, made_by, last_used_at, old_digest, old_until = more
+    expires_at, disabled, made_by, last_used_at, old_digest, old_until, requests, images, in_flight = more
     return Key(
         id=key_id,
         team=team,
@@ -168,12 +181,26 @@ def _key(row: Row) -> Key:
         last_used_at=last_used_at,
         old_digest=old_digest,
         old_until=old_until,
+        requests_per_minute=requests,
+        images_per_minute=images,
+        images_in_flight=in_flight,
     )
 
 
+def _team_row(team: Team) -> Sequence[Value]:
+    return (team.name, team.created_at, team.disabled, *team.limits.values)
+
+
 def _team(row: Row) -> Team:
-    name, created_at, disabled = row
-    return Team(name, created_at, bool(disabled))
+    name, created_at, disabled, requests, images, in_flight = row
+    return Team(
+        name,
+        created_at,
+        bool(disabled),
+        requests_per_minute=requests,
+        images_per_minute=images,
+        images_in_flight=in_flight,
+    )
 
 
 def _text(words: Sequence[str]) -> str:

@@ -21,7 +21,10 @@ CREATE TABLE keys (
     made_by      TEXT NOT NULL DEFAULT '',
     last_used_at INTEGER,
     old_digest   BLOB, -- the secret before the last rotation, good until `old_until`
-    old_until    INTEGER
+    old_until    INTEGER,
+    requests_per_minute INTEGER,
+    images_per_minute   INTEGER,
+    images_in_flight    INTEGER
 ) STRICT, WITHOUT ROWID;
 
 CREATE INDEX keys_by_team ON keys (team);
@@ -29,7 +32,10 @@ CREATE INDEX keys_by_team ON keys (team);
 CREATE TABLE teams (
     name       TEXT PRIMARY KEY,
     created_at INTEGER NOT NULL,
-    disabled   INTEGER NOT NULL DEFAULT 0
+    disabled   INTEGER NOT NULL DEFAULT 0,
+    requests_per_minute INTEGER,
+    images_per_minute   INTEGER,
+    images_in_flight    INTEGER
 ) STRICT, WITHOUT ROWID;
 
 -- What a scope (`org`, `team:NAME`, `key:ID`) may spend in each window of that kind.
