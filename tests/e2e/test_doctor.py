@@ -10,18 +10,21 @@ import time
 from collections.abc import Iterator
 from contextlib import closing
 from email.utils import formatdate
+from functools import partial
 from pathlib import Path
 
 import apsw
 import pytest
 from click.testing import CliRunner
 from processes import ADMIN_KEY, UPSTREAM_KEY, Process, gateway, simulator
+from redis_server import RedisServer
 from rig import POLICIES, edited_policies
 from scripted_upstream import http, says, scripted
 
 from gateway.cli.main import main
 from gateway.core.health import EXIT, Check
 from gateway.stores.sqlite.store import open_store
+from gateway.wiring import stores
 
 #: Where nobody listens.
 NOWHERE = "http://127.0.0.1:9"
@@ -185,7 +188,8 @@ def test_a_store_of_a_newer_version(alone: Environment) -> None:
     assert "newer imagegate" in found["store"]["found"]
 
 
-def test_a_store_that_another_process_holds(alone: Environment) -> None:
+def test_a_store_that_another_process_holds(alone: Environment, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stores, "open_store", partial(open_store, lock_wait=0.1))
     holder = apsw.Connection(str(data_of(alone) / "imagegate.db"))
     holder.execute("PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE").fetchall()
     try:
@@ -286,6 +290,24 @@ async def test_an_upstream_that_tells_no_time(alone: Environment, header: str) -
     async with scripted(says(http(200, MODELS, header))) as timeless:
         status, found = await asyncio.to_thread(doctor, alone, IMAGEGATE_EMPIRIOLABS_URL=timeless.url)
     assert (status, verdicts(found)) == (0, {"clock": "warn"})
+
+
+def test_redis_is_asked_how_durable_it_is(fresh: Environment, tmp_path: Path) -> None:
+    data_of(fresh).mkdir(mode=0o700)
+    server = RedisServer(tmp_path)
+    server.start()
+    redis = {"IMAGEGATE_STORE": server.url(), "IMAGEGATE_BLOBS": f"file://{data_of(fresh)}/pictures"}
+    try:
+        status, found = doctor(fresh, **redis)
+        assert (status, verdicts(found)) == (0, {})
+        server.call("CONFIG", "SET", "appendfsync", "everysec")
+        status, found = doctor(fresh, **redis)
+        assert (status, verdicts(found)) == (0, {"durability": "warn"})
+        assert "appendfsync to always" in found["durability"]["advice"]
+    finally:
+        server.kill()
+    status, found = doctor(fresh, **redis)
+    assert (status, verdicts(found)) == (12, {"store": "fail"})
 
 
 def test_a_directory_that_another_user_owns(alone: Environment) -> None:
