@@ -10,6 +10,7 @@ import click
 from gateway.cli.main import main
 from gateway.core import errors
 from gateway.core.errors import GatewayError
+from gateway.core.health import EXIT
 from gateway.settings import Settings, variable
 from gateway.telemetry.metrics import Metrics
 
@@ -71,6 +72,11 @@ def test_every_command_is_described_and_no_other() -> None:
     rows = re.findall(r"^\| (`imagegate .*?) \|", section("Teams, keys and budgets"), re.MULTILINE)
     described = {name.removeprefix("imagegate ") for row in rows for name in re.findall(r"`([^`]+)`", row)}
     assert described == set(commands(main))
+
+
+def test_every_exit_status_of_the_doctor_is_described_and_no_other() -> None:
+    rows = re.findall(r"^\| (\d+) \| `(\w+)` \|", section("What it keeps"), re.MULTILINE)
+    assert {check: int(status) for status, check in rows} == EXIT
 
 
 def test_every_command_and_option_has_its_help() -> None:
