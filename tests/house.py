@@ -151,7 +151,7 @@ async def open_house(
             clock=clock,
             telemetry=telemetry,
         )
-        team_jobs = TeamJobs(store, dispatch, flights)
+        team_jobs = TeamJobs(store, dispatch, flights, spending)
         house = House(provider, clock, store, blobs, telemetry, crew, flights, governor, generate, team_jobs, recovery)
         await store.set_budgets("org", [Budget("total", 10 * MICROS)])
         try:

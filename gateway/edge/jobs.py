@@ -21,7 +21,7 @@ async def list_jobs(request: Call, front: NamedDependency[Front], team_jobs: Nam
     limit = _limit(request.query_params.get("limit"))
     jobs = await team_jobs.list(caller, limit=limit + 1, after=request.query_params.get("after"))
     page = [(job, team_jobs.progress(job)) for job in jobs[:limit]]
-    return front.renderer.job_list(page, front.viewer(request, caller), more=len(jobs) > limit)
+    return front.renderer.job_list(page, more=len(jobs) > limit)
 
 
 @get("/v1/jobs/{job_id:str}", name="jobs.get")
@@ -32,7 +32,9 @@ async def get_job(
     caller = await front.identify(request)
     job = await team_jobs.get(caller, job_id)
     of(request).job = job.id
-    return front.renderer.job(job, front.viewer(request, caller), team_jobs.progress(job))
+    return front.renderer.job(
+        job, front.viewer(request, caller), team_jobs.progress(job), await team_jobs.remaining(caller)
+    )
 
 
 @delete("/v1/jobs/{job_id:str}", name="jobs.cancel", status_code=200)
@@ -43,7 +45,9 @@ async def cancel_job(
     caller = await front.identify(request)
     job = await team_jobs.cancel(caller, job_id)
     of(request).job = job.id
-    return front.renderer.job(job, front.viewer(request, caller), team_jobs.progress(job))
+    return front.renderer.job(
+        job, front.viewer(request, caller), team_jobs.progress(job), await team_jobs.remaining(caller)
+    )
 
 
 def _limit(text: str | None) -> int:

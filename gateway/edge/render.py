@@ -73,14 +73,15 @@ class Renderer:
         headers = [*self.headers(job, cache=cache, remaining=remaining), ("location", f"/v1/jobs/{job.id}")]
         return self._reply(202, body, (), headers)
 
-    def job(self, job: Job, viewer: Viewer, progress: float) -> Reply:
-        return self._reply(
-            200, self._job(job, viewer, progress, whole=True), _streamed(job), [("x-imagegate-job", job.id)]
-        )
+    def job(self, job: Job, viewer: Viewer, progress: float, remaining: int | None) -> Reply:
+        shown = self._job(job, progress)
+        done = job.status is Status.COMPLETED
+        shown["result"] = self._result(job, viewer, "miss", remaining) if done else None
+        return self._reply(200, shown, _streamed(job), [("x-imagegate-job", job.id)])
 
-    def job_list(self, jobs: list[tuple[Job, float]], viewer: Viewer, *, more: bool) -> Reply:
+    def job_list(self, jobs: list[tuple[Job, float]], *, more: bool) -> Reply:
         """Results are left out: a page of base64 pictures is no list."""
-        data = [self._job(job, viewer, progress, whole=False) for job, progress in jobs]
+        data = [self._job(job, progress) for job, progress in jobs]
         return self._reply(200, {"object": "list", "data": data, "has_more": more}, (), [])
 
     def headers(self, job: Job, *, cache: str, remaining: int | None, ms: int | None = None) -> list[tuple[str, str]]:
@@ -98,9 +99,9 @@ class Renderer:
             headers.append(("x-imagegate-ignored", ", ".join(job.order.ignored)))
         return headers
 
-    def _job(self, job: Job, viewer: Viewer, progress: float, *, whole: bool) -> dict[str, Any]:
+    def _job(self, job: Job, progress: float) -> dict[str, Any]:
         failure = job.failure if job.status is Status.FAILED else None
-        shown: dict[str, Any] = {
+        return {
             "job_id": job.id,
             "id": job.id,
             "object": "image.job",
@@ -111,10 +112,6 @@ class Renderer:
             "completed_at": iso(job.completed_at) if job.completed_at is not None else None,
             "error": {"code": failure.code, "message": failure.message} if failure else None,
         }
-        if whole:
-            done = job.status is Status.COMPLETED
-            shown["result"] = self._result(job, viewer, "miss", None) if done else None
-        return shown
 
     def _result(self, job: Job, viewer: Viewer, cache: str, remaining: int | None) -> dict[str, Any]:
         first = job.pictures[0]

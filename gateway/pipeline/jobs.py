@@ -7,16 +7,18 @@ from gateway.core.job import Failure, Job, Status
 from gateway.pipeline.admission import Caller
 from gateway.pipeline.dispatch import Dispatch
 from gateway.pipeline.flights import Flights
+from gateway.pipeline.spending import Spending
 from gateway.ports import Jobs
 
 _CANCELLED = Failure("cancelled", "The job was cancelled before it was submitted.")
 
 
 class TeamJobs:
-    def __init__(self, jobs: Jobs, dispatch: Dispatch, flights: Flights) -> None:
+    def __init__(self, jobs: Jobs, dispatch: Dispatch, flights: Flights, spending: Spending) -> None:
         self._jobs = jobs
         self._dispatch = dispatch
         self._flights = flights
+        self._spending = spending
 
     async def get(self, caller: Caller, job_id: str) -> Job:
         """Raises NotFound, the same for an unknown job and another team's."""
@@ -34,6 +36,10 @@ class TeamJobs:
         if job.ended or not await self._dispatch.drop(job, _CANCELLED):
             raise JobNotCancellable(f"The job {job.id} can no longer be cancelled.", job_id=job.id)
         return await self.get(caller, job_id)
+
+    async def remaining(self, caller: Caller) -> int | None:
+        """Micro-dollars left in the caller's tightest budget; None: there is none."""
+        return (await self._spending.purse(caller)).remaining
 
     def progress(self, job: Job) -> float:
         """0 to 1."""

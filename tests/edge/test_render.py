@@ -179,8 +179,8 @@ async def test_202_says_where_to_ask(press: Press, state: State, status: str) ->
 @pytest.mark.parametrize("response_format", ["url", "b64_json"])
 async def test_a_completed_job_has_the_result_of_the_waiting_call(press: Press, response_format: str) -> None:
     job = press.job(response_format=response_format)
-    waited = await press.sent(press.renderer.images(job, VIEWER, cache="miss", remaining=None, ms=1))
-    shown = await press.sent(press.renderer.job(job, VIEWER, 1.0))
+    waited = await press.sent(press.renderer.images(job, VIEWER, cache="miss", remaining=8_500, ms=1))
+    shown = await press.sent(press.renderer.job(job, VIEWER, 1.0, 8_500))
     assert shown.body["result"] == waited.body
     assert shown.body["status"] == "completed"
     assert (shown.body["progress"], shown.body["error"]) == (1.0, None)
@@ -192,13 +192,13 @@ async def test_a_job_that_runs_has_no_result_yet(press: Press) -> None:
     running = press.job(response_format="b64_json")
     half = replace(running.attempts[0], id="job_a.1", part=1, state=State.SUBMITTED, pictures=(), ended_at=None)
     for job in (press.job(State.SUBMITTED), replace(running, attempts=(*running.attempts, half))):
-        answer = await press.sent(press.renderer.job(job, VIEWER, 0.4))
+        answer = await press.sent(press.renderer.job(job, VIEWER, 0.4, None))
         assert (answer.body["status"], answer.body["progress"]) == ("processing", 0.4)
         assert (answer.body["result"], answer.body["error"], answer.body["completed_at"]) == (None, None, None)
 
 
 async def test_a_failed_job_says_why(press: Press) -> None:
-    answer = await press.sent(press.renderer.job(press.job(State.UNCONFIRMED), VIEWER, 0.0))
+    answer = await press.sent(press.renderer.job(press.job(State.UNCONFIRMED), VIEWER, 0.0, None))
     assert (answer.body["status"], answer.body["result"]) == ("failed", None)
     assert answer.body["error"] == {"code": LOST.code, "message": LOST.message}
 
@@ -208,7 +208,7 @@ async def test_a_failed_job_says_why(press: Press) -> None:
 async def test_no_text_is_taken_for_a_place_of_a_picture(press: Press, message: str, response_format: str) -> None:
     job = press.job(State.UNCONFIRMED, response_format=response_format)
     job = replace(job, attempts=(replace(job.attempts[0], failure=Failure("upstream_error", message)),))
-    answer = await press.sent(press.renderer.job(job, VIEWER, 0.0))
+    answer = await press.sent(press.renderer.job(job, VIEWER, 0.0, None))
     assert answer.body["error"]["message"] == message
 
 
@@ -220,7 +220,7 @@ async def test_no_host_is_taken_for_a_place_of_a_picture(press: Press) -> None:
 
 async def test_a_list_of_jobs_leaves_results_out(press: Press) -> None:
     jobs = [(press.job(response_format="b64_json"), 1.0), (press.job(State.RESERVED), 0.0)]
-    answer = await press.sent(press.renderer.job_list(jobs, VIEWER, more=True))
+    answer = await press.sent(press.renderer.job_list(jobs, more=True))
     assert (answer.body["object"], answer.body["has_more"]) == ("list", True)
     assert [job["status"] for job in answer.body["data"]] == ["completed", "queued"]
     assert all("result" not in job for job in answer.body["data"])
