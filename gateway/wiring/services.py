@@ -191,7 +191,7 @@ def _pipeline(base: _Base) -> _Pipeline:
         clock=clock,
         telemetry=recorder,
     )
-    return _Pipeline(generate, TeamJobs(store, dispatch, flights), recovery)
+    return _Pipeline(generate, TeamJobs(store, dispatch, flights, spending), recovery)
 
 
 def _app(base: _Base, pipeline: _Pipeline, images: ImageUrls, administration: Administration) -> Observed:
