@@ -103,7 +103,7 @@ def _command() -> str:
 
 async def _first_image(gateway: Running, *, simulated: bool) -> FirstImage:
     """Over HTTP at the gateway's own address, with a new key: what a client sees is what is shown."""
-    key, secret = await gateway.administration.create_key(TEAM, "demo", [BUDGET])
+    key, secret = await gateway.administration.create_key(TEAM, "demo", [BUDGET], made_by="demo")
     base_url = f"{gateway.url}/v1"
     started = time.perf_counter()
     async with httpx.AsyncClient(timeout=_TIMEOUT_S, trust_env=False) as client:
