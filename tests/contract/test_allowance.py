@@ -54,8 +54,9 @@ async def test_the_limit_is_spent_and_comes_back_after_a_minute(build: Build, cl
     await clock.sleep(MINUTE)
     assert await allowance.take("a", 0) > 0
     await clock.sleep(wait - MINUTE)
-    assert await allowance.left("a") == 3
     assert await allowance.take("a", 0) == 0
+    await clock.sleep(0.1)  # a server's clock went on a little between the three
+    assert await allowance.left("a") == 2
 
 
 async def test_it_comes_back_as_it_was_spent(build: Build, clock: HandClock, about: Callable[[float], object]) -> None:

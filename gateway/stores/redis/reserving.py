@@ -40,6 +40,7 @@ def question(job: Job, limits: Sequence[Limit], token: str) -> Question:
         "payers": payers,
         "kinds": WINDOWS,
         "windows": windows,
+        "figures": [f"{window}/{what}" for window in windows for what in ("spent", "held")],
         "asked": str(_asked(job)),
         "limits": limits,
         "images": _images(job),

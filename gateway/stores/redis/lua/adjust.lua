@@ -10,5 +10,5 @@ end
 if tonumber(least) + tonumber(ask.amount) < 0 then return least end
 redis.call('SADD', key('ledger:adjusted'), ask.id)
 redis.call('ZADD', key('ledger:spent'), ask.at, append(ask.ledger))
-count(ask.payers, ask.windows, 'spent', ask.amount)
+count(ask.payers, ask.windows, ask.amount, '0')
 return nil

@@ -69,13 +69,14 @@ local function restate(job_id)
   end
 end
 
--- Add to the counters of every payer in each window. `what` is spent or held.
-local function count(payers, windows, what, amount)
-  if amount == '0' or amount == '-0' then return end
+-- Add to the counters of every payer in each window.
+local function count(payers, windows, spent, held)
   for _, payer in ipairs(payers) do
-    redis.call('ZADD', key('scopes'), 0, payer)
+    local usage = key('usage', payer)
+    if redis.call('EXISTS', usage) == 0 then redis.call('ZADD', key('scopes'), 0, payer) end
     for _, window in ipairs(windows) do
-      redis.call('HINCRBY', key('usage', payer), window .. '/' .. what, amount)
+      if spent ~= '0' then redis.call('HINCRBY', usage, window .. '/spent', spent) end
+      if held ~= '0' and held ~= '-0' then redis.call('HINCRBY', usage, window .. '/held', held) end
     end
   end
 end
@@ -95,28 +96,28 @@ end
 -- without pictures: it says why.
 local function finish(attempt_id, ending)
   local attempt = key('attempt', attempt_id)
-  local state, job_id, held, images, reserved_at, token = get(attempt,
-    'state', '.job', 'held', 'images', 'reserved_at', '.ended_by')
+  local id, state, job_id, held, images, reserved_at, failure, token = get(attempt,
+    'id', 'state', '.job', 'held', 'images', 'reserved_at', 'failure', '.ended_by')
   if not LIVE[state] and state ~= '"unconfirmed"' then
     return token == ending.token
   end
   local key_id, team, user, model, unit_price, policy, payers, windows = get(key('job', job_id),
     'key_id', 'team', 'user', '.model', '.unit_price', '.policy', '.payers', '.windows')
   payers, windows = cjson.decode(payers), cjson.decode(windows)
-  redis.call('HSET', attempt, 'state', ending.state, 'pictures', ending.pictures, 'cost', ending.cost,
+  if ending.failure ~= 'null' or ending.pictures ~= '[]' then failure = ending.failure end
+  redis.call('HSET', attempt, 'state', ending.state, 'pictures', ending.pictures, 'cost', ending.cost, 'failure', failure,
     'ended_at', ending.now, '.ended_by', ending.token)
-  if ending.failure ~= 'null' or ending.pictures ~= '[]' then
-    redis.call('HSET', attempt, 'failure', ending.failure)
+  if LIVE[state] then
+    redis.call('ZREM', key('attempts:submitted'), attempt_id)
+    fly(payers, '-' .. images)
+  else
+    redis.call('ZREM', key('attempts:unconfirmed'), attempt_id)
   end
-  redis.call('ZREM', key('attempts:submitted'), attempt_id)
-  redis.call('ZREM', key('attempts:unconfirmed'), attempt_id)
-  if LIVE[state] then fly(payers, '-' .. images) end
-  local seq = append({'attempt_id', redis.call('HGET', attempt, 'id'), 'kind', ending.kind, 'key_id', key_id, 'team', team,
+  local seq = append({'attempt_id', id, 'kind', ending.kind, 'key_id', key_id, 'team', team,
     'user', user, 'model', model, 'images', ending.images, 'unit_price', unit_price, 'policy', policy,
     'amount', ending.cost, 'at', ending.now, 'counted_at', reserved_at})
   if ending.kind == '"settle"' then redis.call('ZADD', key('ledger:spent'), ending.now, seq) end
-  count(payers, windows, 'spent', ending.cost)
-  count(payers, windows, 'held', '-' .. held)
+  count(payers, windows, ending.cost, '-' .. held)
   restate(job_id)
   return true
 end

@@ -6,11 +6,12 @@ if redis.call('EXISTS', job) == 1 then return nil end
 -- The first budget without room; one that is spent goes before one that is only held.
 local reserved
 for _, payer in ipairs(ask.payers) do
-  for n, limit in ipairs(redis.call('HMGET', key('budgets', payer), unpack(ask.kinds))) do
+  local limits = redis.call('HMGET', key('budgets', payer), unpack(ask.kinds))
+  local figures
+  for n, limit in ipairs(limits) do
     if limit then
-      local window = ask.windows[n]
-      local spent, held = get(key('usage', payer), window .. '/spent', window .. '/held')
-      spent, held = spent or '0', held or '0'
+      figures = figures or redis.call('HMGET', key('usage', payer), unpack(ask.figures))
+      local spent, held = figures[2 * n - 1] or '0', figures[2 * n] or '0'
       local refusal = {'budget', payer, n, limit, spent, held}
       if tonumber(spent) + tonumber(ask.asked) > tonumber(limit) then return refusal end
       if tonumber(spent) + tonumber(held) + tonumber(ask.asked) > tonumber(limit) then reserved = reserved or refusal end
@@ -44,5 +45,5 @@ for _, attempt in ipairs(ask.attempts) do
   append(attempt.ledger)
 end
 fly(ask.payers, ask.images)
-count(ask.payers, ask.windows, 'held', ask.asked)
+count(ask.payers, ask.windows, '0', ask.asked)
 return kept
