@@ -1,12 +1,12 @@
 """An ask: what came in, in OpenAI's words and EmpirioLabs' own side by side, each field of a known type, nulls absent."""
 
 import re
-from typing import Annotated, Any, ClassVar, Literal, TypeVar
+from typing import Annotated, Any, ClassVar, Literal, TypeVar, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from gateway.core.errors import InvalidRequest
-from gateway.core.order import Operation
+from gateway.core.order import Codec, Operation
 
 #: Widest ranges of any model; the catalogue narrows them to the model asked for.
 _Int = Annotated[int, Field(strict=True)]
@@ -110,6 +110,9 @@ _WITHOUT_EFFECT = (
     "frame_duration_ms",
 )
 
+#: OpenAI's own beside those that are made here.
+_OTHER_FORMATS = ("gif", "svg")
+
 _CODES = {"missing": "missing_required_parameter", "extra_forbidden": "unknown_parameter"}
 _TYPE_ERRORS = re.compile(r".*_(type|parsing|from_float)|is_instance_of|model_attributes_type")
 
@@ -118,6 +121,7 @@ def read(fields: object, kind: type[_Kind]) -> _Kind:
     """Check a decoded JSON value. Raises InvalidRequest naming the field, with the contract's code; never echoes a value."""
     if not isinstance(fields, dict):
         raise InvalidRequest("The request body must be a JSON object.", code="invalid_type")
+    _refuse_unserved(fields)
     try:
         ask = kind.model_validate(fields)
     except ValidationError as error:
@@ -125,6 +129,16 @@ def read(fields: object, kind: type[_Kind]) -> _Kind:
     if ask.stream:
         _check_stream(ask)
     return ask
+
+
+def _refuse_unserved(fields: dict[str, object]) -> None:
+    """What OpenAI knows, and no model served here can honour."""
+    if fields.get("svg") is not None:
+        raise InvalidRequest("'svg' is not served here.", code="unsupported_parameter", param="svg")
+    for name in ("format", "output_format"):
+        if (value := fields.get(name)) in _OTHER_FORMATS:
+            message = f"'{name}' must be one of {', '.join(get_args(Codec))}: {value} is not served here."
+            raise InvalidRequest(message, code="unsupported_parameter", param=name)
 
 
 def _check_stream(ask: Ask) -> None:

@@ -10,8 +10,6 @@ from multipart import MultipartError, MultipartSegment, PushMultipartParser, par
 from gateway.core.errors import InvalidRequest
 from gateway.core.image_source import Source, is_text, of_text
 
-MOST_IMAGES = 16
-
 #: The whole API has some forty fields.
 _MOST_PARTS = 64
 #: RFC 2046, section 5.1.1, allows 70.
@@ -26,11 +24,12 @@ _KEY = re.compile(r"\[([^\[\]]*)\]")
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """`fields` holds text, or dictionaries and lists of it where names have brackets."""
+    """`fields` holds text, or dictionaries and lists of it where names have brackets; `binary` names what is no text."""
 
     fields: dict[str, object]
     images: tuple[Source, ...]
     overlays: dict[str, Source]
+    binary: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,11 +42,12 @@ class _Part:
     def param(self) -> str:
         return self.name[:64]
 
-    def text(self) -> str:
+    def text(self) -> str | None:
+        """None for bytes that are no UTF-8."""
         try:
             return self.data.decode()
         except UnicodeDecodeError:
-            raise InvalidRequest(f"Invalid '{self.param}': not UTF-8 text.", param=self.param) from None
+            return None
 
     def source(self, param: str) -> Source | None:
         """None for the part that a browser sends for a file not chosen, and for a text that stands for no value."""
@@ -55,36 +55,47 @@ class _Part:
             if self.data in (b"", b"null"):
                 return None
             if is_text(self.data):
-                return of_text(self.text(), param)
+                if (text := self.text()) is None:
+                    raise InvalidRequest(f"Invalid '{param}': not UTF-8 text.", param=param)
+                return of_text(text, param)
         return Source(param, self.data)
 
 
-def read_form(body: bytes | memoryview, content_type: str, overlays: tuple[str, ...]) -> Form:
-    """`overlays` names the parts that are images too. Raises InvalidRequest."""
+def read_form(body: bytes | memoryview, content_type: str, overlays: tuple[str, ...], most_images: int) -> Form:
+    """`overlays` names the parts that are images too. Raises InvalidRequest, for an image too many as it comes."""
     fields: dict[str, object] = {}
+    binary: list[str] = []
     images: list[tuple[int, Source]] = []
     over: dict[str, Source] = {}
     for part in _parts(body, _boundary(content_type)):
         if match := _IMAGE.fullmatch(part.name):
             if (source := part.source(match[1])) is not None:
                 images.append((int(match[2] or -1), source))
-                _check(images)
+                _check(images, most_images)
         elif part.name not in overlays:
-            _put(fields, part)
+            if (text := part.text()) is None:
+                match = _NESTED.fullmatch(part.name)
+                binary.append(match[1] if match else part.name)
+            else:
+                _put(fields, part, text)
         elif (source := part.source(part.name)) is not None:
             if part.name in over:
                 raise _twice(part)
             over[part.name] = source
     if all(index >= 0 for index, _ in images):
         images.sort(key=itemgetter(0))
-    return Form(fields, tuple(source for _, source in images), over)
+    return Form(fields, tuple(source for _, source in images), over, tuple(binary))
 
 
-def _check(images: list[tuple[int, Source]]) -> None:
-    if len(images) > MOST_IMAGES:
-        raise InvalidRequest(f"At most {MOST_IMAGES} images.", param=images[0][1].param)
+def _check(images: list[tuple[int, Source]], most: int) -> None:
+    if len(images) > most:
+        raise too_many(most, images[0][1].param)
     if images[0][1].param != images[-1][1].param:
         raise InvalidRequest("Send either 'image' or 'images'.", param="images")
+
+
+def too_many(most: int, param: str) -> InvalidRequest:
+    return InvalidRequest(f"At most {most} images.", param=param)
 
 
 def _boundary(content_type: str) -> str:
@@ -113,7 +124,7 @@ def _parts(body: bytes | memoryview, boundary: str) -> Iterator[_Part]:
         raise InvalidRequest("The request body is not valid multipart/form-data.") from None
 
 
-def _put(fields: dict[str, object], part: _Part) -> None:
+def _put(fields: dict[str, object], part: _Part, text: str) -> None:
     match = _NESTED.fullmatch(part.name)
     *way, last = [match[1], *_KEY.findall(match[2])] if match else [part.name]
     is_list = bool(way) and last == ""
@@ -129,11 +140,11 @@ def _put(fields: dict[str, object], part: _Part) -> None:
         held = place.setdefault(last, [])
         if not isinstance(held, list):
             raise _twice(part)
-        held.append(part.text())
+        held.append(text)
     elif last in place:
         raise _twice(part)
     else:
-        place[last] = part.text()
+        place[last] = text
 
 
 def _twice(part: _Part) -> InvalidRequest:

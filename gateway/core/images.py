@@ -8,8 +8,13 @@ from gateway.core.order import Codec
 
 #: WebP's own limit, and more than any side we sell: what claims more is no picture of ours.
 MAX_SIDE = 16_384
-#: Bytes of a reference image as it is sent to us.
+#: Bytes of a request's body that may carry reference images, and of each such image.
+LARGEST_IMAGE_BODY = 64 * 1024 * 1024
 LARGEST_REFERENCE = 25 * 1024 * 1024
+#: Of a reference image as it is sent to us.
+MOST_REFERENCE_PIXELS = 4096 * 4096
+#: A model sees patches of 16 pixels.
+LEAST_REFERENCE_SIDE = 16
 
 _PNG = b"\x89PNG\r\n\x1a\n"
 _PNG_END = b"IEND\xae\x42\x60\x82"

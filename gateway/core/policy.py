@@ -176,6 +176,11 @@ class Policies(_Policy):
     #: first 16 hex digits of a SHA-256 over every file's name and text
     digest: str
 
+    @property
+    def most_references(self) -> int:
+        """Images that an order for any of the models may build on."""
+        return max((model.limits.references for model in self.models.values()), default=0)
+
     def route(self, model: str) -> Route:
         return next(route for route in self.routes.routes if route.model == model)
 

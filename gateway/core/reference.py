@@ -6,20 +6,30 @@ from hashlib import sha256
 from io import BytesIO
 from math import sqrt
 
-from PIL import ExifTags, Image, ImageChops, ImageCms
+from PIL import (
+    ExifTags,
+    Image,
+    ImageChops,
+    ImageCms,
+    TiffImagePlugin,  # noqa: F401 - Pillow reads EXIF by it, and would import it then
+)
 from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
 from gateway.core.errors import InvalidRequest
-from gateway.core.images import LARGEST_REFERENCE, is_whole, sniff
+from gateway.core.images import (
+    LARGEST_REFERENCE,
+    LEAST_REFERENCE_SIDE,
+    MAX_SIDE,
+    MOST_REFERENCE_PIXELS,
+    is_whole,
+    sniff,
+)
 from gateway.core.order import Codec, Reference, Upload
 
-MOST_PIXELS = 4096 * 4096
 #: What leaves: the models' own largest.
 SENT_PIXELS = 1024 * 1024
-#: A model sees patches of 16 pixels.
-LEAST_SIDE = 16
 
 #: Progressive files have some ten; thousands of scans of a whole picture would take minutes.
 _MOST_SCANS = 100
@@ -42,6 +52,11 @@ _UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+
+
+def preload() -> None:
+    """Has Pillow import now what it would import when first needed: a process that is bound may open no file by then."""
+    Image.preinit()
 
 
 def normalise(data: bytes | memoryview, param: str) -> Upload:
@@ -76,11 +91,11 @@ def measure(data: bytes | memoryview, param: str) -> tuple[Codec, int, int]:
     try:
         codec, width, height = sniff(data)
     except ValueError:
-        raise _refused(param, "it is no PNG, JPEG or WebP image of at most 16384 pixels a side") from None
-    if min(width, height) < LEAST_SIDE:
-        raise _refused(param, f"each side must have at least {LEAST_SIDE} pixels")
-    if width * height > MOST_PIXELS:
-        raise _refused(param, f"it has {width}x{height} pixels, and {MOST_PIXELS} at most are taken")
+        raise _refused(param, f"it is no PNG, JPEG or WebP image of at most {MAX_SIDE} pixels a side") from None
+    if min(width, height) < LEAST_REFERENCE_SIDE:
+        raise _refused(param, f"each side must have at least {LEAST_REFERENCE_SIDE} pixels")
+    if width * height > MOST_REFERENCE_PIXELS:
+        raise _refused(param, f"it has {width}x{height} pixels, and {MOST_REFERENCE_PIXELS} at most are taken")
     if not is_whole(data, codec):
         raise _refused(param, "it is cut off")
     if codec == "jpeg" and bytes(data).count(_START_OF_SCAN) > _MOST_SCANS:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import msgspec
 
 from gateway.core.errors import InvalidRequest, UnsupportedMediaType
-from gateway.core.form_body import MOST_IMAGES, read_form
+from gateway.core.form_body import read_form, too_many
 from gateway.core.image_source import Source, of_json
 from gateway.core.order import Operation
 
@@ -21,19 +21,23 @@ _OVERLAYS: dict[Operation, tuple[str, ...]] = {"generation": (), "edit": ("mask"
 
 @dataclass(frozen=True, slots=True)
 class Parsed:
-    """`fields` are JSON values or, of a `form`, texts; images in the order in which they were sent."""
+    """`fields` are JSON values or, of a `form`, texts; images in the order in which they were sent. `binary` names the
+    other parts of a form that are no text: no field takes such a part."""
 
     fields: dict[str, object]
     form: bool
     images: tuple[Source, ...] = ()
     mask: Source | None = None
     markup: Source | None = None
+    binary: tuple[str, ...] = ()
 
 
-def parse(body: bytes | bytearray | memoryview, content_type: str, operation: Operation) -> Parsed:
-    """Raises InvalidRequest and UnsupportedMediaType. Nothing is decoded but base64."""
-    form = is_form(content_type, operation)
-    parsed = _of_form(body, content_type, operation) if form else _of_json(body, operation)
+def parse(body: bytes | bytearray | memoryview, content_type: str, operation: Operation, most_images: int) -> Parsed:
+    """Raises InvalidRequest and UnsupportedMediaType. Nothing is decoded but base64, and more than `most_images` not at all."""
+    if is_form(content_type, operation):
+        parsed = _of_form(body, content_type, operation, most_images)
+    else:
+        parsed = _of_json(body, operation, most_images)
     if operation != "generation" and not parsed.images:
         message = "Missing required parameter: 'image'."
         raise InvalidRequest(message, code="missing_required_parameter", param="image")
@@ -61,17 +65,17 @@ def decode(body: bytes | bytearray | memoryview) -> object:
         raise InvalidRequest("The request body is not valid JSON.") from None
 
 
-def _of_form(body: bytes | bytearray | memoryview, content_type: str, operation: Operation) -> Parsed:
-    form = read_form(memoryview(body), content_type, _OVERLAYS[operation])
+def _of_form(body: bytes | bytearray | memoryview, content_type: str, operation: Operation, most: int) -> Parsed:
+    form = read_form(memoryview(body), content_type, _OVERLAYS[operation], most)
     mask, markup = form.overlays.get("mask"), form.overlays.get("markup")
-    return Parsed(form.fields, form=True, images=form.images, mask=mask, markup=markup)
+    return Parsed(form.fields, form=True, images=form.images, mask=mask, markup=markup, binary=form.binary)
 
 
-def _of_json(body: bytes | bytearray | memoryview, operation: Operation) -> Parsed:
+def _of_json(body: bytes | bytearray | memoryview, operation: Operation, most: int) -> Parsed:
     fields = decode(body)
     if not isinstance(fields, dict):
         raise InvalidRequest("The request body must be a JSON object.", code="invalid_type")
-    images = _images(fields, _NAMES[operation])
+    images = _images(fields, _NAMES[operation], most)
     overlays = {
         name: of_json(value, name)
         for name in _OVERLAYS[operation]
@@ -80,7 +84,7 @@ def _of_json(body: bytes | bytearray | memoryview, operation: Operation) -> Pars
     return Parsed(fields, form=False, images=images, mask=overlays.get("mask"), markup=overlays.get("markup"))
 
 
-def _images(fields: dict[str, object], names: tuple[str, ...]) -> tuple[Source, ...]:
+def _images(fields: dict[str, object], names: tuple[str, ...], most: int) -> tuple[Source, ...]:
     """Takes them out of `fields`."""
     given = [(name, value) for name in names if (value := fields.pop(name, None)) is not None]
     if not given:
@@ -89,6 +93,6 @@ def _images(fields: dict[str, object], names: tuple[str, ...]) -> tuple[Source, 
     if len(given) > 1:
         raise InvalidRequest("Send either 'image' or 'images'.", param=name)
     each = value if isinstance(value, list) else [value]
-    if len(each) > MOST_IMAGES:
-        raise InvalidRequest(f"At most {MOST_IMAGES} images.", param=name)
+    if len(each) > most:
+        raise too_many(most, name)
     return tuple(of_json(image, name) for image in each)

@@ -6,6 +6,7 @@ from litestar import Litestar, Router
 from litestar.di import Provide
 
 from gateway.core.catalogue import Catalogue
+from gateway.core.images import LARGEST_IMAGE_BODY
 from gateway.edge import files, images, jobs, models, ops, problems
 from gateway.edge.exchange import Observed, Observer
 from gateway.edge.files import PictureFiles
@@ -34,10 +35,8 @@ _HANDLERS = (
 #: The names that the request metrics may carry: those of the handlers, and what stands for everything else.
 ROUTES = (*(handler.name or "unknown" for handler in _HANDLERS), "admin", "unknown")
 IMAGE_ROUTES = tuple(name for name in ROUTES if name.startswith("images."))
-#: What may carry images, in bytes of body.
-_IMAGE_BODY = 64 * 1024 * 1024
 _LIMITS = GuardLimits(
-    body_bytes_of={f"/v1/images/{operation}": _IMAGE_BODY for operation in ("generations", "edits", "variations")}
+    body_bytes_of={f"/v1/images/{each}": LARGEST_IMAGE_BODY for each in ("generations", "edits", "variations")}
 )
 
 

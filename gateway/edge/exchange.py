@@ -48,8 +48,12 @@ class Exchange:
     def overhead(self) -> float | None:
         return None if self.waited is None else self.seconds - self.waited
 
+    def elapsed(self) -> float:
+        """Seconds since it came."""
+        return time.perf_counter() - self.started
+
     def elapsed_ms(self) -> int:
-        return round((time.perf_counter() - self.started) * 1000)
+        return round(self.elapsed() * 1000)
 
     def left(self, what: str, room: Room | None) -> None:
         """Of the limit on `requests` or `images` a minute."""

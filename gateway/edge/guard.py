@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
+from litestar.utils import normalize_path
+
 from gateway.core.errors import (
     GatewayError,
     InternalError,
@@ -45,7 +47,7 @@ class GuardLimits:
     open_requests: int = 20_000
 
     def body_cap(self, path: str) -> int:
-        return self.body_bytes_of.get(path, self.body_bytes)
+        return self.body_bytes_of.get(normalize_path(path), self.body_bytes)  # as the router reads it
 
 
 class Guard:

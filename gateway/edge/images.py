@@ -11,7 +11,7 @@ from gateway.core.ask import Ask, Edit, Generation, Variation
 from gateway.core.job import Status
 from gateway.edge.exchange import Call, of, watching
 from gateway.edge.front import Front
-from gateway.edge.schema import heartbeat, read_call
+from gateway.edge.schema import heartbeat, patience, read_call
 from gateway.edge.stream import Stream
 from gateway.pipeline.generate import Generate
 
@@ -24,7 +24,7 @@ async def generations(request: Call, front: NamedDependency[Front], generate: Na
 
 @post("/v1/images/edits", name="images.edits", status_code=200)
 async def edits(request: Call, front: NamedDependency[Front], generate: NamedDependency[Generate]) -> ASGIApp:
-    """Make images from a prompt and up to four images."""
+    """Make images from a prompt and images."""
     return await _make(request, front, generate, Edit)
 
 
@@ -37,8 +37,8 @@ async def variations(request: Call, front: NamedDependency[Front], generate: Nam
 async def _make(request: Call, front: Front, generate: Generate, kind: type[Ask]) -> ASGIApp:
     exchange = of(request)
     caller = await front.admit(request)  # before a byte of the body is read
-    ask, uploads = await front.intake.read(request, kind)
-    call = read_call(ask, uploads, request.scope["path"], request.headers, front.max_wait)
+    ask, uploads = await front.intake.read(request, kind, patience(request.headers, front.max_wait))
+    call = read_call(ask, uploads, request.headers, front.max_wait, exchange.elapsed())
     exchange.model = ask.model
     if ask.stream:
         gone = asyncio.get_running_loop().create_future()

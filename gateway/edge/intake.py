@@ -1,113 +1,116 @@
 """From a request's body to an ask and its reference images. What holds images is read and decoded in a child process."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
-from contextlib import aclosing, asynccontextmanager
+from collections.abc import AsyncIterator, Coroutine, Mapping
+from contextlib import ExitStack, aclosing, asynccontextmanager
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from gateway.core import ask as asks
 from gateway.core import form
 from gateway.core.ask import Ask
-from gateway.core.errors import InvalidRequest, NoCapacity
-from gateway.core.order import Operation, Upload
+from gateway.core.catalogue import Catalogue
+from gateway.core.errors import ClientLeft, Interrupted
+from gateway.core.order import Upload
 from gateway.core.request_body import is_form, parse
-from gateway.edge.exchange import Call, of
-from gateway.edge.intake_answer import Address, Wish
+from gateway.edge.exchange import Call, of, watching
+from gateway.edge.intake_answer import Wish
 from gateway.edge.intake_body import Body, chunks
-from gateway.edge.intake_child import ChildFailed, ChildLimits, Children, Read
+from gateway.edge.intake_limits import IntakeLimits, Places
+from gateway.edge.intake_reader import Asker, Reader
 from gateway.ports.image_urls import ImageUrls
 
 Kind = TypeVar("Kind", bound=Ask)
-
-#: Bodies on the disk at once: of 64 MB each, 2 GB.
-_MOST_SPOOLED = 32
-#: Pictures fetched at once, each of which may be held whole.
-_MOST_FETCHED = 4
+_Result = TypeVar("_Result")
 
 
 class Intake:
     """`directory` takes bodies in unnamed files; `environment` is all that a child process gets of ours: no secrets."""
 
     def __init__(
-        self, directory: Path, environment: Mapping[str, str], urls: ImageUrls, limits: ChildLimits | None = None
+        self,
+        directory: Path,
+        environment: Mapping[str, str],
+        urls: ImageUrls,
+        catalogue: Catalogue,
+        limits: IntakeLimits | None = None,
     ) -> None:
+        limits = limits or IntakeLimits()
         self._directory = directory
-        self._urls = urls
-        self._children = Children(environment, limits or ChildLimits())
-        self._spooled = 0
-        self._fetching = asyncio.Semaphore(_MOST_FETCHED)
+        self._catalogue = catalogue
+        self._reader = Reader(directory, environment, urls, limits)
+        self._spooled = Places(limits.spooled, limits.spooled_per_key)
+        self._queued = Places(limits.queued, limits.queued_per_key)
+        self._working: set[asyncio.Future[Any]] = set()
+        self._stopping = False
 
-    async def read(self, request: Call, kind: type[Kind]) -> tuple[Kind, tuple[Upload, ...]]:
-        """The ask, and its images in the order in which they were sent.
+    def stop(self) -> None:
+        """Ends what waits for a child or has one: nothing is bought yet, and whoever takes over may have time."""
+        self._stopping = True
+        for working in self._working:
+            working.cancel()
 
-        Raises InvalidRequest, UnsupportedMediaType, NoCapacity and ClientLeft.
+    async def read(self, request: Call, kind: type[Kind], patience: float) -> tuple[Kind, tuple[Upload, ...]]:
+        """The ask, and its images in the order in which they were sent. `patience`: seconds from the request's arrival on.
+
+        Raises InvalidRequest, UnsupportedMediaType, NotFound, NoCapacity, Interrupted and ClientLeft.
         """
         content_type = request.headers.get("content-type", "")
         is_form(content_type, kind.operation)  # what is neither is refused unread
+        wish = Wish(kind.operation, content_type, self._catalogue.policies.most_references)
         async with self._received(request) as body:
             if kind.operation == "generation" and (held := body.in_memory) is not None:
-                parsed = parse(held, content_type, kind.operation)
+                parsed = parse(held, content_type, kind.operation, wish.most_images)
                 if not parsed.images:
                     return asks.read(parsed.fields, kind), ()
-            read = await self._in_child(request, body, operation=kind.operation, content_type=content_type)
-        ask = asks.read(form.typed(read.fields, kind) if read.form else read.fields, kind)
-        return ask, tuple([await self._upload(request, image) for image in read.images])
+            with self._queued.taken(_key(request)):
+                left = patience - of(request).elapsed()
+                asker = Asker(request, asyncio.get_running_loop().time() + left)
+                return await self._attended(request, self._read(asker, body, wish, kind))
 
-    async def _in_child(
-        self,
-        request: Call,
-        body: Body,
-        *,
-        operation: Operation = "edit",
-        content_type: str = "",
-        param: str | None = None,
-    ) -> Read:
-        limits = self._children.limits
-        wish = Wish(limits.memory, limits.cpu_s, operation, content_type, param)
+    async def _read(self, asker: Asker, body: Body, wish: Wish, kind: type[Kind]) -> tuple[Kind, tuple[Upload, ...]]:
+        read = await self._reader.read(asker, body, wish)
+        fields = form.typed(read.fields, kind) if read.form else read.fields
+        ask = asks.read(fields | dict.fromkeys(read.binary, b""), kind)
+        if read.images:
+            self._catalogue.check_references(ask.model, len(read.images), read.param)
+        return ask, await self._reader.complete(asker, read.images)
+
+    async def _attended(self, request: Call, work: Coroutine[Any, Any, _Result]) -> _Result:
+        """Does `work` for as long as its client is there and the gateway goes on. Raises ClientLeft and Interrupted."""
+        working = asyncio.ensure_future(work)
+        self._working.add(working)
+        working.add_done_callback(self._working.discard)
+        if self._stopping:
+            working.cancel()
         try:
-            return await self._children.read(wish, await body.file())
-        except ChildFailed as failed:
-            field = param or "image"
-            refused = InvalidRequest(f"Invalid '{field}': {failed.told}.", code="invalid_image_file", param=field)
-            of(request).failed(refused, str(failed))  # now: whoever renders the error knows of no reason
-            raise refused from failed
-
-    async def _upload(self, request: Call, image: Upload | Address) -> Upload:
-        if isinstance(image, Upload):
-            return image
-        async with self._fetching:
-            try:
-                data = await self._urls.fetch(image.url)
-            except InvalidRequest as error:
-                raise InvalidRequest(error.message, code=error.code, param=image.param) from error
-            body = Body(self._directory, data)
-            try:
-                read = await self._in_child(request, body, param=image.param)
-            finally:
-                await body.close()
-        (upload,) = read.images
-        assert isinstance(upload, Upload)  # noqa: S101 - there is nothing left to fetch
-        return upload
+            async with watching(request.receive) as gone:
+                either: set[asyncio.Future[Any]] = {working, gone}
+                await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            working.cancel()
+            await asyncio.wait({working})  # its child reads from the body's file, which is closed next
+        if not working.cancelled():
+            return working.result()
+        if self._stopping:
+            raise Interrupted("The gateway is stopping.", retry_after=1)
+        raise ClientLeft("The client has gone away.")
 
     @asynccontextmanager
     async def _received(self, request: Call) -> AsyncIterator[Body]:
         body = Body(self._directory)
-        spooling = False
-        try:
-            async with aclosing(chunks(request)) as arriving:
-                async for chunk in arriving:
-                    if body.add(chunk):
-                        if not spooling:
-                            self._take_place()
-                            spooling = True
-                        await body.write()
-            yield body
-        finally:
-            self._spooled -= spooling
-            await body.close()
+        with ExitStack() as places:
+            try:
+                async with aclosing(chunks(request)) as arriving:
+                    async for chunk in arriving:
+                        if body.add(chunk):
+                            if body.in_memory is not None:
+                                places.enter_context(self._spooled.taken(_key(request)))
+                            await body.write()
+                yield body
+            finally:
+                await body.close()
 
-    def _take_place(self) -> None:
-        if self._spooled >= _MOST_SPOOLED:
-            raise NoCapacity("Too many large requests are being read.", retry_after=5)
-        self._spooled += 1
+
+def _key(request: Call) -> str:
+    return of(request).key_id or ""

@@ -10,13 +10,12 @@ from typing import IO
 
 from litestar.exceptions import InternalServerException
 
-from gateway.core.errors import ClientLeft, NoCapacity
+from gateway.core.errors import ClientLeft
 from gateway.edge.exchange import Call
+from gateway.edge.intake_limits import busy
 
 #: Bytes of a body that are held at most, and written at once.
 IN_MEMORY = 1024 * 1024
-
-_RETRY_AFTER = 5.0
 
 
 class Body:
@@ -45,7 +44,7 @@ class Body:
         try:
             await asyncio.to_thread(self._write, held)
         except OSError as error:
-            raise NoCapacity("The gateway cannot keep the request now.", retry_after=_RETRY_AFTER) from error
+            raise busy("The gateway cannot keep the request now.") from error
 
     async def file(self) -> IO[bytes]:
         """All of it as an open file, which lives as long as this body."""

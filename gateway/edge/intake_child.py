@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+import signal
 import sys
 from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections.abc import Mapping
@@ -11,80 +12,63 @@ from typing import IO
 
 import msgspec
 
-from gateway.core.errors import InvalidRequest, NoCapacity
+from gateway.core.errors import InvalidRequest
 from gateway.core.order import Upload
 from gateway.edge.intake_answer import LENGTH, LONGEST_HEAD, Address, Answer, Wish
+from gateway.edge.intake_limits import IntakeLimits, busy, turn
 
 _MODULE = "gateway.edge.intake_process"
 #: A megapixel of noise is 3.2 MB as PNG.
 _LARGEST_PICTURE = 8 * 1024 * 1024
 _NAME = re.compile(r"[0-9a-f]{64}\.(png|jpeg)")
 _READ = 1024 * 1024
-_RETRY_AFTER = 5.0
-
-
-@dataclass(frozen=True, slots=True)
-class ChildLimits:
-    at_once: int = 2
-    #: bodies that may wait for their turn: at half a second each, the last one waits for 16 s
-    waiting: int = 64
-    #: of a child's life
-    seconds: float = 30.0
-    #: of processor time
-    cpu_s: int = 20
-    #: bytes of its address space: a WebP of 4096 x 4096 takes 270 MB, its body as JSON and the copies on the way 200
-    memory: int = 1024 * 1024 * 1024
+#: By which others end a process: the OOM killer, an operator. Those of a crash are not among them, nor that of `RLIMIT_CPU`.
+_ENDED = frozenset({-signal.SIGKILL, -signal.SIGTERM, -signal.SIGINT, -signal.SIGHUP})
 
 
 @dataclass(frozen=True, slots=True)
 class Read:
-    """What a body held. `images` in the order in which they were sent."""
+    """What a body held, as its `Answer` says; `images` in the order in which they were sent."""
 
     fields: dict[str, object]
     form: bool
+    binary: tuple[str, ...]
+    param: str
     images: tuple[Upload | Address, ...]
 
 
 class ChildFailed(Exception):
-    """It gave no answer. The message is for the log, `told` for the client."""
+    """It gave no answer, because of the body that it read. The message is for the log."""
 
-    def __init__(self, message: str, told: str = "it cannot be decoded") -> None:
-        super().__init__(message)
-        self.told = told
+
+class ChildLost(Exception):
+    """It gave no answer, and the body need not be to blame: the machine is busy, or somebody ended the process."""
 
 
 class Children:
-    def __init__(self, environment: Mapping[str, str], limits: ChildLimits) -> None:
-        self.limits = limits
+    def __init__(self, environment: Mapping[str, str], limits: IntakeLimits) -> None:
+        self._limits = limits
         self._environment = environment
-        self._turns = asyncio.Semaphore(limits.at_once)
-        self._waiting = 0
+        self._turns = asyncio.Semaphore(limits.children)
 
-    async def read(self, wish: Wish, body: IO[bytes]) -> Read:
-        """Raises InvalidRequest, ChildFailed, and NoCapacity when too many wait already."""
-        if self._waiting >= self.limits.waiting:
-            raise NoCapacity("Too many images are being read.", retry_after=_RETRY_AFTER)
-        self._waiting += 1
-        try:
-            await self._turns.acquire()
-        finally:
-            self._waiting -= 1
-        try:
+    async def read(self, wish: Wish, body: IO[bytes], patience: float) -> Read:
+        """`patience`: seconds to wait for a child. Raises InvalidRequest, ChildFailed, ChildLost and NoCapacity."""
+        async with turn(self._turns, patience):
             return await self._run(wish, body)
-        finally:
-            self._turns.release()
 
     async def _run(self, wish: Wish, body: IO[bytes]) -> Read:
         process = await self._start(wish, body)
         try:
             assert process.stdout is not None  # noqa: S101 - it is a pipe
-            async with asyncio.timeout(self.limits.seconds):
+            async with asyncio.timeout(self._limits.life_s):
                 return await _answer(process.stdout)
         except TimeoutError:
-            raise ChildFailed("the intake's child took too long", "decoding it took too long") from None
-        except (asyncio.IncompleteReadError, msgspec.DecodeError) as error:
+            raise ChildLost("the intake's child took too long") from None
+        except msgspec.DecodeError as error:
+            raise ChildFailed("the intake's child answered nonsense") from error
+        except asyncio.IncompleteReadError as error:
             await _end(process)
-            raise ChildFailed(f"the intake's child ended by {process.returncode}") from error
+            raise _without_answer(process.returncode or 0) from error
         finally:
             await _end(process)
 
@@ -92,6 +76,7 @@ class Children:
         try:
             return await asyncio.create_subprocess_exec(
                 *(sys.executable, "-I", "-m", _MODULE, msgspec.json.encode(wish).decode()),
+                *(str(self._limits.memory), str(self._limits.cpu_s)),
                 stdin=body,
                 stdout=PIPE,
                 stderr=DEVNULL,
@@ -99,7 +84,13 @@ class Children:
                 limit=_READ,
             )
         except OSError as error:  # neither processes, memory nor descriptors are without end
-            raise NoCapacity("The gateway cannot read images now.", retry_after=_RETRY_AFTER) from error
+            raise busy("The gateway cannot read images now.") from error
+
+
+def _without_answer(status: int) -> Exception:
+    """A status above zero is Python's own: the module did not even start."""
+    told = f"the intake's child ended by {status}"
+    return ChildLost(told) if status > 0 or status in _ENDED else ChildFailed(told)
 
 
 async def _answer(stream: asyncio.StreamReader) -> Read:
@@ -121,7 +112,7 @@ async def _answer(stream: asyncio.StreamReader) -> Read:
         if not _NAME.fullmatch(reference.name) or not 0 < reference.size <= _LARGEST_PICTURE:
             raise ChildFailed("the intake's child answered nonsense")
         images.append(Upload(reference, await stream.readexactly(reference.size)))
-    return Read(answer.fields, answer.form, tuple(images))
+    return Read(answer.fields, answer.form, answer.binary, answer.param, tuple(images))
 
 
 async def _end(process: Process) -> None:

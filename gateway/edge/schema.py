@@ -21,8 +21,9 @@ _UNSERVED = ("idempotency-key", "x-imagegate-dry-run")
 _TIMEOUT_HEADERS = ("x-stainless-read-timeout", "x-stainless-timeout")
 
 
-def read_call(ask: Ask, uploads: Sequence[Upload], path: str, headers: Headers, max_wait: float) -> Call:
-    """How long to wait and in what manner. Malformed hints are as if they were absent: they change no picture.
+def read_call(ask: Ask, uploads: Sequence[Upload], headers: Headers, max_wait: float, spent: float) -> Call:
+    """How long to wait and in what manner; `spent`: seconds since the request came. Malformed hints are as if they were
+    absent: they change no picture.
 
     Raises InvalidRequest for a promise that this version cannot keep: to take it silently would cost money.
     """
@@ -30,8 +31,8 @@ def read_call(ask: Ask, uploads: Sequence[Upload], path: str, headers: Headers, 
     prefer = {} if ask.stream else _preferences(headers.get("prefer", ""))
     return Call(
         # the heartbeats of a stream keep its client's own deadline from striking
-        patience=max_wait if ask.stream else _patience(headers, max_wait),
-        body_hash=_body_hash(ask, uploads, path),
+        patience=max(_LEAST, (max_wait if ask.stream else patience(headers, max_wait)) - spent),
+        body_hash=_body_hash(ask, uploads),
         retry_count=min(_whole(headers.get("x-stainless-retry-count")) or 0, 100),
         user=end_user(ask),
         respond_async=ask.sync is False or ("respond-async" in prefer and "wait" not in prefer),
@@ -56,17 +57,18 @@ def heartbeat(headers: Headers) -> float:
     return max(_LEAST, min([_HEARTBEAT, *(hint / 2 for hint in hints if hint is not None)]))
 
 
-def _body_hash(ask: Ask, uploads: Sequence[Upload], path: str) -> str:
+def _body_hash(ask: Ask, uploads: Sequence[Upload]) -> str:
     """Of what was parsed: a form's boundary changes with each attempt of an SDK."""
     parsed = {
-        "path": path,
+        "operation": ask.operation,
         "ask": ask.model_dump(exclude_none=True),
         "images": [each.reference.name for each in uploads],
     }
     return sha256(msgspec.json.encode(parsed, order="sorted")).hexdigest()
 
 
-def _patience(headers: Headers, max_wait: float) -> float:
+def patience(headers: Headers, max_wait: float) -> float:
+    """Seconds that its client waits for an answer, from the request's arrival on."""
     hints = (_seconds(headers.get(name)) for name in _TIMEOUT_HEADERS)
     return max(_LEAST, min([max_wait, *(hint - _MARGIN for hint in hints if hint is not None)]))
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import logging
 import resource
 import signal
 import socket
@@ -120,6 +121,8 @@ class EdgeServer(uvicorn.Server):
 
     async def run_on(self, sockets: list[socket.socket]) -> None:
         """Serves until a signal, `stop` or cancellation; every way ends in order. Raises StartError."""
+        # for good: a request may be cancelled as late as when its loop is closed
+        logging.getLogger("uvicorn.error").addFilter(_is_no_cancellation)
         self._sockets = sockets
         await self.serve(sockets)
 
@@ -174,6 +177,11 @@ class EdgeServer(uvicorn.Server):
         finally:
             for each, handler in before.items():
                 signal.signal(each, handler)
+
+
+def _is_no_cancellation(record: logging.LogRecord) -> bool:
+    """uvicorn logs a traceback for every request that it cancels itself, when the grace is over."""
+    return record.exc_info is None or not isinstance(record.exc_info[1], asyncio.CancelledError)
 
 
 def _name(listener: socket.socket) -> str:

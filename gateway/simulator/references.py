@@ -13,12 +13,10 @@ import pybase64
 from PIL import Image
 
 from gateway.core.encode import encode
-from gateway.core.images import sniff
+from gateway.core.images import MOST_REFERENCE_PIXELS, sniff
 from gateway.core.order import Codec
 from gateway.simulator.wire import CODECS, RefusedError
 
-#: Pixels; upstream's own limit is not known, this is what the gateway takes from its clients.
-MOST_PIXELS = 16_800_000
 _KEPT_UPLOADS = 256
 #: Longer side of the copy that is drawn from: the largest print in a picture of 1024 x 1024 has 614.
 _SMALL = 640
@@ -108,7 +106,7 @@ def _read_data(address: str) -> Print:
 def read_print(data: bytes) -> Print:
     """Decoded whole and reduced. Raises ValueError for what is no sound PNG, JPEG or WebP, or has too many pixels."""
     codec, width, height = sniff(data)
-    if width * height > MOST_PIXELS:
+    if width * height > MOST_REFERENCE_PIXELS:  # upstream's own limit is not known: this is what the gateway takes
         raise ValueError(f"a picture of {width} x {height} pixels")
     try:
         with Image.open(BytesIO(data), formats=[codec]) as image:

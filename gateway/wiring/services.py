@@ -199,7 +199,7 @@ def _app(base: _Base, pipeline: _Pipeline, images: ImageUrls, administration: Ad
     limits = base.catalogue.policies.gateway.limits.defaults
     admission = Admission(base.store, keyring.peppers, base.clock, base.crew, limits=limits)
     files = PictureFiles(base.blobs, admission, base.clock, keyring.url_secrets)
-    intake = Intake(settings.data, interpreter_environment(), OwnPictures(files, images, LARGEST_REFERENCE))
+    intake = _intake(base, OwnPictures(files, images, LARGEST_REFERENCE))
     renderer = Renderer(base.blobs, base.clock, keyring.url_secrets[0], settings.url_ttl)
     care = care_of(settings, base.clock, base.store, base.catalogue.policies)
     operations = Operations(
@@ -233,6 +233,15 @@ def _app(base: _Base, pipeline: _Pipeline, images: ImageUrls, administration: Ad
             observer=base.recorder,
         )
     )
+
+
+def _intake(base: _Base, urls: ImageUrls) -> Intake:
+    """Bodies on the disk have a directory of their own: an operator may mount it elsewhere."""
+    directory = base.settings.data / "uploads"
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    intake = Intake(directory, interpreter_environment(), urls, base.catalogue)
+    base.crew.on_stopping(intake.stop)
+    return intake
 
 
 def _plain(secret: SecretStr | None) -> str | None:

@@ -174,9 +174,26 @@ def metadata(annotation: Any) -> Iterator[Any]:
 
 def test_an_unknown_field_is_refused_and_an_unknown_nothing_is_absent() -> None:
     with pytest.raises(InvalidRequest) as error:
-        from_form(Edit, svg="1")
-    assert refusal(error) == ("unknown_parameter", "svg")
-    assert from_form(Edit, svg="null") == from_json(Edit, svg=None)
+        from_form(Edit, speed="1")
+    assert refusal(error) == ("unknown_parameter", "speed")
+    assert from_form(Edit, speed="null") == from_json(Edit, speed=None)
+
+
+def test_openais_own_that_no_model_honours_is_told_from_what_nobody_knows() -> None:
+    for name, value in (("svg", "1"), ("output_format", "gif"), ("output_format", "svg"), ("format", "gif")):
+        for ask in (from_form, from_json):
+            with pytest.raises(InvalidRequest) as error:
+                ask(Edit, **{name: value})
+            assert refusal(error) == ("unsupported_parameter", name)
+    with pytest.raises(InvalidRequest, match="png, webp, jpeg"):
+        from_json(Generation, output_format="gif")
+    with pytest.raises(InvalidRequest) as error:
+        from_json(Generation, output_format=["gif"])
+    assert refusal(error) == ("invalid_value", "output_format")
+    with pytest.raises(InvalidRequest) as error:
+        from_json(Edit, svg={"model": "m"})
+    assert refusal(error) == ("unsupported_parameter", "svg")
+    assert from_form(Edit, svg="null") == from_json(Edit, svg=None) == from_json(Edit)
 
 
 @given(st.integers(1 - 10**20, 10**20 - 1))

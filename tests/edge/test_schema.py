@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from litestar.datastructures import Headers
 
 from gateway.core import ask as asks
-from gateway.core.ask import Generation
+from gateway.core.ask import Edit, Generation
 from gateway.core.errors import GatewayError, InvalidRequest, UnsupportedMediaType
 from gateway.core.order import Reference, Upload
 from gateway.core.request_body import decode, parse
@@ -18,24 +18,23 @@ from gateway.edge.jobs import _limit
 from gateway.edge.schema import heartbeat, read_call
 from gateway.pipeline.call import Call
 
-PATH = "/v1/images/generations"
 MAX_WAIT = 280.0
 
 
 def ask_of(body: bytes, content_type: str = "application/json") -> Generation:
-    return asks.read(parse(body, content_type, "generation").fields, Generation)
+    return asks.read(parse(body, content_type, "generation", 4).fields, Generation)
 
 
-def call_of(fields: dict[str, Any] | None = None, /, *, path: str = PATH, **headers: str) -> Call:
+def call_of(fields: dict[str, Any] | None = None, spent: float = 0.0, /, **headers: str) -> Call:
     body = json.dumps({"prompt": "a cat", **(fields or {})}).encode()
     given_headers = Headers({name.replace("_", "-"): value for name, value in headers.items()})
-    return read_call(ask_of(body), (), path, given_headers, MAX_WAIT)
+    return read_call(ask_of(body), (), given_headers, MAX_WAIT, spent)
 
 
 def outcome(body: bytes) -> object:
     """What becomes of a body; no error but the gateway's own."""
     try:
-        return read_call(ask_of(body), (), PATH, Headers({}), MAX_WAIT)
+        return read_call(ask_of(body), (), Headers({}), MAX_WAIT, 0.0)
     except GatewayError as refused:
         return refused
 
@@ -211,14 +210,14 @@ def test_what_asks_for_nothing_special_is_let_in() -> None:
 def test_a_retry_is_known_by_what_was_parsed() -> None:
     one = call_of({"n": 2, "quality": None}).body_hash
     same = ask_of(b' { "n":2,"prompt":"a\\u0020cat" }')
-    assert one == read_call(same, (), PATH, Headers({}), 1.0).body_hash
+    assert one == read_call(same, (), Headers({}), 1.0, 0.5).body_hash
     upload = Upload(Reference("a.png", "png", 64, 64, 1), b"x")
     others = [
-        read_call(same, (upload,), PATH, Headers({}), 1.0),
+        read_call(same, (upload,), Headers({}), 1.0, 0.5),
         call_of({"n": 1}),
         call_of({"n": 2, "seed": 0}),
         call_of({"n": 2, "user": "x"}),
-        call_of({"n": 2}, path="/x"),
+        read_call(asks.read({"n": 2, "prompt": "a cat"}, Edit), (), Headers({}), 1.0, 0.5),
     ]
     assert len({one, *(call.body_hash for call in others)}) == 6
 
@@ -228,6 +227,13 @@ def test_a_stream_waits_as_long_as_the_gateway_does() -> None:
     assert (call_of(**hints).patience, call_of(**hints).prefer_wait) == (7, 3)
     streamed = call_of({"stream": True}, **hints)
     assert (streamed.patience, streamed.prefer_wait, streamed.respond_async) == (MAX_WAIT, None, False)
+
+
+def test_what_was_spent_on_the_way_is_no_patience_any_more() -> None:
+    assert call_of({}, 80.0).patience == MAX_WAIT - 80
+    assert call_of({}, 5.0, x_stainless_read_timeout="9").patience == 2
+    assert call_of({"stream": True}, 5.0, x_stainless_read_timeout="9").patience == MAX_WAIT - 5
+    assert 0 < call_of({}, MAX_WAIT + 1).patience < 1
 
 
 @pytest.mark.parametrize(
