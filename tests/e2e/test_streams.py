@@ -1,5 +1,6 @@
 """Streams over real HTTP: they outlive timeouts that would cut a plain answer, and their jobs outlive them."""
 
+import asyncio
 import base64
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,8 @@ from rig import MODEL, Rig, bearer, check_picture, drawn, inside, quick
 pytest_plugins = ["stand"]
 
 SIZE = "256x256"
+#: Seconds for what another process brings about.
+PATIENCE = 20
 
 
 def test_the_synchronous_client(pair: Rig) -> None:
@@ -50,11 +53,13 @@ async def test_who_leaves_a_stream_finds_its_job_later(tmp_path: Path) -> None:
             job_id = answer.headers["x-imagegate-job"]
             first = await anext(answer.aiter_bytes())
             assert first.startswith(b": waiting\n\n")
-            while not (await running.bill())["submits"]:
-                pass
+            async with asyncio.timeout(PATIENCE):
+                while not (await running.bill())["submits"]:
+                    pass
         job: dict[str, Any] = {"status": "processing"}
-        while job["status"] not in {"completed", "failed"}:
-            job = (await client.get(f"/v1/jobs/{job_id}")).json()
+        async with asyncio.timeout(PATIENCE):
+            while job["status"] not in {"completed", "failed"}:
+                job = (await client.get(f"/v1/jobs/{job_id}")).json()
         picture = base64.b64decode(job["result"]["data"][0]["b64_json"], validate=True)
         assert picture == drawn("left", 3, SIZE, "webp")
         assert (await running.bill())["images"] == 1
