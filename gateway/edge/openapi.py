@@ -47,8 +47,9 @@ _PARAMETERS: dict[str, Schema] = {
 }
 
 
-def document(version: str) -> dict[str, Any]:
-    """OpenAPI 3.1. Readers' table of all error codes: `x-imagegate-errors`."""
+def document(version: str, most_references: int) -> dict[str, Any]:
+    """OpenAPI 3.1, for a gateway one of whose models builds on so many images. Readers' table of all error codes:
+    `x-imagegate-errors`."""
     key = {
         "type": "http",
         "scheme": "bearer",
@@ -59,12 +60,12 @@ def document(version: str) -> dict[str, Any]:
         "info": {"title": "imagegate", "version": version, "description": _DESCRIPTION},
         "tags": [{"name": name, "description": description} for name, description in _TAGS.items()],
         "security": [{"key": []}],
-        "paths": openapi_images.paths() | _models() | _jobs() | _files() | _operation(),
+        "paths": openapi_images.paths(most_references) | _models() | _jobs() | _files() | _operation(),
         "components": {
             "securitySchemes": {"key": key},
             "parameters": _PARAMETERS,
             "headers": headers(),
-            "schemas": openapi_images.request_schemas() | schemas(),
+            "schemas": openapi_images.request_schemas(most_references) | schemas(),
         },
         "x-imagegate-errors": error_table(),
     }

@@ -3,15 +3,24 @@
 from typing import Any
 
 from gateway.core.ask import Ask, Edit, Generation, Variation
+from gateway.core.images import (
+    LARGEST_IMAGE_BODY,
+    LARGEST_REFERENCE,
+    LEAST_REFERENCE_SIDE,
+    MAX_SIDE,
+    MOST_REFERENCE_PIXELS,
+)
 from gateway.edge.openapi_answers import FIELDS, LIMIT_HEADERS, Schema, failures, json_of, reference, response
 from gateway.edge.openapi_schemas import ACCEPTED_EXAMPLE, IMAGES_EXAMPLE
 
-#: As many as one edit may build on.
-_MOST = 4
 _FILE = {"type": "string", "contentMediaType": "application/octet-stream"}
 _NO_EFFECT = "Without effect here: see `x-imagegate-ignored`."
 _REFUSED = "Read, and refused as `unsupported_parameter`: no model served here can honour it."
 _NEEDED = "Needed, under this name or the next."
+_LIMITS = (
+    f"PNG, JPEG or WebP, {LEAST_REFERENCE_SIDE} to {MAX_SIDE} pixels a side; up to {LARGEST_REFERENCE >> 20} MB and "
+    f"{MOST_REFERENCE_PIXELS / 1e6:.1f} megapixels each, {LARGEST_IMAGE_BODY >> 20} MB a request."
+)
 #: What holds for every model when the field is absent; the rest is the model's own.
 _DEFAULTS = {"n": 1, "num_images": 1, "size": "auto", "sync": True, "stream": False, "return_base64": False}
 
@@ -67,22 +76,21 @@ _HEADERS = (
 )
 
 
-def paths() -> Schema:
+def paths(most: int) -> Schema:
+    """`most`: images that one order may build on."""
     return {
         "/v1/images/generations": {"post": _generation()},
-        "/v1/images/edits": {"post": _edit()},
+        "/v1/images/edits": {"post": _edit(most)},
         "/v1/images/variations": {"post": _variation()},
     }
 
 
-def request_schemas() -> Schema:
-    """Components by name: the bodies of the three, and what they refer to."""
+def request_schemas(most: int) -> Schema:
+    """Components by name: the bodies of the three, and what they refer to. `most` as for `paths`."""
     bodies = {
-        "CreateImageRequest": _json_body(
-            Generation, {"image": _sources(_MOST, "Images to build on, as an edit does.")}
-        ),
-        "EditImageRequest": _form_body(Edit, _MOST, *_OVERLAYS),
-        "EditImageJsonRequest": _json_body(Edit, _named(_MOST) | _overlays(_ONE, *_OVERLAYS), *_EITHER),
+        "CreateImageRequest": _json_body(Generation, {"image": _sources(most, "Images to build on, as an edit does.")}),
+        "EditImageRequest": _form_body(Edit, most, *_OVERLAYS),
+        "EditImageJsonRequest": _json_body(Edit, _named(most) | _overlays(_ONE, *_OVERLAYS), *_EITHER),
         "CreateImageVariationRequest": _form_body(Variation, 1),
         "CreateImageVariationJsonRequest": _json_body(Variation, _named(1), *_EITHER),
     }
@@ -95,13 +103,13 @@ def _generation() -> Schema:
     return _operation("createImage", "Make images from a prompt.", content, "ImageGenerationEvent")
 
 
-def _edit() -> Schema:
+def _edit(most: int) -> Schema:
     content = {
         "multipart/form-data": {"schema": reference("EditImageRequest"), "examples": _FORM_EXAMPLES},
         "application/json": {"schema": reference("EditImageJsonRequest"), "examples": _EDIT_EXAMPLES},
     }
     return _operation(
-        "createImageEdit", f"Make images from a prompt and up to {_MOST} images.", content, "ImageEditEvent"
+        "createImageEdit", f"Make images from a prompt and up to {most} images.", content, "ImageEditEvent"
     )
 
 
@@ -151,9 +159,8 @@ def _sources(most: int, description: str) -> Schema:
 def _form_body(kind: type[Ask], most: int, *overlays: str) -> Schema:
     """In a form a null is the text `null`, which JavaScript's clients send."""
     several = {"type": "array", "items": _FILE, "maxItems": most}
-    limits = f"{_NEEDED} PNG, JPEG or WebP, at least 16 pixels a side; up to 25 MB and 16.8 megapixels each."
     images = {
-        "image": {"description": limits, "anyOf": [_FILE, several]},
+        "image": {"description": f"{_NEEDED} {_LIMITS}", "anyOf": [_FILE, several]},
         "image[]": several | {"description": "The same, as OpenAI's SDKs call a list."},
         **_overlays(_FILE, *overlays),
     }

@@ -13,6 +13,7 @@ from litestar import get
 from litestar.di import NamedDependency
 from litestar.types import ASGIApp
 
+from gateway.core.catalogue import Catalogue
 from gateway.core.errors import InvalidApiKey, NoCapacity
 from gateway.edge import docs_page
 from gateway.edge.exchange import Call
@@ -77,26 +78,32 @@ async def metrics(request: Call, operations: NamedDependency[Operations]) -> ASG
 
 
 @get("/openapi.json", name="openapi")
-async def openapi(operations: NamedDependency[Operations]) -> ASGIApp:
+async def openapi(operations: NamedDependency[Operations], catalogue: NamedDependency[Catalogue]) -> ASGIApp:
     """This API, described."""
-    return Reply(200, _JSON, Body((_document(operations.version),)))
+    return Reply(200, _JSON, Body((_document(operations.version, catalogue.policies.most_references),)))
 
 
 @get("/docs", name="docs")
-async def docs(request: Call, front: NamedDependency[Front], operations: NamedDependency[Operations]) -> ASGIApp:
+async def docs(
+    request: Call,
+    front: NamedDependency[Front],
+    operations: NamedDependency[Operations],
+    catalogue: NamedDependency[Catalogue],
+) -> ASGIApp:
     """The same as a page for people, with examples that call the address it was asked at."""
     address = front.public_url or f"{request.scope['scheme']}://{request.headers.get('host', '')}"
-    return Reply(200, _PAGE, Body((docs_page.at(_page(operations.version), address),)))
+    page = _page(operations.version, catalogue.policies.most_references)
+    return Reply(200, _PAGE, Body((docs_page.at(page, address),)))
 
 
 @cache  # neither is asked for often, nor ever changes: it takes longer to make than all other answers
-def _document(version: str) -> bytes:
-    return msgspec.json.encode(document(version))
+def _document(version: str, most_references: int) -> bytes:
+    return msgspec.json.encode(document(version, most_references))
 
 
 @cache
-def _page(version: str) -> str:
-    return docs_page.render(document(version))
+def _page(version: str, most_references: int) -> str:
+    return docs_page.render(document(version, most_references))
 
 
 def _is_local(request: Call) -> bool:

@@ -20,7 +20,7 @@ VOID = {"meta"}
 
 @pytest.fixture(scope="module")
 def described() -> dict[str, Any]:
-    return document("1.2.3")
+    return document("1.2.3", 3)
 
 
 @pytest.fixture(scope="module")

@@ -31,7 +31,7 @@ IMAGES = {"image", "images", "image[]", "mask", "markup"}
 
 @pytest.fixture(scope="module")
 def described() -> dict[str, Any]:
-    return document("1.2.3")
+    return document("1.2.3", 3)
 
 
 def every(value: Any, name: str) -> Iterator[Any]:
@@ -101,6 +101,15 @@ def test_bodies_have_the_fields_that_are_read(described: dict[str, Any], name: s
         field for field, schema in body["properties"].items() if "Without effect" in schema["description"]
     }
     assert without_effect == set(asks._WITHOUT_EFFECT)
+
+
+def test_as_many_images_as_the_policies_say(described: dict[str, Any]) -> None:
+    edit = described["paths"]["/v1/images/edits"]["post"]
+    assert "up to 3 images" in edit["summary"]
+    assert set(every(described["components"]["schemas"]["EditImageJsonRequest"], "maxItems")) == {3}
+    image = described["components"]["schemas"]["EditImageRequest"]["properties"]["image"]["description"]
+    for limit in ("16 to 16384 pixels", "25 MB", "16.8 megapixels", "64 MB a request"):
+        assert limit in image
 
 
 def test_every_error_code_is_described_and_no_other() -> None:
