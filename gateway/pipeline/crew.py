@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from typing import Any
 
 from gateway.core.origin import origin
-from gateway.ports import Clock, Telemetry
+from gateway.ports import Clock, StoreDown, Telemetry
 
 
 class Stopping(Exception):
@@ -79,8 +79,15 @@ class Crew:
 
     async def _rounds(self, name: str, seconds: float, look: Callable[[], Awaitable[None]]) -> None:
         while True:
-            await self._guard(name, look())
+            await self._guard(name, self._look(name, look))
             await self.rest(seconds)
+
+    async def _look(self, name: str, look: Callable[[], Awaitable[None]]) -> None:
+        """A store that does not answer is no defect of the task's: the next round asks it again."""
+        try:
+            await look()
+        except StoreDown as error:
+            self._telemetry.log("error", "store_down", {"task": name, "error": str(error)})
 
     async def _guard(self, name: str, work: Awaitable[None]) -> None:
         try:

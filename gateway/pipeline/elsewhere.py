@@ -1,10 +1,8 @@
 """Jobs that another replica makes and clients of this one wait for: a retry may reach any of them."""
 
-from contextlib import suppress
-
 from gateway.pipeline.crew import Crew
 from gateway.pipeline.flights import Flights
-from gateway.ports import Jobs, Replicas, StoreDown
+from gateway.ports import Jobs, Replicas
 
 #: seconds between two looks at the store for endings that were not heard of
 _LOOK = 2.0
@@ -27,14 +25,12 @@ class Elsewhere:
             await self._check(job_id)  # it may have ended since it was read
 
     async def _listen(self) -> None:
-        with suppress(StoreDown):  # the next round listens anew, and what was missed is found by looking
-            async for job_id in self._replicas.endings():
-                self._flights.land(job_id)
+        async for job_id in self._replicas.endings():
+            self._flights.land(job_id)
 
     async def _look(self) -> None:
-        with suppress(StoreDown):
-            for job_id in self._flights.expected():
-                await self._check(job_id)
+        for job_id in self._flights.expected():
+            await self._check(job_id)
 
     async def _check(self, job_id: str) -> None:
         job = await self._jobs.job(job_id)

@@ -8,12 +8,12 @@ for itself will find a request by the time it is due: 50 requests a minute carry
 import asyncio
 import heapq
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import count
 
 from gateway.pipeline.crew import Crew, Stopping
-from gateway.ports import Allowance, Clock
+from gateway.ports import Allowance, Clock, StoreDown
 
 _POLL, _UPLOAD, _SUBMIT = 0, 1, 2
 #: an early poll leaves this share of a minute's requests for whoever comes next
@@ -22,6 +22,8 @@ _EARLY_RESERVE = 4
 _LATER = 1.15
 #: how much one turn changes what is known of the lateness of turns, if it was planned so many seconds ahead
 _RELEARN, _TELLING = 0.1, 5.0
+#: seconds before a store is asked again that did not answer
+_STORE_DOWN = 1.0
 
 
 @dataclass(order=True, slots=True)
@@ -68,7 +70,7 @@ class Governor:
         `uploads` will take turns of their own. Cancelled by `drop`; raises Stopping.
         """
         if self._limit:
-            planned = await self._allowance.ready_in(self._provider, self._queued() + 1)
+            planned = await self._planned()
             submit = _Waiter((_SUBMIT, 0, next(self._arrivals)), _future(), job_id, poll_in, planned=planned)
             submit.requests = requests_of(1, uploads)
             await self._turn(submit)
@@ -101,10 +103,15 @@ class Governor:
         if self._queued():
             return False
         keep = self.in_flight + self._limit // _EARLY_RESERVE
-        return await self._allowance.take(self._provider, keep) == 0
+        with suppress(StoreDown):
+            return await self._allowance.take(self._provider, keep) == 0
+        return False
 
     async def expected_wait(self, requests: int) -> float:
-        """Seconds until so many further requests (of submits, their polls and uploads) would have had their turn."""
+        """Seconds until so many further requests (of submits, their polls and uploads) would have had their turn.
+
+        Raises StoreDown: what cannot be known is not promised.
+        """
         if not self._limit:
             return 0.0
         requests += self._announced + self._queued() + self.in_flight
@@ -120,10 +127,15 @@ class Governor:
             self._announced -= requests
 
     async def exhausted(self, seconds: float) -> None:
-        await self._allowance.exhausted(self._provider, seconds)
+        with suppress(StoreDown):  # the upstream will say it again
+            await self._allowance.exhausted(self._provider, seconds)
 
-    async def left(self) -> int:
-        return await self._allowance.left(self._provider)
+    async def left(self) -> int | None:
+        """Requests left of this minute; None: nobody knows just now. Other replicas learn what this one still owes."""
+        with suppress(StoreDown):
+            await self._allowance.owe(self._provider, self.in_flight)
+            return await self._allowance.left(self._provider)
+        return None
 
     def drop(self, job_id: str) -> None:
         """Nobody wants this job any more: its submits leave the queue, and those waiting for them are cancelled."""
@@ -162,13 +174,21 @@ class Governor:
                         waiter.turn.set_exception(Stopping())
                 self._queue.clear()
 
+    async def _planned(self) -> float:
+        with suppress(StoreDown):
+            return await self._allowance.ready_in(self._provider, self._queued() + 1)
+        return 0.0
+
     async def _serve_one(self) -> None:
         front = self._front()
         if front is None:
             return
         self._changed.clear()
-        seconds = await self._polls_lack(front.poll_in) if front.rank[0] == _SUBMIT else 0.0
-        seconds = seconds or await self._allowance.take(self._provider, 0)
+        try:
+            seconds = await self._polls_lack(front.poll_in) if front.rank[0] == _SUBMIT else 0.0
+            seconds = seconds or await self._allowance.take(self._provider, 0)
+        except StoreDown:
+            seconds = _STORE_DOWN  # who waits for a turn goes on waiting: the account must not be overdrawn
         if seconds:
             await self._nap(seconds)
             return

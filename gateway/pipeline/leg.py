@@ -207,7 +207,9 @@ class Leg:
         if self._shown.get(op) != state:  # three gauges a call, and it hardly ever changes
             self._shown[op] = state
             self._telemetry.circuit(self.name, op, state)
-        self._telemetry.allowance(self.name, await self.governor.left())
+        left = await self.governor.left()
+        if left is not None:
+            self._telemetry.allowance(self.name, left)
 
 
 def _bucket(order: Order, images: int) -> _Bucket:

@@ -1,14 +1,13 @@
 """Recovery: go on where the last process stopped, and see to what has hung for too long."""
 
 import asyncio
-from contextlib import suppress
 
 from gateway.core.job import Failure, Job, State
 from gateway.core.policy import GatewayPolicy
 from gateway.pipeline.crew import Crew
 from gateway.pipeline.dispatch import Dispatch
 from gateway.pipeline.spending import Spending
-from gateway.ports import LEASE, Clock, Jobs, Replicas, StoreDown, Telemetry
+from gateway.ports import LEASE, Clock, Jobs, Replicas, Telemetry
 
 _ROUND = 15.0
 _INTERRUPTED = Failure("no_capacity", "The gateway stopped before this order was submitted; nothing was bought.")
@@ -51,12 +50,8 @@ class Recovery:
 
     def watch(self) -> None:
         """Begin to say that this replica is alive, and to look after what others left."""
-        self._crew.every("alive", LEASE / 4, self._alive)
+        self._crew.every("alive", LEASE / 4, lambda: self._replicas.alive(self._replica))
         self._crew.every("recovery", _ROUND, self.round)
-
-    async def _alive(self) -> None:
-        with suppress(StoreDown):
-            await self._replicas.alive(self._replica)
 
     async def round(self) -> None:
         """Take over what lost its maker, resolve what stayed unconfirmed, forget what is old."""

@@ -4,7 +4,7 @@ import asyncio
 import secrets
 import sys
 from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from importlib.metadata import version
 
@@ -38,7 +38,7 @@ from gateway.pipeline.recovery import Recovery
 from gateway.pipeline.spending import Spending
 from gateway.pipeline.system_clock import SystemClock
 from gateway.pipeline.waiting import Waiting
-from gateway.ports import Blobs, Clock, ImageUrls, Limiter
+from gateway.ports import Blobs, Clock, ImageUrls, Limiter, StoreDown
 from gateway.settings import Settings, interpreter_environment, packaged_policies, policy_texts
 from gateway.stores.blobs import open_blobs
 from gateway.telemetry.logs import Log, standard_logging
@@ -86,7 +86,7 @@ async def open_services(settings: Settings, clock: Clock | None = None) -> Async
         legs = await open_legs(
             stack, settings, policies, allowance=allowance, crew=crew, recorder=recorder, clock=clock
         )
-        stack.push_async_callback(store.leave, replica)
+        stack.push_async_callback(_leave, store, replica)
         # after the legs: their connections close only when the crew has stopped using them
         stack.push_async_callback(crew.stop, _SUBMIT_GRACE)
         base = _Base(
@@ -116,6 +116,11 @@ async def open_services(settings: Settings, clock: Clock | None = None) -> Async
         crew.start("watch", Watch(store, store, recorder, clock).run(crew.rest))
         administration = administer(store, clock, keyring, policies, recorder, rates=rate_card.rates)
         yield Services(_app(base, pipeline, images, administration), administration, log, crew.begin_stopping)
+
+
+async def _leave(store: Store, replica: str) -> None:
+    with suppress(StoreDown):  # the others notice it all the same, only later
+        await store.leave(replica)
 
 
 async def _say_if_not_durable(store: Store, recorder: Recorder) -> None:

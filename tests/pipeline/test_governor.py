@@ -9,7 +9,7 @@ from fakes import HandClock, RememberingTelemetry, ScriptedAllowance, at_rest
 
 from gateway.pipeline.crew import Crew, Stopping
 from gateway.pipeline.governor import Governor, requests_of
-from gateway.ports import Allowance
+from gateway.ports import Allowance, StoreDown
 from gateway.stores.sqlite.allowance import LocalAllowance
 
 LIMIT = 50
@@ -313,3 +313,59 @@ async def test_at_60_orders_a_minute_22_are_collected_and_none_is_forgotten(cloc
     assert len(collected) == len(accepted) < 600
     assert max(collected) < 60_000
     assert all(later - earlier >= 60 for earlier, later in zip(requests, requests[LIMIT:], strict=False))
+
+
+class FailingAllowance(ScriptedAllowance):
+    """Its store does not answer while `down`."""
+
+    down = True
+
+    async def take(self, provider: str, keep: int) -> float:
+        self._check()
+        return await super().take(provider, keep)
+
+    async def left(self, provider: str) -> int:
+        self._check()
+        return await super().left(provider)
+
+    async def ready_in(self, provider: str, count: int) -> float:
+        self._check()
+        return await super().ready_in(provider, count)
+
+    async def exhausted(self, provider: str, seconds: float) -> None:
+        self._check()
+
+    def _check(self) -> None:
+        if self.down:
+            raise StoreDown("it is down")
+
+
+async def test_a_store_that_is_down_keeps_everybody_waiting_and_spends_nothing(clock: HandClock, crew: Crew) -> None:
+    allowance = FailingAllowance(9)
+    office = an_office(clock, crew, allowance)
+    office.submit("a job")
+    await clock.advance(30)
+    assert office.served == []
+    assert not await office.governor.early_poll()
+    assert await office.governor.left() is None
+    await office.governor.exhausted(9.0)
+    with pytest.raises(StoreDown):
+        await office.governor.expected_wait(2)
+    allowance.down = False
+    await clock.advance(2)
+    assert len(office.served) == 1
+    assert allowance.remaining == 8
+
+
+async def test_submits_leave_polls_for_what_other_replicas_have_in_flight(clock: HandClock, crew: Crew) -> None:
+    allowance = ScriptedAllowance(5)
+    allowance.others = 4
+    office = an_office(clock, crew, allowance)
+    office.submit("a job")
+    await clock.advance(3)
+    assert office.served == []
+    allowance.others = 3
+    await clock.advance(3)
+    assert len(office.served) == 1
+    await office.governor.left()
+    assert allowance.owed == 1
