@@ -1,0 +1,123 @@
+"""What ledger and journal are to say, in a hundred lines: all that was ever held is kept, and every sum is made anew."""
+
+from dataclasses import dataclass, field, replace
+
+from gateway.core.job import HOLDING, LIVE, Job, State
+from gateway.core.money import WINDOWS, Window, period
+from gateway.ports import Unconfirmed
+
+TEAMS = {"key1": "red", "key2": "red", "key3": "blue"}
+
+#: What may go before each step of an attempt, and what comes after it.
+STEPS = {
+    "submitting": ({State.RESERVED}, State.SUBMITTING),
+    "unsubmitted": ({State.SUBMITTING}, State.RESERVED),
+    "submitted": ({State.SUBMITTING, State.UNCONFIRMED}, State.SUBMITTED),
+    "unconfirmed": ({State.SUBMITTING, State.SUBMITTED}, State.UNCONFIRMED),
+}
+
+
+def scopes(key: str) -> tuple[str, str, str]:
+    return "org", f"team:{TEAMS[key]}", f"key:{key}"
+
+
+@dataclass
+class Hold:
+    """What an attempt holds or has spent, in the windows of `at`. An adjustment is one that is done from the first."""
+
+    job: str
+    key: str
+    at: int
+    held: int
+    state: State = State.RESERVED
+    spent: int = 0
+    #: the upstream's id is known
+    named: bool = False
+
+
+@dataclass
+class Model:
+    holds: dict[str, Hold] = field(default_factory=dict)
+    #: in the order in which they were reserved, without those that are forgotten
+    jobs: dict[str, Job] = field(default_factory=dict)
+    budgets: dict[tuple[str, Window], int] = field(default_factory=dict)
+    #: of each key the digest of its secret, and of the one before
+    digests: dict[str, tuple[bytes, bytes | None]] = field(default_factory=dict)
+
+    def sums(self, scope: str, window: Window, at: int) -> tuple[int, int]:
+        counted = [
+            hold
+            for hold in self.holds.values()
+            if scope in scopes(hold.key) and period(window, hold.at) == period(window, at)
+        ]
+        return sum(hold.spent for hold in counted), sum(hold.held for hold in counted if hold.state in HOLDING)
+
+    def full(self, key: str, at: int, asked: int) -> tuple[str, Window] | None:
+        """The first budget that is spent; when none is, the first that is held."""
+        named = [(scope, window) for scope in scopes(key) for window in WINDOWS if (scope, window) in self.budgets]
+        sums = {name: self.sums(*name, at) for name in named}
+        spent = [name for name in named if sums[name][0] + asked > self.budgets[name]]
+        held = [name for name in named if sum(sums[name]) + asked > self.budgets[name]]
+        return next(iter(spent + held), None)
+
+    def flying(self, scope: str) -> int:
+        return sum(hold.state in LIVE and scope in scopes(hold.key) for hold in self.holds.values())
+
+    def reserve(self, job: Job) -> None:
+        self.jobs[job.id] = job
+        for attempt in job.attempts:
+            self.holds[attempt.id] = Hold(job.id, job.key_id, attempt.reserved_at, attempt.held)
+
+    def end(self, name: str, state: State, cost: int) -> bool:
+        hold = self.holds[name]
+        if hold.state not in HOLDING:
+            return False
+        hold.state, hold.spent = state, cost
+        return True
+
+    def step(self, name: str, step: str, maker: str) -> bool:
+        hold = self.holds[name]
+        before, after = STEPS[step]
+        late = step == "submitted" and hold.state is State.UNCONFIRMED and hold.named
+        foreign = step == "submitting" and self.jobs[hold.job].maker != maker
+        if hold.state not in before or late or foreign:
+            return False
+        hold.state, hold.named = after, hold.named or step == "submitted"
+        return True
+
+    def adjust(self, name: str, key: str, at: int, amount: int) -> int | None:
+        least = min(self.sums(scope, window, at)[0] for scope in scopes(key) for window in WINDOWS)
+        if least + amount < 0:
+            return least
+        self.holds[name] = Hold("", key, at, 0, State.DONE, amount)
+        return None
+
+    def states(self, job_id: str) -> list[State]:
+        return [hold.state for hold in self.holds.values() if hold.job == job_id]
+
+    def take_over(self, maker: str) -> list[str]:
+        taken = [job_id for job_id in self.jobs if LIVE.intersection(self.states(job_id))]
+        self.jobs |= {job_id: replace(self.jobs[job_id], maker=maker) for job_id in taken}
+        return taken
+
+    def forget(self, created_before: int) -> int:
+        gone = [
+            job.id
+            for job in self.jobs.values()
+            if job.created_at < created_before and HOLDING.isdisjoint(self.states(job.id))
+        ]
+        for job_id in gone:
+            del self.jobs[job_id]
+        return len(gone)
+
+    def unconfirmed(self) -> Unconfirmed:
+        found = [hold for hold in self.holds.values() if hold.state is State.UNCONFIRMED]
+        return Unconfirmed(len({hold.job for hold in found}), sum(hold.held for hold in found))
+
+    def rows(self) -> list[tuple[str, str]]:
+        """Attempt and kind of every ledger row that there is to be."""
+        ends = {State.DONE: "settle", State.FAILED: "release"}
+        kinds = [
+            (name, ["reserve", ends.get(hold.state)] if hold.job else ["adjust"]) for name, hold in self.holds.items()
+        ]
+        return sorted((name, kind) for name, each in kinds for kind in each if kind)
