@@ -51,6 +51,11 @@ WHERE id = ?1 AND detached <= ?2
 RETURNING id
 """
 
+# To a team, another's job is as unknown as one that never was: nothing comes after it.
+_AFTER = """
+(created_at, seq) < (SELECT created_at, seq FROM jobs WHERE id = :after AND team = coalesce(:team, team))
+"""
+
 # An unconfirmed attempt still holds money: its job stays until that is resolved.
 _FORGET = """
 DELETE FROM jobs
@@ -126,7 +131,7 @@ def _chosen(team: str | None, status: Status | None, after: str | None) -> str:
     if status is not None:
         conditions.append("status = :status")
     if after is not None:
-        conditions.append("(created_at, seq) < (SELECT created_at, seq FROM jobs WHERE id = :after)")
+        conditions.append(_AFTER)
     return f"WHERE {' AND '.join(conditions)} ORDER BY created_at DESC, seq DESC LIMIT :limit"
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
 
 import apsw
 
@@ -34,4 +35,4 @@ class SqliteReplicas(SqlitePort, Replicas):
 def _take_over(db: apsw.Connection, replica: str) -> list[Job]:
     found = select_jobs(db, _OPEN_ELSEWHERE, {"maker": replica})
     db.executemany("UPDATE jobs SET maker = ? WHERE id = ?", [(replica, job.id) for job in found])
-    return found
+    return [replace(job, maker=replica) for job in found]
