@@ -27,11 +27,11 @@ class Crew:
     def start(self, name: str, work: Coroutine[Any, Any, None]) -> None:
         _ = self._task(name, work)
 
-    def every(self, name: str, seconds: float, look: Callable[[], Awaitable[None]]) -> None:
+    def every(self, name: str, seconds: float, look: Callable[[], Awaitable[object]]) -> None:
         """Do `look` now and every so often; one that fails is logged, and the next comes all the same."""
         self.start(name, self._rounds(name, seconds, look))
 
-    def listen(self, name: str, pause: float, hear: Callable[[], Awaitable[None]]) -> None:
+    def listen(self, name: str, pause: float, hear: Callable[[], Awaitable[object]]) -> None:
         """Do `hear`, which waits for what may never come, again and again; it is cut as soon as the gateway goes down."""
         self.on_stopping(self._task(name, self._rounds(name, pause, hear)).cancel)
 
@@ -77,12 +77,12 @@ class Crew:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    async def _rounds(self, name: str, seconds: float, look: Callable[[], Awaitable[None]]) -> None:
+    async def _rounds(self, name: str, seconds: float, look: Callable[[], Awaitable[object]]) -> None:
         while True:
             await self._guard(name, self._look(name, look))
             await self.rest(seconds)
 
-    async def _look(self, name: str, look: Callable[[], Awaitable[None]]) -> None:
+    async def _look(self, name: str, look: Callable[[], Awaitable[object]]) -> None:
         """A store that does not answer is no defect of the task's: the next round asks it again."""
         try:
             await look()
