@@ -97,6 +97,11 @@ class Dispatch:
         self._flights.open(job.id)
         self._crew.start(f"make {job.id}", self._make(job, resumed=resumed))
 
+    def neglects(self, job: Job) -> bool:
+        """Does nobody here make this job, although it could be made?"""
+        makeable = any(attempt.state in LIVE and attempt.provider in self._legs for attempt in job.attempts)
+        return makeable and not self._flights.makes(job.id)
+
     async def drop(self, job: Job, failure: Failure, *, unless_promised: bool = False) -> bool:
         """End a job none of whose parts has been submitted; False when it is too late for that, or it was promised."""
         dropped = await self._jobs.cancel(job.id, failure, self._clock.now(), unless_promised=unless_promised)

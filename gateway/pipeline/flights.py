@@ -34,6 +34,11 @@ class Flights:
         """It is made by another replica, unless it is made here; whether that is so."""
         return not self._flights.setdefault(job_id, Flight(ours=False)).ours
 
+    def makes(self, job_id: str) -> bool:
+        """Is it being made here?"""
+        flight = self._flights.get(job_id)
+        return flight is not None and flight.ours
+
     def expected(self) -> list[str]:
         """The jobs of other replicas for which somebody waits here."""
         return [job_id for job_id, flight in self._flights.items() if not flight.ours]

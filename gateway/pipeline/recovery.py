@@ -1,6 +1,7 @@
 """Recovery: go on where the last process stopped, and see to what has hung for too long."""
 
 import asyncio
+from collections.abc import Sequence
 
 from gateway.core.job import Failure, Job, State
 from gateway.core.policy import GatewayPolicy
@@ -9,7 +10,9 @@ from gateway.pipeline.dispatch import Dispatch
 from gateway.pipeline.spending import Spending
 from gateway.ports import LEASE, Clock, Jobs, Replicas, Telemetry
 
-_ROUND = 15.0
+#: seconds between two looks for jobs whose replica has stopped or died
+_HEIRS = 5.0
+_ROUND = 30.0
 _INTERRUPTED = Failure("no_capacity", "The gateway stopped before this order was submitted; nothing was bought.")
 
 
@@ -36,10 +39,14 @@ class Recovery:
         self._crew = crew
         self._clock = clock
         self._telemetry = telemetry
+        #: this replica's own jobs that nobody made at the last round
+        self._neglected: set[str] = set()
 
     async def resume(self) -> int:
         """Take up every job whose maker has died; how many. To be called before the first request is let in."""
-        jobs = await self._replicas.take_over(self._replica)
+        return await self._take_up(await self._replicas.take_over(self._replica))
+
+    async def _take_up(self, jobs: Sequence[Job]) -> int:
         # at once, so that the store commits them together: thousands may have been waiting when the process was killed
         for job, gone in zip(jobs, await asyncio.gather(*map(self._let_go, jobs)), strict=True):
             if not gone:
@@ -51,11 +58,12 @@ class Recovery:
     def watch(self) -> None:
         """Begin to say that this replica is alive, and to look after what others left."""
         self._crew.every("alive", LEASE / 4, lambda: self._replicas.alive(self._replica))
+        self._crew.every("heirs", _HEIRS, self.resume)
         self._crew.every("recovery", _ROUND, self.round)
 
     async def round(self) -> None:
-        """Take over what lost its maker, resolve what stayed unconfirmed, forget what is old."""
-        await self.resume()
+        """Resolve what stayed unconfirmed, forget what is old."""
+        await self._take_up(await self._neglected_twice())
         policy = self._policy.unconfirmed
         for job, attempt in await self._jobs.unconfirmed_attempts(self._clock.now() - policy.after * 1000):
             if await self._spending.resolve(job, attempt, policy.outcome):
@@ -63,6 +71,19 @@ class Recovery:
                     "warning", "unconfirmed_resolved", {"job": job.id, "attempt": attempt.id, "outcome": policy.outcome}
                 )
         await self._jobs.forget_jobs(self._clock.now() - self._policy.jobs.keep * 1000)
+
+    async def _neglected_twice(self) -> Sequence[Job]:
+        """Open jobs of this replica that nobody here makes, now and a round ago: one that has just been reserved is not
+        started yet.
+
+        No other replica takes them, since this one lives. They are left by a round that the store cut short after it had
+        taken them over; and by a maker who was taken for dead, had its submit confirmed after all, and died then.
+        """
+        own = (job for job in await self._jobs.open_jobs() if job.maker == self._replica)
+        neglected = [job for job in own if self._dispatch.neglects(job)]
+        twice = [job for job in neglected if job.id in self._neglected]
+        self._neglected = {job.id for job in neglected}
+        return twice
 
     async def _let_go(self, job: Job) -> bool:
         """A job that was never submitted, and that no client could come back for, is dropped: its money is free again."""

@@ -160,6 +160,31 @@ async def test_a_stop_leaves_a_job_submitted_for_the_next_start(site: Site) -> N
     assert len(site.provider.submits) == 1
 
 
+@pytest.mark.parametrize("state", [State.RESERVED, State.SUBMITTING, State.SUBMITTED])
+async def test_what_was_taken_over_and_is_made_by_nobody_is_taken_up_a_round_later(site: Site, state: State) -> None:
+    """The store went away between the two, and this replica lives: nobody else would ever make it."""
+    job = await site.crash_with_a_job(state, detached=True)
+    async with site.house() as house:
+        assert [taken.id for taken in await house.store.take_over(house.recovery._replica)] == [job.id]
+        await house.recovery.round()
+        assert not house.flights.makes(job.id)
+        await house.recovery.round()
+        ended = (await house.landed(job.id)).attempts[0].state
+        assert ended is (State.UNCONFIRMED if state is State.SUBMITTING else State.DONE)
+        assert len(site.provider.submits) == 1
+
+
+async def test_a_job_that_is_made_is_not_taken_up_again(site: Site) -> None:
+    site.provider.finishing = False
+    async with site.house() as house:
+        job = (await house.ask(a_call(respond_async=True))).job
+        for _ in range(3):
+            await house.recovery.round()
+        assert "resumed" not in house.telemetry.events
+        site.provider.finishing = True
+        assert (await house.landed(job.id)).status is Status.COMPLETED
+
+
 async def test_a_start_without_an_account_keeps_what_is_open_for_the_next_one(site: Site) -> None:
     job = await site.crash_with_a_job(State.SUBMITTED, detached=False)
     async with site.house(account=False) as house:
