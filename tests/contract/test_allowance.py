@@ -166,3 +166,14 @@ async def test_each_replica_is_told_what_the_others_owe(redis_store: RedisStore,
     # a replica that died says nothing more, and is forgotten when its lease is over
     redis_server.call("ZADD", "{imagegate}:allowance:a:owed:until", "1", "there")
     assert await here.owe("a", 1) == 0
+
+
+async def test_a_clock_that_was_set_back_by_an_hour_holds_up_nobody_for_an_hour(
+    redis_store: RedisStore, redis_server: RedisServer
+) -> None:
+    """The upstream forgets what it has made after one: polls of paid jobs would wait for longer."""
+    allowance = redis_store.allowance(2, "here")
+    assert [await allowance.take("a", 0), await allowance.take("a", 0)] == [0, 0]
+    assert await allowance.take("a", 0) > 0
+    await ServerClock(redis_server).sleep(-3600)
+    assert await allowance.take("a", 0) == 0

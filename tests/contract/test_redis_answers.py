@@ -164,3 +164,17 @@ async def test_what_lay_on_the_way_for_too_long_is_not_done(redis_server: RedisS
     assert await state(redis_store) is State.SUBMITTED
     assert await redis_store.budgets(None, NOON) == []
     assert len(await redis_store.ledger(9)) == 1
+
+
+async def test_a_server_whose_clock_was_set_back_gives_no_call_more_time(
+    redis_store: RedisStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What lies on the way would otherwise be done until its clock is where it was: an hour after everybody gave up."""
+    (line, *_) = redis_store._link._lines
+    seen: list[int] = []
+    loop = asyncio.get_running_loop()
+    monkeypatch.setattr(loop, "time", lambda: 1000.0)
+    for server, afresh in ((5000, True), (5000, False), (4999.9, False), (1400, False)):
+        line._learn([int(server), int(server % 1 * 1_000_000)], afresh=afresh)
+        seen.append(line._offset)
+    assert seen == [3_999_999, 3_999_999, 3_999_998, 399_999]

@@ -19,6 +19,8 @@ LATE = "LATE"
 #: Seconds between two looks at the server's clock, and ms by which the two clocks may part meanwhile (200 ppm).
 _LOOK = 5.0
 _PART = 1
+#: Ms by which an answer cannot have been late, since its caller would have given up: the server's clock was set back.
+_JUMP = 1000
 
 
 @dataclass(slots=True)
@@ -108,7 +110,8 @@ class Line:
             raise time
         self._looked = asyncio.get_running_loop().time()
         seen = int(time[0]) * 1000 + int(time[1]) // 1000 - int(self._looked * 1000) - 1
-        self._offset = seen if afresh else max(seen, self._offset - _PART)
+        set_back = seen < self._offset - _JUMP
+        self._offset = seen if afresh or set_back else max(seen, self._offset - _PART)
 
 
 def _was_not_done(answer: object) -> bool:

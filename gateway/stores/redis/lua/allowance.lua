@@ -3,6 +3,8 @@
 local log = key('allowance', ask.provider)
 local now = clock[1] * 1000000 + clock[2]
 redis.call('ZREMRANGEBYSCORE', log, '-inf', now - ask.window)
+-- nothing is spent ahead of time: what seems so was logged before the clock was set back, and would hold up paid jobs
+redis.call('ZREMRANGEBYSCORE', log, string.format('(%.0f', now + ask.window), '+inf')
 local spent = redis.call('ZCARD', log)
 local blocked = math.max(0, (tonumber(redis.call('GET', log .. ':until')) or 0) - now)
 local minutes, more = math.floor((ask.count - 1) / ask.limit), (ask.count - 1) % ask.limit
