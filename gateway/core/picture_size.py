@@ -18,7 +18,7 @@ def picture_size(ask: Ask, model: ModelPolicy, alias: str | None, references: Se
 
     Raises InvalidRequest naming the field.
     """
-    ratio = ask.aspect_ratio or "1:1"
+    ratio = "1:1" if ask.aspect_ratio is None else ask.aspect_ratio
     if ratio not in model.aspect_ratios:
         supported = ", ".join(model.aspect_ratios)
         raise InvalidRequest(f"Invalid 'aspect_ratio'. Supported values are: {supported}.", param="aspect_ratio")

@@ -94,6 +94,7 @@ def test_explicit_sizes_win_over_the_aspect_ratio() -> None:
         ({"size": "large"}, "invalid_value", "size"),
         ({"size": "512"}, "invalid_value", "size"),
         ({"aspect_ratio": "5:4"}, "invalid_value", "aspect_ratio"),
+        ({"aspect_ratio": ""}, "invalid_value", "aspect_ratio"),
         ({"aspect_ratio": "5:4", "size": "512x512"}, "invalid_value", "aspect_ratio"),
         ({"width": 512}, "missing_required_parameter", "height"),
         ({"height": 512}, "missing_required_parameter", "width"),
