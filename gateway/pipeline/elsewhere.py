@@ -1,8 +1,10 @@
 """Jobs that another replica makes and clients of this one wait for: a retry may reach any of them."""
 
+from contextlib import suppress
+
 from gateway.pipeline.crew import Crew
 from gateway.pipeline.flights import Flights
-from gateway.ports import Jobs, Replicas
+from gateway.ports import Jobs, Replicas, StoreDown
 
 #: seconds between two looks at the store for endings that were not heard of
 _LOOK = 2.0
@@ -26,7 +28,9 @@ class Elsewhere:
 
     async def _listen(self) -> None:
         async for job_id in self._replicas.endings():
-            self._flights.land(job_id)
+            if self._flights.knows(job_id):
+                with suppress(StoreDown):  # found by looking, or by its maker here
+                    await self._check(job_id)  # its maker may only have lost it to another, which makes it now
 
     async def _look(self) -> None:
         for job_id in self._flights.expected():

@@ -34,6 +34,10 @@ class Flights:
         """It is made by another replica, unless it is made here; whether that is so."""
         return not self._flights.setdefault(job_id, Flight(ours=False)).ours
 
+    def knows(self, job_id: str) -> bool:
+        """Is it made here, or expected?"""
+        return job_id in self._flights
+
     def makes(self, job_id: str) -> bool:
         """Is it being made here?"""
         flight = self._flights.get(job_id)

@@ -12,6 +12,8 @@ from orders import A_CAT
 
 from gateway.core import errors
 from gateway.core.job import Attempt, Failure, Job, Picture, Status
+from gateway.pipeline.elsewhere import Elsewhere
+from gateway.stores.sqlite.replicas import SqliteReplicas
 
 PRICE = 8500
 THERE = Job(
@@ -28,6 +30,17 @@ THERE = Job(
     maker="another replica",
 )
 PICTURE = Picture(f"{'a' * 64}.png", "png", 1024, 1024, 9)
+
+
+class Announced(SqliteReplicas):
+    """Somebody says of these jobs that they have ended, and then nothing more."""
+
+    def __init__(self, *job_ids: str) -> None:
+        self._job_ids = job_ids
+
+    async def endings(self) -> AsyncIterator[str]:
+        for job_id in self._job_ids:
+            yield job_id
 
 
 @pytest.fixture
@@ -84,3 +97,19 @@ async def test_a_replica_that_died_leaves_its_waiting_clients_to_whoever_takes_o
         await waiting
     assert told.value.job_id == "there"
     assert house.provider.submits == []
+
+
+async def test_who_lost_a_job_and_says_that_it_has_ended_is_not_believed(house: House) -> None:
+    """Its new maker would else go on unseen, take it for neglected, and make it once more beside itself."""
+    house.provider.finishing = False
+    own = (await house.ask(a_call(respond_async=True, body="another"))).job
+    waiting = asyncio.ensure_future(house.ask(a_call(retry=1)))
+    await until(house.clients)
+    elsewhere = Elsewhere(Announced(own.id, "there", "unheard of"), house.store, house.flights)
+    await elsewhere._listen()
+    assert (house.flights.makes(own.id), house.flights.expected()) == (True, ["there"])
+    await house.store.settle("there.0", [PICTURE], PRICE, house.clock.now())
+    await elsewhere._listen()
+    assert (await waiting).job.id == "there"
+    house.provider.finishing = True
+    await house.landed(own.id)
