@@ -1,7 +1,7 @@
 """Stores for the proofs that need no gateway: a module that says `pytest_plugins = ["openings"]` has its fixtures."""
 
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from itertools import count
 from pathlib import Path
 
@@ -47,12 +47,18 @@ def fresh(
 
 
 @pytest.fixture
-async def replicas(kind: str, request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[list[Store]]:
-    """The same store as each of four replicas has it; SQLite has one process, and so one."""
-    async with AsyncExitStack() as stack:
-        if kind == "sqlite":
-            yield [await stack.enter_async_context(open_store(tmp_path / "imagegate.db"))]
-            return
-        server: RedisServer = request.getfixturevalue("server")
-        assert server.call("FLUSHALL")
-        yield [await stack.enter_async_context(open_redis_store(server.url())) for _ in range(REPLICAS)]
+def replicas(
+    kind: str, fresh: Callable[[], AbstractAsyncContextManager[Store]], request: pytest.FixtureRequest
+) -> Callable[[], AbstractAsyncContextManager[list[Store]]]:
+    """An empty store as each of four replicas has it; SQLite has one process, and so one."""
+
+    @asynccontextmanager
+    async def opened() -> AsyncIterator[list[Store]]:
+        async with AsyncExitStack() as stack:
+            stores = [await stack.enter_async_context(fresh())]
+            if kind == "redis":
+                url = request.getfixturevalue("server").url()
+                stores += [await stack.enter_async_context(open_redis_store(url)) for _ in range(REPLICAS - 1)]
+            yield stores
+
+    return opened
