@@ -19,6 +19,7 @@ class Crew:
         self._tasks: set[asyncio.Task[None]] = set()
         self._stopping = asyncio.Event()
         self._on_stopping: list[Callable[[], object]] = []
+        self._to_the_end: list[tuple[str, float, Callable[[], Awaitable[object]]]] = []
 
     @property
     def stopping(self) -> bool:
@@ -68,11 +69,20 @@ class Crew:
             for wake in self._on_stopping:
                 wake()
 
+    def to_the_end(self, name: str, seconds: float, look: Callable[[], Awaitable[object]]) -> None:
+        """As `every`, and on while the gateway goes down, as long as there are tasks to wait for."""
+        self.every(name, seconds, look)
+        self._to_the_end.append((name, seconds, look))
+
     async def stop(self, grace: float) -> None:
         """Wait `grace` seconds for submits under way: their answers must reach the journal. Then cut what is left."""
         self.begin_stopping()
-        if self._tasks:
-            await asyncio.wait(self._tasks, timeout=grace)
+        pause = min([grace, *(seconds for _, seconds, _ in self._to_the_end)])
+        while self._tasks and grace > 0:
+            await asyncio.wait(self._tasks, timeout=min(pause, grace))
+            grace -= pause
+            for name, _, look in self._to_the_end:
+                await self._look(name, look)
         for task in tuple(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

@@ -57,7 +57,8 @@ class Recovery:
 
     def watch(self) -> None:
         """Begin to say that this replica is alive, and to look after what others left."""
-        self._crew.every("alive", LEASE / 4, lambda: self._replicas.alive(self._replica))
+        # also while it stops: others would take over jobs whose submits are still under way
+        self._crew.to_the_end("alive", LEASE / 4, lambda: self._replicas.alive(self._replica))
         self._crew.every("heirs", _HEIRS, self.resume)
         self._crew.every("recovery", _ROUND, self.round)
 

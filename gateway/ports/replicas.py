@@ -6,8 +6,8 @@ from typing import Protocol
 
 from gateway.core.job import Job
 
-#: Seconds for which a replica counts as alive after it said so. Longer than a submit's own deadline: one that only stalled
-#: then still journals the answer itself.
+#: Seconds for which a replica counts as alive after it said so. Longer than most submits take: one that only stalled then
+#: still journals the answer itself.
 LEASE = 45.0
 
 
