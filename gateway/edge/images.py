@@ -43,7 +43,7 @@ async def _make(request: Call, front: Front, generate: Generate, kind: type[Ask]
     if ask.stream:
         gone = asyncio.get_running_loop().create_future()
         underway = await generate.begin(caller, ask, replace(call, gone=gone), uploads)
-        exchange.job = underway.job.id
+        exchange.job, exchange.model = underway.job.id, underway.job.order.model
         exchange.left("images", underway.room)
         return Stream(
             generate,
@@ -57,6 +57,7 @@ async def _make(request: Call, front: Front, generate: Generate, kind: type[Ask]
         )
     async with watching(request.receive) as gone:
         underway = await generate.begin(caller, ask, replace(call, gone=gone), uploads)
+        exchange.model = underway.job.order.model
         del uploads  # up to 12 MB, and the wait may be long
         exchange.left("images", underway.room)
         answer = await generate.finish(underway)

@@ -22,6 +22,7 @@ from gateway.pipeline.call import Call
 from gateway.pipeline.dispatch import Dispatch
 from gateway.pipeline.elsewhere import Elsewhere
 from gateway.pipeline.flights import Flights
+from gateway.pipeline.refusals import Refusals
 from gateway.pipeline.spending import Spending
 from gateway.ports import Clock, Jobs, StoreDown
 
@@ -84,6 +85,7 @@ class Generate:
         self._flights = flights
         self._elsewhere = elsewhere
         self._clock = clock
+        self._refusals = Refusals(clock)
 
     async def begin(self, caller: Caller, ask: Ask, call: Call, uploads: Sequence[Upload] = ()) -> Underway:
         """Up to the job that makes the order (4 to 10): whatever refuses it has done so. Raises any GatewayError.
@@ -97,7 +99,12 @@ class Generate:
         job = await self._adopt(caller, call)
         if job is not None:
             return Underway(request, job, "replayed" if job.ended else "joined")
-        return await self._make(request, uploads)
+        try:
+            return await self._make(request, uploads)
+        except errors.GatewayError as error:
+            if error.retry:
+                self._refusals.note(caller.key_id, call)
+            raise
 
     async def finish(self, underway: Underway) -> Answer:
         """Its answer (11 to 14). Raises any GatewayError."""
@@ -120,6 +127,9 @@ class Generate:
         if not call.retry_count:
             return None
         since = self._clock.now() - self._catalogue.policies.gateway.retries.adopt_within * 1000
+        refused_at = self._refusals.take(caller.key_id, call)
+        if refused_at is not None:
+            since = max(since, refused_at + 1)  # what was ordered before that is another call's
         job = await self._jobs.adopt(caller.key_id, call.body_hash, call.retry_count, since)
         if job is None or (
             job.failure is not None and job.ended and job.failure.code != errors.UpstreamUnconfirmed.code

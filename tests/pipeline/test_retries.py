@@ -11,6 +11,7 @@ from house import RED, House, a_call, open_house
 
 from gateway.core import errors
 from gateway.core.job import Failure, Status
+from gateway.core.money import Budget
 from gateway.pipeline.admission import Caller
 from gateway.ports import Declined, Unknown
 
@@ -94,3 +95,44 @@ async def test_a_retry_finds_nothing_of_another_key_body_or_quarter_of_an_hour(
     house.clock.skip(later)
     answer = await house.ask(a_call(body=body, retry=1), caller=caller)
     assert (answer.cache, len(house.provider.submits)) == ("miss", 2)
+
+
+async def test_a_retry_of_a_refused_attempt_runs_anew_and_takes_no_other_calls_picture(tmp_path: Path) -> None:
+    """Two equal calls: the first is made; the second is refused for want of money that comes back, and then retried."""
+    async with open_house(tmp_path, ScriptedProvider()) as house:
+        first = (await house.ask(a_call(body="same"))).job
+        await house.store.set_budgets("org", [Budget("total", PRICE + 1)])
+        house.clock.skip(1)
+        with pytest.raises(errors.BudgetSpent):
+            await house.ask(a_call(body="same"))
+        replayed = await house.ask(a_call(body="same", retry=1))
+        assert (replayed.job.id, replayed.cache) == (first.id, "replayed")  # what is not to be retried leaves no trace
+
+        await house.store.set_budgets("org", [Budget("total", 2 * PRICE)])
+        house.provider.finishing = False
+        running = asyncio.ensure_future(house.ask(a_call(body="other")))
+        await until(lambda: len(house.provider.submits) == 2)
+        house.clock.skip(1)
+        with pytest.raises(errors.BudgetReserved):
+            await house.ask(a_call(body="same"))
+        house.provider.finishing = True
+        await running
+        await house.store.set_budgets("org", [Budget("total", 9 * PRICE)])
+        house.clock.skip(1)
+        again = await house.ask(a_call(body="same", retry=1))
+        assert (again.cache, again.job.id == first.id) == ("miss", False)
+
+
+async def test_of_parallel_siblings_the_refused_one_gets_a_picture_of_its_own(house: House) -> None:
+    house.provider.finishing = False
+    first = asyncio.ensure_future(house.ask(a_call(body="b")))
+    await until(lambda: house.provider.polls)
+    await house.store.set_budgets("org", [Budget("total", PRICE)])
+    house.clock.skip(1)
+    with pytest.raises(errors.BudgetReserved):
+        await house.ask(a_call(body="b"))
+    await house.store.set_budgets("org", [Budget("total", 9 * PRICE)])
+    second = asyncio.ensure_future(house.ask(a_call(body="b", retry=1)))
+    await until(lambda: len(house.provider.submits) == 2)
+    house.provider.finishing = True
+    assert len({answer.job.id for answer in await asyncio.gather(first, second)}) == 2
