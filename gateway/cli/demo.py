@@ -49,6 +49,8 @@ def demo(port: int | None, *, once: bool, as_json: bool) -> None:
     With EMPIRIOLABS_API_KEY the image is bought there; without, a simulator in this process draws it.
     """
     try:
+        # made here, for its mode: `serve` takes it for its own data directory
+        DIRECTORY.parent.mkdir(mode=0o700, exist_ok=True)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(_demo(load(), port, once=once, as_json=as_json))
     except (OSError, StoreDown, httpx.HTTPError) as error:

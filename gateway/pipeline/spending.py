@@ -164,10 +164,12 @@ def _problem(refusal: Refusal) -> GatewayError:
     if budget.window == "total":
         whole = f"{budget.scope}: the total budget of ${dollars(budget.limit)}"
     figures = (
-        f"${dollars(budget.spent)} spent, ${dollars(budget.held)} held by running jobs, ${dollars(refusal.asked)} asked"
+        f"${dollars(budget.spent)} spent, ${dollars(budget.held)} held by open jobs, ${dollars(refusal.asked)} asked"
     )
     until = f" It resets at {iso(budget.resets_at)}." if budget.resets_at is not None else ""
     if refusal.reserved:
-        return BudgetReserved(f"{whole} is reserved by running jobs ({figures}).{until}", retry_after=_RESERVED_RETRY)
+        return BudgetReserved(
+            f"{whole} is reserved by jobs that run or are unconfirmed ({figures}).{until}", retry_after=_RESERVED_RETRY
+        )
     verdict = "is spent" if budget.spent >= budget.limit else "does not cover this order"
     return BudgetSpent(f"{whole} {verdict} ({figures}).{until}")

@@ -111,7 +111,7 @@ async def test_a_budget_held_by_running_jobs_is_worth_another_try(house: House) 
         True,
     )
     assert refused.value.retry_after
-    assert "the total budget of $0.0085 is reserved by running jobs" in refused.value.message
+    assert "the total budget of $0.0085 is reserved by jobs that run or are unconfirmed" in refused.value.message
     house.provider.finishing = True
     assert (await first).remaining == 0
     assert await house.books() == (PRICE, 0)
