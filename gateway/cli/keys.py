@@ -90,13 +90,15 @@ def set_(context: click.Context, key_id: str, *, as_json: bool, url: str | None)
 @click.option(
     "--grace", default="24h", show_default=True, metavar="TIME", help="How long the old secret works on; 0 ends it now."
 )
+@click.option("--force", is_flag=True, help="Also within the grace of an earlier rotation, whose old secret then ends.")
 @admin_options
-def rotate(key_id: str, grace: str, *, as_json: bool, url: str | None) -> None:
+def rotate(key_id: str, grace: str, *, force: bool, as_json: bool, url: str | None) -> None:
     """Give a key a new secret, shown once, now. Id, budgets and limits stay; the old secret works until the grace ends.
 
-    There are never more than two: a secret that an earlier rotation left working ends at once.
+    There are never more than two: within that grace the next rotation is refused, unless it is forced.
     """
-    _print_secret(ask("POST", f"/keys/{key_id}/rotate", url=url, json={"grace": grace}), as_json=as_json)
+    asked = {"grace": grace, "force": force}
+    _print_secret(ask("POST", f"/keys/{key_id}/rotate", url=url, json=asked), as_json=as_json)
 
 
 @keys.command()

@@ -64,9 +64,10 @@ class ChangedKey(_Terms):
 
 
 class Rotation(Asked):
-    """`grace`: how long the secret before goes on working; `0` ends it at once."""
+    """`grace`: how long the secret before goes on working; `0` ends it at once. `force`: also while one before that does."""
 
     grace: str = "24h"
+    force: bool = False
 
 
 class KeysQuery(Asked):

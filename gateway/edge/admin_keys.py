@@ -50,8 +50,10 @@ async def change_key(request: Call, key_id: FromPath[str], administration: Named
 @post("/keys/{key_id:str}/rotate", status_code=200)
 async def rotate_key(request: Call, key_id: FromPath[str], administration: NamedDependency[Administration]) -> KeyShape:
     asked = Rotation.from_json(await request.body())
-    key, state, secret = await administration.rotate(key_id, asked.grace)
-    return replace(await _shape(administration, (key, state)), secret=secret)
+    # before the rotation: a store that goes down after it would lose the secret
+    budgets = await administration.budgets([f"key:{key_id}"])
+    key, state, secret = await administration.rotate(key_id, asked.grace, force=asked.force)
+    return replace(KeyShape.of(key, state, budgets), secret=secret)
 
 
 @post("/keys/{key_id:str}/revoke", status_code=200)

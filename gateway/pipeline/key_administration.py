@@ -10,8 +10,9 @@ from msgspec import UNSET
 from gateway.core import keys as key_form
 from gateway.core.catalogue import Catalogue
 from gateway.core.errors import InvalidRequest, NotFound
-from gateway.core.instants import read_duration, read_end
+from gateway.core.instants import iso, read_duration, read_end
 from gateway.core.money import Budget, parse_budget
+from gateway.pipeline.repeating import repeated
 from gateway.ports import Clock, Key, Keys, KeyState, KeyTerms, Ledger, Team, TeamTerms
 
 #: Never `.` nor `..`, which no URL can hold as a part of its path.
@@ -58,8 +59,8 @@ class KeyAdministration:
         key = said.apply(Key(key_id, team, name, digest, self._clock.now(), made_by=made_by))
         if limits:
             # Before the key: a crash between the two leaves a budget without a key, never a key without its budget.
-            await self._ledger.set_budgets(f"key:{key_id}", limits)
-        await self._keys.add_key(key)
+            await repeated(self._clock, lambda: self._ledger.set_budgets(f"key:{key_id}", limits))
+        await repeated(self._clock, lambda: self._keys.add_key(key))
         if self._key_made is not None:
             self._key_made(team, key_id)
         return key, secret
@@ -84,16 +85,28 @@ class KeyAdministration:
         return await self.key(key_id)
 
     async def rotate(
-        self, key_id: str, grace: str, choose: Callable[[str], str] = secrets.choice
+        self, key_id: str, grace: str, *, force: bool = False, choose: Callable[[str], str] = secrets.choice
     ) -> tuple[Key, KeyState, str]:
-        """A second secret under the same id, shown only now; the first one is good for `grace` (such as `24h`) more."""
+        """A second secret under the same id, shown only now; the first one is good for `grace` (such as `24h`) more.
+
+        While that of an earlier rotation still is, only by `force`: it would end at once, and may be the one in use.
+        """
         lasts = _read_grace(grace)
-        key, _ = await self.key(key_id)
+        key, state = await self.key(key_id)
         if key.revoked_at is not None:
             raise InvalidRequest(f"the key {key_id} is revoked: a new secret would open nothing", param="id")
+        now = self._clock.now()
+        if key.old_until is not None and now < key.old_until and not force:
+            raise InvalidRequest(
+                f"the key {key_id} was rotated already, and its old secret works until {iso(key.old_until)}: another "
+                "rotation would end that at once. Wait until then, or force it",
+                param="force",
+            )
         secret = key_form.mint_for(key_id, choose)
-        await self._keys.rotate_key(key_id, key_form.digest(self._pepper, secret), self._clock.now() + lasts)
-        return (*await self.key(key_id), secret)
+        digest, old_until = key_form.digest(self._pepper, secret), now + lasts
+        await repeated(self._clock, lambda: self._keys.rotate_key(key_id, digest, old_until))
+        # Not read anew: a store that goes down now would lose the secret, which is nowhere else.
+        return replace(key, digest=digest, old_digest=key.digest, old_until=old_until), state, secret
 
     async def revoke(self, key_id: str) -> tuple[Key, KeyState]:
         """From now on the key is refused, for good; revoking twice keeps the first time."""

@@ -294,7 +294,9 @@ def _check_rotation(shell: Shell, road: Sequence[str]) -> None:
     assert rotated["secret"].startswith(f"sk-ig-{key['id']}-")
     assert rotated["secret"] != key["secret"]
     assert rotated["old_secret_until"] > rotated["created_at"]
-    said = shell.run("keys", "rotate", key["id"], *road).stdout
+    refused = shell.run("keys", "rotate", key["id"], *road)
+    assert (refused.exit_code, f"works until {rotated['old_secret_until']}" in refused.stderr) == (1, True)
+    said = shell.run("keys", "rotate", key["id"], "--force", *road).stdout
     assert re.search(rf"(?m)^secret +sk-ig-{key['id']}-", said)
     shown = shell.run("keys", "show", key["id"], *road).stdout
     assert "old secret until" in shown

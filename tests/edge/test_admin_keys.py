@@ -101,7 +101,7 @@ async def test_a_rotated_key_shows_its_new_secret_once(admin: httpx.AsyncClient)
     key = await make(admin, budgets=["1/day"])
     first = key.pop("secret")
     del key["warnings"]
-    for asked, until in (({}, "2026-11-23T12:00:00.000Z"), ({"grace": "0"}, NOON_ISO)):
+    for asked, until in (({}, "2026-11-23T12:00:00.000Z"), ({"grace": "0", "force": True}, NOON_ISO)):
         answer = await admin.post(f"/keys/{key['id']}/rotate", json=asked)
         assert answer.status_code == 200
         rotated = answer.json()
@@ -110,6 +110,17 @@ async def test_a_rotated_key_shows_its_new_secret_once(admin: httpx.AsyncClient)
         assert secret != first
         assert rotated == {**key, "old_secret_until": until}
         assert (await admin.get(f"/keys/{key['id']}")).json() == rotated
+
+
+async def test_a_second_rotation_within_the_grace_is_refused_with_its_end(admin: httpx.AsyncClient) -> None:
+    path = f"/keys/{(await make(admin))['id']}"
+    await admin.post(f"{path}/rotate", json={"grace": "1h"})
+    before = (await admin.get(path)).json()
+    refused = await admin.post(f"{path}/rotate", json={})
+    error = refused.json()["error"]
+    assert (refused.status_code, error["code"], error["param"]) == (400, "invalid_value", "force")
+    assert "works until 2026-11-22T13:00:00.000Z" in error["message"]
+    assert (await admin.get(path)).json() == before
 
 
 async def test_a_team_is_made_before_its_keys_or_with_them(admin: httpx.AsyncClient) -> None:
@@ -157,6 +168,7 @@ async def test_a_team_has_limits_of_its_own(admin: httpx.AsyncClient) -> None:
         ("PATCH /keys/x", {"disabled": None}, "invalid_type", "disabled"),
         ("POST /keys/x/rotate", {"grace": 24}, "invalid_type", "grace"),
         ("POST /keys/x/rotate", {"grace": "1y"}, "invalid_value", "grace"),
+        ("POST /keys/x/rotate", {"force": 1}, "invalid_type", "force"),
         ("GET /teams/x", None, "team_not_found", "name"),
         ("PATCH /teams/x", {"disabled": True}, "team_not_found", "name"),
         ("PATCH /teams/x", {"name": "y"}, "unknown_parameter", "name"),
