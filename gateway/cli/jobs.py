@@ -20,12 +20,16 @@ def jobs() -> None:
     type=click.Choice(["queued", "processing", "completed", "failed", "unconfirmed"]),
     help="Only jobs that are so; unconfirmed ones wait for `jobs resolve`.",
 )
+@click.option("--team", metavar="NAME", help="Only this team's jobs.")
 @click.option("--limit", type=click.IntRange(1, 1000), default=20, show_default=True, help="At most so many.")
 @click.option("--after", metavar="ID", help="Only jobs listed after this one: the next page.")
 @admin_options
-def list_(status: str | None, limit: int, after: str | None, *, as_json: bool, url: str | None) -> None:
+def list_(
+    status: str | None, team: str | None, limit: int, after: str | None, *, as_json: bool, url: str | None
+) -> None:
     """List jobs, newest first."""
-    found = ask("GET", "/jobs", url=url, query={"status": status, "limit": str(limit), "after": after})
+    query = {"status": status, "team": team, "limit": str(limit), "after": after}
+    found = ask("GET", "/jobs", url=url, query=query)
     if as_json:
         print_json(found)
         return

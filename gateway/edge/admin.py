@@ -2,7 +2,7 @@
 holder of the admin key; otherwise it is not there."""
 
 import hmac
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from litestar import Request, Router, get, post, put
@@ -14,6 +14,7 @@ from litestar.params import FromPath
 from litestar.types import Guard
 
 from gateway.core.errors import InvalidApiKey
+from gateway.core.job import Job
 from gateway.edge.admin_answers import (
     BudgetShape,
     JobShape,
@@ -92,10 +93,12 @@ async def list_budgets(administration: NamedDependency[Administration]) -> Listi
 @get("/jobs")
 async def list_jobs(request: _Call, administration: NamedDependency[Administration]) -> Listing[JobShape]:
     asked = JobsQuery.from_query(request.query_params)
+    jobs: Sequence[Job]
     if asked.status == "unconfirmed":
-        jobs = (await administration.unconfirmed())[: asked.limit]
+        found = await administration.unconfirmed()
+        jobs = [job for job in found if asked.team in {None, job.team}][: asked.limit]
     else:
-        jobs = await administration.jobs(status=asked.status, limit=asked.limit, after=asked.after)
+        jobs = await administration.jobs(status=asked.status, team=asked.team, limit=asked.limit, after=asked.after)
     return Listing([JobShape.of(job) for job in jobs])
 
 

@@ -76,6 +76,7 @@ class JobsQuery(Asked):
     """`unconfirmed` is no status that a client sees: it lists the jobs that `jobs resolve` is for."""
 
     status: Status | Literal["unconfirmed"] | None = None
+    team: str | None = None
     limit: Annotated[int, Field(ge=1, le=1000)] = 20
     after: str | None = None
 

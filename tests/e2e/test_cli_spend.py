@@ -72,6 +72,11 @@ def test_every_report_there_is(spent: Spent) -> None:
     assert spent.out("spend", "--since", "2999-01-01") == "Nothing was spent.\n"
 
 
+def test_jobs_are_listed_by_team(spent: Spent) -> None:
+    assert {job["id"] for job in spent.json("jobs", "list", "--team", "design")["data"]} == {"j0", "j1"}
+    assert spent.out("jobs", "list", "--team", "other") == "No such jobs.\n"
+
+
 def test_csv_is_read_back_and_runs_nothing(spent: Spent) -> None:
     names, *rows = csv.reader(spent.out("spend", "--by", "user", "--csv").splitlines())
     assert names == ["user", "images", "microdollars", "dollars"]

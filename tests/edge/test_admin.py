@@ -101,6 +101,10 @@ async def test_a_lost_job_is_shown_resolved_and_in_the_books(desk: Desk, admin: 
     await _lose_job(desk.store, key["id"])
 
     (listed,) = (await admin.get("/jobs", params={"status": "unconfirmed"})).json()["data"]
+    for team, count in (("design", 1), ("other", 0)):
+        for status in ("failed", "unconfirmed"):
+            found = (await admin.get("/jobs", params={"status": status, "team": team})).json()["data"]
+            assert len(found) == count, (team, status)
     shown = (await admin.get("/jobs/job_a")).json()
     assert listed == shown
     assert (shown["status"], shown["unconfirmed"], shown["held"]["dollars"]) == ("failed", True, "0.0085")
