@@ -25,6 +25,10 @@ _LOCAL = "http://admin"
 _BASE = "/admin/v1"
 
 
+class Unanswered(click.ClickException):
+    """What was asked may have been done: no answer says so or otherwise."""
+
+
 def ask(
     method: str,
     path: str,
@@ -36,7 +40,7 @@ def ask(
 ) -> dict[str, Any]:
     """One call of /admin/v1: its JSON. `offline`: may be answered from the store when no gateway runs.
 
-    Raises ClickException with a sentence for the person at the terminal.
+    Raises ClickException with a sentence for the person at the terminal, Unanswered where it may have been done.
     """
     settings = load()
     params = {name: value for name, value in (query or {}).items() if value is not None}
@@ -73,18 +77,20 @@ def running_gateway(settings: Settings, url: str | None, timeout: float = _TIMEO
     return httpx.AsyncClient(transport=transport, base_url=_LOCAL + _BASE, timeout=timeout)
 
 
-def unanswered(settings: Settings, url: str | None, error: httpx.HTTPError) -> click.ClickException:
-    return click.ClickException(f"{url or settings.data}: the gateway does not answer: {error}")
+def unanswered(settings: Settings, url: str | None, error: httpx.HTTPError) -> Unanswered:
+    return Unanswered(f"{url or settings.data}: the gateway does not answer: {error}")
 
 
 def read(answer: httpx.Response) -> dict[str, Any]:
-    """What an answer of /admin/v1 says. Raises ClickException where it refuses, or no gateway said it."""
+    """What an answer of /admin/v1 says. Raises ClickException where it refuses, Unanswered where no gateway says that."""
     try:
         said = answer.json()
     except ValueError:
         said = None
     if not isinstance(said, dict):
-        raise click.ClickException(f"{answer.url}: no gateway speaks here (HTTP {answer.status_code}).")
+        raise Unanswered(f"{answer.url}: no gateway speaks here (HTTP {answer.status_code}).")
+    if answer.is_server_error:
+        raise Unanswered(_reason(said, answer.status_code))
     if answer.is_error:
         raise click.ClickException(_reason(said, answer.status_code))
     return said

@@ -6,10 +6,11 @@ from decimal import Decimal
 import click
 from click.core import ParameterSource
 
-from gateway.cli.client import ask
+from gateway.cli.client import Unanswered, ask
 from gateway.cli.options import admin_options
 from gateway.cli.output import print_facts, print_json, print_table, usd, when
 from gateway.core.sheet import csv_text
+from gateway.pipeline.adjusting import new_id
 
 _DAY = click.DateTime(["%Y-%m-%d"])
 
@@ -57,15 +58,30 @@ def spend(
 @click.option("--key", "key_id", metavar="ID", required=True, help="Key that has spent it, and with it its team.")
 @click.option("--reason", metavar="TEXT", required=True, help="Why; it is kept in the ledger. At most 200 characters.")
 @click.option("--day", type=_DAY, help="Day that is corrected, in UTC; today by default.")
+@click.option("--id", "known_id", metavar="ID", help="That of one whose answer was lost: it is booked once.")
 @admin_options
-def adjust(amount: str, key_id: str, reason: str, day: dt.datetime | None, *, as_json: bool, url: str | None) -> None:
+def adjust(  # noqa: PLR0913 - one each, as click hands them over
+    amount: str,
+    key_id: str,
+    reason: str,
+    day: dt.datetime | None,
+    known_id: str | None,
+    *,
+    as_json: bool,
+    url: str | None,
+) -> None:
     """Book by hand that a key has spent AMOUNT dollars more, or less: -1.50.
 
     It is a row of its own in the ledger; none is ever changed. Never more is taken off than was spent in the day, week and
     month that it is counted in.
     """
-    asked = {"key": key_id, "amount": amount, "reason": reason, "day": _day(day)}
-    made = ask("POST", "/spend/adjustments", url=url, json=asked)
+    adjustment_id = new_id() if known_id is None else known_id
+    asked = {"key": key_id, "amount": amount, "reason": reason, "day": _day(day), "id": adjustment_id}
+    try:
+        made = ask("POST", "/spend/adjustments", url=url, json=asked)
+    except Unanswered:
+        click.echo(f"It may be booked. Repeat it with --id {adjustment_id}, and it is booked once.", err=True)
+        raise
     if as_json:
         print_json(made)
         return

@@ -45,12 +45,14 @@ class Resolution(Asked):
 
 
 class NewAdjustment(Asked):
-    """`amount`: dollars as text, such as `-0.0085`; `day`: whose windows it corrects, today's if there is none."""
+    """`amount`: dollars as text, such as `-0.0085`; `day`: whose windows it corrects, today's if there is none. `id`:
+    whoever asks again with it is told of the one that was booked."""
 
     key: str
     amount: str
     reason: str
     day: dt.date | None = None
+    id: str | None = None
 
 
 class LogLevel(Asked):

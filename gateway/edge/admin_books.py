@@ -9,6 +9,7 @@ from litestar.di import NamedDependency
 from gateway.core.sheet import csv_text
 from gateway.edge.admin_answers import AdjustmentShape, Drift, LedgerShape, Listing, RateShape, SpendReport, SpendShape
 from gateway.edge.admin_asks import LedgerQuery, NewAdjustment, SpendQuery
+from gateway.pipeline.adjusting import Wanted
 from gateway.pipeline.administration import Administration
 from gateway.ports import Spend
 
@@ -32,7 +33,8 @@ async def report_spend(
 @post("/spend/adjustments")
 async def adjust_spend(request: _Call, administration: NamedDependency[Administration]) -> AdjustmentShape:
     asked = NewAdjustment.from_json(await request.body())
-    return AdjustmentShape.of(await administration.adjust(asked.key, asked.amount, asked.reason, asked.day))
+    wanted = Wanted(asked.amount, asked.reason, asked.day, asked.id)
+    return AdjustmentShape.of(await administration.adjust(asked.key, wanted))
 
 
 @get("/ledger")

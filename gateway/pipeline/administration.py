@@ -1,15 +1,15 @@
 """What an administrator may do: keys, budgets, what was spent, which jobs run, and a verdict on the unconfirmed ones."""
 
-import datetime as dt
 from collections.abc import Callable, Sequence
 
 from gateway.core.catalogue import Catalogue
 from gateway.core.errors import InvalidRequest, NotFound
 from gateway.core.job import Job, State, Status
 from gateway.core.money import dollars
-from gateway.pipeline.adjusting import draft
+from gateway.pipeline.adjusting import Wanted, booked, draft
 from gateway.pipeline.key_administration import KeyAdministration, check_team, read_budgets
 from gateway.pipeline.rate_card import Rate
+from gateway.pipeline.repeating import repeated
 from gateway.pipeline.spending import Outcome, Spending
 from gateway.ports import (
     Adjustment,
@@ -66,21 +66,22 @@ class Administration(KeyAdministration):
     async def spend(self, by: SpendBy, since: int = 0) -> Sequence[Spend]:
         return await self._ledger.spend(by, since)
 
-    async def adjust(self, key_id: str, amount: str, reason: str, day: dt.date | None = None) -> Adjustment:
-        """Book by hand that a key has spent so many dollars more, or less (`-0.0085`), in the windows of `day` or of now.
+    async def adjust(self, key_id: str, wanted: Wanted) -> Adjustment:
+        """Book by hand that a key has spent so many dollars more, or less (`-0.0085`), in the windows of a day or of now.
 
-        Never more off than was spent there: a correction belongs to the day that it corrects.
+        Never more off than was spent there: a correction belongs to the day that it corrects. Under an id that was booked
+        before nothing is booked: the answer is what was, or a refusal if that was something else.
         """
         key, _ = await self.key(key_id)
-        adjustment = draft(key, amount, reason, day, self._clock.now())
-        most = await self._ledger.adjust(adjustment)
+        adjustment = draft(key, wanted, self._clock.now())
+        most = await repeated(self._clock, lambda: self._ledger.adjust(adjustment))
         if most is not None:
             raise InvalidRequest(
                 f"key {key.id} has spent no more than ${dollars(most)} in the windows of that day: so much can be taken "
                 "off it, and the rest off the days on which it was spent",
                 param="amount",
             )
-        return adjustment
+        return adjustment if wanted.id is None else await booked(self._ledger, adjustment)
 
     async def ledger(self, limit: int, after: int = 0) -> Sequence[LedgerRow]:
         return await self._ledger.ledger(limit, after)

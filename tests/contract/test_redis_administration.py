@@ -13,6 +13,7 @@ from redis_server import RedisServer
 
 from gateway.core import keys as key_form
 from gateway.core.catalogue import Catalogue
+from gateway.pipeline.adjusting import Wanted
 from gateway.pipeline.administration import Administration
 from gateway.pipeline.spending import Spending
 from gateway.stores.redis.store import RedisStore, open_redis_store
@@ -74,3 +75,14 @@ async def test_a_key_that_was_made_unheard_is_made_once_and_tells_its_secret(off
     assert (kept.id, kept.digest) == (key.id, key_form.digest(PEPPER, secret))
     (budget,) = await office.near.budgets(None, NOON)
     assert (budget.scope, budget.limit) == (f"key:{key.id}", 1_000_000)
+
+
+async def test_a_correction_that_was_booked_unheard_is_booked_once(office: Office) -> None:
+    key, _ = await office.administration.create_key("red", "", [])
+    wanted = Wanted("1.50", "a poster", id="adj_by-client")
+    made = await office.lose(office.administration.adjust(key.id, wanted), b"a poster")
+    (row,) = await office.near.ledger(10)
+    assert (made.id, row.attempt_id, row.amount) == ("adj_by-client", "adj_by-client", 1_500_000)
+    await office.clock.advance(1)
+    assert await office.administration.adjust(key.id, wanted) == made
+    assert await office.near.ledger(10) == [row]

@@ -27,8 +27,9 @@ class Spent:
     data: Path
     key: str
 
-    def run(self, *words: str) -> Result:
-        return CliRunner().invoke(main, words, env={"IMAGEGATE_DATA": str(self.data)}, prog_name="imagegate")
+    def run(self, *words: str, **environment: str) -> Result:
+        environment["IMAGEGATE_DATA"] = str(self.data)
+        return CliRunner().invoke(main, words, env=environment, prog_name="imagegate")
 
     def out(self, *words: str) -> str:
         result = self.run(*words)
@@ -97,6 +98,21 @@ def test_a_correction_is_booked_and_seen(spent: Spent) -> None:
     assert '"",0,1496500,1.4965\n' in spent.out("spend", "--by", "user", "--csv")
     (budget,) = spent.json("budgets", "list")["data"]
     assert (budget["spent"]["dollars"], budget["remaining"]["dollars"]) == ("1.5135", "0")
+
+
+def test_a_correction_without_an_answer_tells_how_to_ask_again(spent: Spent) -> None:
+    words = ("spend", "adjust", "1", "--key", spent.key, "--reason", "x")
+    lost = spent.run(*words, "--url", "http://127.0.0.1:9", IMAGEGATE_ADMIN_KEY="k" * 32)
+    told = re.search(r"--id (adj_\w+),", lost.stderr)
+    assert (lost.exit_code, lost.stderr.splitlines()[-1].startswith("Error: ")) == (1, True)
+    assert told
+    made = [spent.json(*words, "--id", told[1]) for _ in range(2)]
+    assert made[0] == made[1]
+    assert made[0]["id"] == told[1]
+    assert spent.json("spend")["total"]["dollars"] == "1.017"
+    refused = spent.run("spend", "adjust", "2", *words[3:], "--id", told[1])
+    assert (refused.exit_code, "another adjustment" in refused.stderr) == (1, True)
+    assert "--id" not in refused.stderr
 
 
 def test_a_refused_correction_says_what_there_is(spent: Spent) -> None:

@@ -4,7 +4,7 @@ import io
 from dataclasses import dataclass, field
 
 import httpx
-from fakes import StoppedClock
+from fakes import HandClock
 from house import packaged
 
 from gateway.core.catalogue import Catalogue
@@ -27,6 +27,7 @@ class Desk:
     """The app as each kind of client reaches it."""
 
     store: SqliteStore
+    clock: HandClock = field(default_factory=HandClock)
     levels: list[str] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
 
@@ -38,16 +39,15 @@ class Desk:
         return self._client("http://127.0.0.1:8080", admin_key, headers)
 
     def _client(self, origin: str, admin_key: str | None, headers: dict[str, str] | None = None) -> httpx.AsyncClient:
-        clock = StoppedClock()
-        log = Log(io.StringIO(), "json", "error", clock.now)
+        log = Log(io.StringIO(), "json", "error", self.clock.now)
         recorder = Recorder(Metrics("0"), log, Vocabulary("0", ("admin", "unknown"), (), (), ()))
         administration = Administration(
             keys=self.store,
             ledger=self.store,
             jobs=self.store,
-            spending=Spending(self.store, clock, recorder),
+            spending=Spending(self.store, self.clock, recorder),
             catalogue=Catalogue(packaged()),
-            clock=clock,
+            clock=self.clock,
             pepper=b"pepper",
         )
         care = Care(self.store.snapshot, self._examine)

@@ -13,6 +13,7 @@ from orders import A_CAT
 
 from gateway.core.job import Attempt, Job
 from gateway.edge.admin_answers import RateShape
+from gateway.pipeline import adjusting
 from gateway.pipeline.rate_card import Rate
 from gateway.stores.sqlite.store import SqliteStore, open_store
 
@@ -85,6 +86,37 @@ async def test_each_correction_is_one_of_its_own(admin: httpx.AsyncClient, key: 
     assert (await admin.get("/spend")).json()["total"]["dollars"] == "2.0085"
 
 
+async def test_a_correction_asked_again_by_its_id_is_the_one_that_was_booked(
+    admin: httpx.AsyncClient, desk: Desk, key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(adjusting, "_PAGE", 2)
+    for number, day in enumerate([None, "2026-11-22"]):
+        asked = {"key": key, "amount": "-0.001", "reason": "again", "id": f"adj_by-client_{number}", "day": day}
+        first = (await admin.post(ADJUSTMENTS, json=asked)).json()
+        assert first["id"] == asked["id"]
+        for _ in range(3):
+            await admin.post(ADJUSTMENTS, json={"key": key, "amount": "0.5", "reason": "another"})
+        rows = (await admin.get("/ledger")).json()
+        await desk.clock.advance(60)
+        again = await admin.post(ADJUSTMENTS, json=asked)
+        assert (again.status_code, again.json()) == (201, first)
+        assert (await admin.get("/ledger")).json() == rows
+
+
+@pytest.mark.parametrize(
+    "change", [{"amount": "0.002"}, {"reason": "other"}, {"day": "2026-11-22"}, {"key": "another key of the team"}]
+)
+async def test_an_id_is_of_one_correction_alone(admin: httpx.AsyncClient, key: str, change: dict[str, Any]) -> None:
+    if "key" in change:
+        change = {"key": (await admin.post("/keys", json={"team": "design"})).json()["id"]}
+    asked = {"key": key, "amount": "0.001", "reason": "x", "id": "adj_12345678"}
+    assert (await admin.post(ADJUSTMENTS, json=asked)).status_code == 201
+    answer = await admin.post(ADJUSTMENTS, json=asked | change)
+    assert (answer.status_code, answer.json()["error"]["param"]) == (400, "id")
+    assert "another adjustment" in answer.json()["error"]["message"]
+    assert (await admin.get("/spend")).json()["total"]["microdollars"] == 9500
+
+
 async def test_more_than_was_spent_is_refused_with_what_could_be_taken_off(admin: httpx.AsyncClient, key: str) -> None:
     answer = await admin.post(ADJUSTMENTS, json={"key": key, "amount": "-0.0086", "reason": "x"})
     error = answer.json()["error"]
@@ -108,6 +140,9 @@ async def test_more_than_was_spent_is_refused_with_what_could_be_taken_off(admin
         ({"day": "2026-11-21"}, 400, "day"),
         ({"day": "yesterday"}, 400, "day"),
         ({"team": "design"}, 400, "team"),
+        ({"id": "adj_1234567"}, 400, "id"),
+        ({"id": "att_12345678"}, 400, "id"),
+        ({"id": "adj_1234567\n"}, 400, "id"),
     ],
 )
 async def test_a_wrong_correction_is_refused_by_field(
