@@ -15,7 +15,7 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
-from ledger_model import STEPS, TEAMS, Model
+from ledger_model import TEAMS, Model
 from samples import CANCELLED, DAY, FAILED, HOUR, NOON, TIMEOUT, Store, a_job, a_picture, an_adjustment
 
 from gateway.core.job import HOLDING, State
@@ -53,6 +53,8 @@ class Money(RuleBasedStateMachine):
         self.now = NOON
         self.numbers = count()
         self.makers = ["m0"]
+        #: attempts and moments of the submits that were journalled, whatever came of them
+        self.submits: list[tuple[str, int]] = []
         self.store = self.runner.run(self.stack.enter_async_context(fresh()))
 
     def teardown(self) -> None:
@@ -90,22 +92,53 @@ class Money(RuleBasedStateMachine):
         assert self.runner.run(self.store.reserve(job)) is None
 
     @precondition(lambda self: self.open_holds())
-    @rule(data=st.data(), step=st.sampled_from(sorted(STEPS)), of_the_dead=st.booleans())
-    def journal(self, data: st.DataObject, step: str, of_the_dead: bool) -> None:
+    @rule(data=st.data(), of_the_dead=st.booleans())
+    def submitting(self, data: st.DataObject, of_the_dead: bool) -> None:
         """By its maker, or by one that was taken for dead and comes back."""
         name = data.draw(st.sampled_from(self.open_holds()))
         maker = self.makers[0] if of_the_dead else self.makers[-1]
-        expected = self.model.step(name, step, maker)
-        if step == "submitting":
-            # each at a moment of its own: a repeat within one is a call whose answer was lost, and told the same
-            moment = self.now + next(self.numbers)
-            assert self.runner.run(self.store.submitting(name, moment, maker)) == expected
-        elif step == "submitted":
-            self.runner.run(self.store.submitted(name, f"up-{name}"))
-        elif step == "unsubmitted":
-            self.runner.run(self.store.unsubmitted(name))
-        else:
-            self.runner.run(self.store.unconfirmed(name, TIMEOUT, self.now))
+        # each at a moment of its own: a repeat within one is a call whose answer was lost, and told the same
+        moment = self.now + next(self.numbers)
+        expected = self.model.submitting(name, moment, maker)
+        assert self.runner.run(self.store.submitting(name, moment, maker)) == expected
+        if expected:
+            self.submits.append((name, moment))
+        self.check_job(name)
+
+    @precondition(lambda self: self.open_holds())
+    @rule(data=st.data())
+    def submitted(self, data: st.DataObject) -> None:
+        name = data.draw(st.sampled_from(self.open_holds()))
+        self.model.step(name, "submitted")
+        self.runner.run(self.store.submitted(name, f"up-{name}"))
+        self.check_job(name)
+
+    @precondition(lambda self: self.submits)
+    @rule(data=st.data())
+    def unsubmitted(self, data: st.DataObject) -> None:
+        """Whoever made a submit knows that it was not taken, now or long after others went on with its attempt."""
+        name, moment = data.draw(st.sampled_from(self.submits[-3:]) | st.sampled_from(self.submits))
+        expected = self.model.unsubmitted(name, moment)
+        assert self.runner.run(self.store.unsubmitted(name, moment, FAILED, self.now)) == expected
+        self.check_job(name)
+
+    @precondition(lambda self: self.open_holds())
+    @rule(data=st.data(), named=st.booleans())
+    def unconfirmed(self, data: st.DataObject, named: bool) -> None:
+        """By a maker that knows what the upstream called it, or by one that had read that nobody does."""
+        name = data.draw(st.sampled_from(self.open_holds()))
+        upstream_id = f"up-{name}" if named else None
+        expected = self.model.unconfirmed_as(name, named=named)
+        assert self.runner.run(self.store.unconfirmed(name, TIMEOUT, self.now, upstream_id)) == expected
+        self.check_job(name)
+
+    @precondition(lambda self: self.open_holds())
+    @rule(data=st.data(), of_the_dead=st.booleans())
+    def release_unsent(self, data: st.DataObject, of_the_dead: bool) -> None:
+        name = data.draw(st.sampled_from(self.open_holds()))
+        maker = self.makers[0] if of_the_dead else self.makers[-1]
+        expected = self.model.release_unsent(name, maker)
+        assert self.runner.run(self.store.release(name, FAILED, self.now, unsent_by=maker)) == expected
         self.check_job(name)
 
     @precondition(lambda self: self.model.holds)

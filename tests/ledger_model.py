@@ -11,7 +11,6 @@ TEAMS = {"key1": "red", "key2": "red", "key3": "blue"}
 #: What may go before each step of an attempt, and what comes after it.
 STEPS = {
     "submitting": ({State.RESERVED}, State.SUBMITTING),
-    "unsubmitted": ({State.SUBMITTING}, State.RESERVED),
     "submitted": ({State.SUBMITTING, State.UNCONFIRMED}, State.SUBMITTED),
     "unconfirmed": ({State.SUBMITTING, State.SUBMITTED}, State.UNCONFIRMED),
 }
@@ -33,6 +32,8 @@ class Hold:
     spent: int = 0
     #: the upstream's id is known
     named: bool = False
+    #: when its last submit left
+    submitted_at: int | None = None
 
 
 @dataclass
@@ -75,15 +76,44 @@ class Model:
         hold.state, hold.spent = state, cost
         return True
 
-    def step(self, name: str, step: str, maker: str) -> bool:
+    def step(self, name: str, step: str) -> bool:
         hold = self.holds[name]
         before, after = STEPS[step]
         late = step == "submitted" and hold.state is State.UNCONFIRMED and hold.named
-        foreign = step == "submitting" and self.jobs[hold.job].maker != maker
-        if hold.state not in before or late or foreign:
+        if hold.state not in before or late:
             return False
         hold.state, hold.named = after, hold.named or step == "submitted"
         return True
+
+    def submitting(self, name: str, moment: int, maker: str) -> bool:
+        hold = self.holds[name]
+        if self.jobs[hold.job].maker != maker or not self.step(name, "submitting"):
+            return False
+        hold.submitted_at = moment
+        return True
+
+    def unsubmitted(self, name: str, submitted_at: int) -> bool:
+        """Who submitted then, slow or not, knows that nothing was taken."""
+        hold = self.holds[name]
+        if hold.submitted_at == submitted_at and not hold.named:
+            if hold.state is State.SUBMITTING:
+                hold.state, hold.submitted_at = State.RESERVED, None
+            elif hold.state is State.UNCONFIRMED:
+                self.end(name, State.FAILED, 0)
+        return hold.state is State.RESERVED
+
+    def unconfirmed_as(self, name: str, *, named: bool) -> bool:
+        """By one who knows an upstream's id, or none."""
+        hold = self.holds[name]
+        if hold.named == named:
+            self.step(name, "unconfirmed")
+        return hold.named == named and hold.state is State.UNCONFIRMED
+
+    def release_unsent(self, name: str, maker: str) -> bool:
+        hold = self.holds[name]
+        if hold.state is not State.RESERVED or self.jobs[hold.job].maker != maker:
+            return False
+        return self.end(name, State.FAILED, 0)
 
     def adjust(self, name: str, key: str, at: int, amount: int) -> int | None:
         least = min(self.sums(scope, window, at)[0] for scope in scopes(key) for window in WINDOWS)

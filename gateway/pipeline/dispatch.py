@@ -1,17 +1,16 @@
 """Dispatch: make a journalled job, part by part: submit once, wait, keep the bytes, settle. The app owns it, not a client."""
 
 import asyncio
-import random
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
-from dataclasses import replace
-from typing import ParamSpec, TypeVar
+from dataclasses import dataclass, replace
 
 from gateway.core.errors import NoCapacity, UpstreamFailed, UpstreamUnavailable
 from gateway.core.job import LIVE, Attempt, Failure, Job, Picture, State
 from gateway.core.order import Order, Part, Reference, Upload
 from gateway.pipeline.crew import Crew
 from gateway.pipeline.flights import Flights
+from gateway.pipeline.journalling import Journalling, backoff
 from gateway.pipeline.leg import Leg
 from gateway.pipeline.spending import UNCONFIRMED, Spending
 from gateway.pipeline.waiting import Waiting
@@ -31,8 +30,7 @@ from gateway.ports import (
 )
 
 _TRIES = 4
-_LONGEST_BACKOFF = 8.0
-_FIRST_BACKOFF = 0.2
+_FIRST_UNKEPT = 8.0
 _LONGEST_UNKEPT = 120.0
 #: bytes of reference images that submits hold at once; the bodies that they make take half as much again
 _REFERENCES = 64 * 1024 * 1024
@@ -40,8 +38,13 @@ _NO_REFERENCE = Failure(
     UpstreamFailed.code, "A reference image was lost before the order was submitted; nothing was bought."
 )
 
-_Answer = TypeVar("_Answer")
-_Arguments = ParamSpec("_Arguments")
+
+@dataclass(frozen=True, slots=True)
+class _Refused:
+    """The upstream took nothing: of the submit that left at `submitted_at` (ms), or None, before one left."""
+
+    why: Declined
+    submitted_at: int | None = None
 
 
 class Dispatch:
@@ -69,6 +72,7 @@ class Dispatch:
         self._waiting = waiting
         self._flights = flights
         self._crew = crew
+        self._journal = Journalling(crew, clock, telemetry)
         self._clock = clock
         self._telemetry = telemetry
         #: attempts whose pictures could not be kept yet: while there is one, nothing more is bought
@@ -81,7 +85,7 @@ class Dispatch:
         if provider not in self._legs:
             raise UpstreamUnavailable("No account with the image provider is configured.")
         if self._unkept:
-            raise NoCapacity("The gateway cannot keep pictures just now.", retry_after=_LONGEST_BACKOFF)
+            raise NoCapacity("The gateway cannot keep pictures just now.", retry_after=_FIRST_UNKEPT)
         leg = self._legs[provider]
         await leg.check(order, calls, patience)
         with leg.governor.announced(leg.requests(order, calls)):
@@ -120,7 +124,16 @@ class Dispatch:
         live = [attempt for attempt in job.attempts if attempt.state in LIVE]
         await self._crew.all(f"part of {job.id}", (self._make_part(job, attempt, resumed=resumed) for attempt in live))
         if not self._crew.stopping:
-            await self._land(job.id)
+            await self._leave(job.id)
+
+    async def _leave(self, job_id: str) -> None:
+        """Land it if it has ended; else another replica goes on with a part of it, and whoever waits here waits for that."""
+        with suppress(StoreDown):
+            job = await self._jobs.job(job_id)
+            if job is None or job.ended:
+                await self._land(job_id)
+                return
+        self._flights.hand_on(job_id)
 
     async def _make_part(self, job: Job, attempt: Attempt, *, resumed: bool) -> None:
         if attempt.provider not in self._legs:
@@ -151,7 +164,7 @@ class Dispatch:
                 if job.detached:
                     await self._crew.rest(pause)
                     continue
-                await self._surely(self._end, job, attempt, Declined(leg.refusing))
+                await self._refuse(job, attempt, _Refused(Declined(leg.refusing)))
                 return
             sent = await self._send(leg, job, attempt, part)
             if isinstance(sent, Attempt):
@@ -160,46 +173,55 @@ class Dispatch:
             leg.governor.landed()
             if sent is None:
                 return
-            tries += 0 if sent.limited else 1
-            if tries >= _TRIES:
-                await self._surely(self._end, job, attempt, sent)
+            tries += 0 if sent.why.limited else 1
+            if not sent.why.again or tries >= _TRIES:
+                await self._refuse(job, attempt, sent)
                 return
-            await self._surely(self._jobs.unsubmitted, attempt.id)
-            await self._crew.rest(max(sent.after or 0.0, _backoff(tries)))
+            if not await self._may_try_again(attempt, sent):
+                return
+            await self._crew.rest(max(sent.why.after or 0.0, backoff(tries)))
 
-    async def _send(self, leg: Leg, job: Job, attempt: Attempt, part: Part) -> Attempt | Declined | None:
-        """One submit, which had entered: the attempt as accepted, declined for now, or ended here (None)."""
+    async def _refuse(self, job: Job, attempt: Attempt, refused: _Refused) -> None:
+        """Nothing was bought, and nothing will be, here. What another has taken over before it was sent is not ours to end."""
+        if refused.submitted_at is not None:
+            await self._journal.surely(self._end, job, attempt, refused.why)
+        elif await self._journal.before(self._spending.release, attempt, refused.why.failure, unsent=True):
+            self._telemetry.job_ended(attempt.provider, job.order.model, refused.why.failure.code)
+
+    async def _may_try_again(self, attempt: Attempt, refused: _Refused) -> bool:
+        """False when another has taken the job over, and its lost submit for unconfirmed: it is released now."""
+        left, why = refused.submitted_at, refused.why.failure
+        return left is None or await self._journal.surely(
+            self._jobs.unsubmitted, attempt.id, left, why, self._clock.now()
+        )
+
+    async def _send(self, leg: Leg, job: Job, attempt: Attempt, part: Part) -> Attempt | _Refused | None:
+        """One submit, which had entered: the attempt as accepted, refused, or no longer ours to make (None)."""
         async with self._references_held.held(sum(each.size for each in job.order.references)):
             return await self._send_whole(leg, job, attempt, part)
 
-    async def _send_whole(self, leg: Leg, job: Job, attempt: Attempt, part: Part) -> Attempt | Declined | None:
+    async def _send_whole(self, leg: Leg, job: Job, attempt: Attempt, part: Part) -> Attempt | _Refused | None:
         references = await self._references(leg, job.order)
         if isinstance(references, Declined):
-            return await self._declined(job, attempt, references)
+            return _Refused(references)
         now = self._clock.now()
-        if not await self._surely(self._jobs.submitting, attempt.id, now, self._replica):
+        if not await self._journal.before(self._jobs.submitting, attempt.id, now, self._replica):
             leg.leave_submit()  # dropped while it stood in the queue, or taken over by another replica
             return None
         with ExitStack() as until_kept:
             with self._timed("submit"):
                 outcome = await leg.submit(job.order, part, references, until_kept)
             if isinstance(outcome, Accepted):
-                await self._surely(self._jobs.submitted, attempt.id, outcome.upstream_id)
+                await self._journal.surely(self._jobs.submitted, attempt.id, outcome.upstream_id)
                 return replace(attempt, submitted_at=now, upstream_id=outcome.upstream_id)
             if isinstance(outcome, Declined):
-                return await self._declined(job, attempt, outcome)
-            await self._surely(self._end, job, attempt, outcome)
-        return None
-
-    async def _declined(self, job: Job, attempt: Attempt, outcome: Declined) -> Declined | None:
-        if outcome.again:
-            return outcome
-        await self._surely(self._end, job, attempt, outcome)
+                return _Refused(outcome, now)
+            await self._journal.surely(self._end, job, attempt, outcome)
         return None
 
     async def _references(self, leg: Leg, order: Order) -> Sequence[Image | str] | Declined:
         try:
-            images = [await self._surely(self._read, reference) for reference in order.references]
+            images = [await self._journal.before(self._read, reference) for reference in order.references]
         except FileNotFoundError:
             leg.leave_submit()  # a crash came between the journal and the last reference
             return Declined(_NO_REFERENCE)
@@ -221,7 +243,7 @@ class Dispatch:
         return True
 
     async def _collect(self, leg: Leg, job: Job, attempt: Attempt, *, resumed: bool) -> None:
-        pause = _LONGEST_BACKOFF
+        pause = _FIRST_UNKEPT
         try:
             while not await self._collected(leg, job, attempt, resumed=resumed):
                 # the disk is full or ill: the upstream still has the picture, so come back for it
@@ -250,13 +272,15 @@ class Dispatch:
             with self._timed("keep"):
                 pictures = [await self._keep_picture(image) for image in outcome.images[: attempt.images]]
             with self._timed("settle"):
-                await self._surely(self._spending.settle, job, attempt, pictures)
+                await self._journal.surely(self._spending.settle, job, attempt, pictures)
             ending = "completed"
         elif isinstance(outcome, Declined):
-            await self._surely(self._spending.release, attempt, outcome.failure)
+            await self._journal.surely(self._spending.release, attempt, outcome.failure)
             ending = outcome.failure.code
         else:
-            await self._surely(self._jobs.unconfirmed, attempt.id, UNCONFIRMED, self._clock.now())
+            known = (attempt.id, UNCONFIRMED, self._clock.now(), attempt.upstream_id)
+            if not await self._journal.surely(self._jobs.unconfirmed, *known):
+                return  # who was taken for dead has journalled what became of it: it goes on, or will be found neglected
             self._telemetry.log(
                 "error", "unconfirmed", {"job": job.id, "attempt": attempt.id, "reason": outcome.reason}
             )
@@ -272,21 +296,3 @@ class Dispatch:
         began = self._clock.monotonic()
         yield
         self._telemetry.phase(phase, self._clock.monotonic() - began)
-
-    async def _surely(
-        self, write: Callable[_Arguments, Awaitable[_Answer]], *args: _Arguments.args, **kwargs: _Arguments.kwargs
-    ) -> _Answer:
-        """Journal it, however long the store takes to come back: what the upstream did must not be forgotten."""
-        tries = 0
-        while True:
-            try:
-                return await write(*args, **kwargs)
-            except StoreDown as error:
-                tries += 1
-                self._telemetry.log("error", "store_down", {"error": str(error)})
-                await self._crew.rest(_backoff(tries))
-
-
-def _backoff(tries: int) -> float:
-    """Full jitter: anything up to 0.2 s, 0.4 s, … 8 s."""
-    return random.uniform(0, min(_LONGEST_BACKOFF, _FIRST_BACKOFF * 2**tries))  # noqa: S311 - spreads load, guards nothing

@@ -61,6 +61,13 @@ class Flights:
         flight = self._flights.get(job_id)
         return flight is not None and flight.ours and not flight.waiters
 
+    def hand_on(self, job_id: str) -> None:
+        """It is made here no longer, and has not ended as far as is known: whoever waits goes on to expect it."""
+        flight = self._flights.get(job_id)
+        if flight is not None:
+            flight.ours = False
+            self._forget_unless_awaited(job_id, flight)
+
     def land(self, job_id: str) -> None:
         """The job has ended, and its end is in the store: wake whoever waits."""
         flight = self._flights.pop(job_id, None)
@@ -94,10 +101,13 @@ class Flights:
             return "late"
         finally:
             flight.waiters.discard(waiter)
-            if not (flight.ours or flight.waiters):
-                self._flights.pop(job_id, None)
+            self._forget_unless_awaited(job_id, flight)
             if gone is not None:
                 gone.remove_done_callback(leave)
+
+    def _forget_unless_awaited(self, job_id: str, flight: Flight) -> None:
+        if not (flight.ours or flight.waiters):
+            self._flights.pop(job_id, None)
 
 
 def _wake(flight: Flight, ending: Ending) -> None:

@@ -91,8 +91,10 @@ class Spending:
                 source=attempt.provider,
             )
 
-    async def release(self, attempt: Attempt, failure: Failure) -> None:
-        await self._ledger.release(attempt.id, failure, self._clock.now())
+    async def release(self, attempt: Attempt, failure: Failure, *, unsent: bool = False) -> bool:
+        """`unsent`: it never left, and may so be another replica's by now, to whom it is left: False."""
+        unsent_by = self._replica if unsent else None
+        return await self._ledger.release(attempt.id, failure, self._clock.now(), unsent_by=unsent_by)
 
     async def resolve(self, job: Job, attempt: Attempt, outcome: Outcome) -> bool:
         """End an unconfirmed attempt: `charge` its whole hold, or `release` it. False when it was resolved before.

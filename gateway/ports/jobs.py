@@ -33,12 +33,18 @@ class Jobs(Protocol):
         """Also for an unconfirmed one without an id: its maker had been taken for dead, and knows better."""
 
     @abstractmethod
-    async def unsubmitted(self, attempt_id: str) -> None:
-        """The upstream provably took nothing: back to `reserved`, so that another try is no second purchase."""
+    async def unsubmitted(self, attempt_id: str, submitted_at: int, failure: Failure, now: int) -> bool:
+        """The upstream provably took nothing of the submit that left at `submitted_at`: back to `reserved`, so that another
+        try is no second purchase.
+
+        Where another replica has taken the job over and the attempt for unconfirmed, it is released with `failure` in the
+        same step. False: it is not to be tried again; nothing changed if it was submitted at another moment since.
+        """
 
     @abstractmethod
-    async def unconfirmed(self, attempt_id: str, failure: Failure, now: int) -> None:
-        """The hold stays open until it is resolved."""
+    async def unconfirmed(self, attempt_id: str, failure: Failure, now: int, upstream_id: str | None = None) -> bool:
+        """The hold stays open until it is resolved. `upstream_id` is what the caller knows: under another, of which a maker
+        who was taken for dead has heard since, nothing changes. Whether it is unconfirmed now."""
 
     @abstractmethod
     async def detach(self, job_id: str) -> None: ...

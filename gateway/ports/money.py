@@ -124,8 +124,12 @@ class Ledger(Protocol):
         is booked as it is). False, and nothing changed, when it was settled or released before."""
 
     @abstractmethod
-    async def release(self, attempt_id: str, failure: Failure, now: int) -> bool:
-        """ONE transaction: the attempt failed, its hold is free again. False when it was settled or released before."""
+    async def release(self, attempt_id: str, failure: Failure, now: int, *, unsent_by: str | None = None) -> bool:
+        """ONE transaction: the attempt failed, its hold is free again. False when it was settled or released before.
+
+        `unsent_by`: a maker that has submitted nothing of it. False, and nothing changed, unless the attempt is `reserved`
+        and its job that maker's still: whoever took the job over may have submitted it.
+        """
 
     @abstractmethod
     async def adjust(self, adjustment: Adjustment) -> int | None:

@@ -25,7 +25,7 @@ async def bring(store: Store, attempt_id: str, state: State) -> None:
     if state is State.SUBMITTING:
         await store.submitting(attempt_id, NOON, "")
     elif state is State.UNCONFIRMED:
-        await store.unconfirmed(attempt_id, TIMEOUT, NOON)
+        assert await store.unconfirmed(attempt_id, TIMEOUT, NOON, f"up-{attempt_id}")
     elif state is State.DONE:
         await store.settle(attempt_id, [a_picture()], PRICE, NOON)
     elif state is State.FAILED:
@@ -45,7 +45,7 @@ async def test_an_attempt_is_journalled_step_by_step(store: Store) -> None:
     await store.submitted("j1.0", "up-1")
     submitted = replace(submitting, state=State.SUBMITTED, upstream_id="up-1")
     assert await attempt(store) == submitted
-    await store.unconfirmed("j1.0", TIMEOUT, NOON + 2)
+    assert await store.unconfirmed("j1.0", TIMEOUT, NOON + 2, "up-1")
     unconfirmed = replace(submitted, state=State.UNCONFIRMED, failure=TIMEOUT, ended_at=NOON + 2)
     assert await attempt(store) == unconfirmed
     await store.settle("j1.0", [a_picture("a"), a_picture("b")], PRICE, NOON + 3)
@@ -77,9 +77,10 @@ async def test_steps_from_a_wrong_state_change_nothing(store: Store, state: Stat
         assert not await store.submitting("j1.0", NOON + 9, "")
     if state is not State.SUBMITTING:
         await store.submitted("j1.0", "other")
-        await store.unsubmitted("j1.0")
+        assert await store.unsubmitted("j1.0", NOON, FAILED, NOON + 9) == (state is State.RESERVED)
     if state not in {State.SUBMITTING, State.SUBMITTED}:
-        await store.unconfirmed("j1.0", FAILED, NOON + 9)
+        named = None if state in {State.RESERVED, State.FAILED} else "up-j1.0"
+        assert await store.unconfirmed("j1.0", FAILED, NOON + 9, named) == (state is State.UNCONFIRMED)
     if state in {State.DONE, State.FAILED}:
         assert not await store.settle("j1.0", [], 1, NOON + 9)
         assert not await store.release("j1.0", FAILED, NOON + 9)
@@ -92,7 +93,7 @@ async def test_a_refused_submit_goes_back_to_reserved(store: Store) -> None:
     job = a_job(1)
     await store.reserve(job)
     await store.submitting("j1.0", NOON, "")
-    await store.unsubmitted("j1.0")
+    assert await store.unsubmitted("j1.0", NOON, FAILED, NOON + 1)
     assert await store.job("j1") == job
     assert await store.submitting("j1.0", NOON + 1, "")
 
@@ -100,6 +101,8 @@ async def test_a_refused_submit_goes_back_to_reserved(store: Store) -> None:
 async def test_unknown_ids_are_nobodys(store: Store) -> None:
     assert await store.job("nobody") is None
     assert not await store.submitting("nobody", NOON, "")
+    assert not await store.unsubmitted("nobody", NOON, FAILED, NOON)
+    assert not await store.unconfirmed("nobody", TIMEOUT, NOON)
     assert not await store.cancel("nobody", CANCELLED, NOON)
     assert await store.list_jobs(after="nobody") == []
 
@@ -233,9 +236,9 @@ async def test_the_oldest_submit_is_that_of_the_jobs_an_upstream_works_on(store:
     assert await store.oldest_submitted() == NOON + 2
     await store.submitted("j2.0", "up-2")
     assert await store.oldest_submitted() == NOON + 2
-    await store.unconfirmed("j2.0", TIMEOUT, NOON + 9)
+    await store.unconfirmed("j2.0", TIMEOUT, NOON + 9, "up-2")
     assert await store.oldest_submitted() == NOON + 3
-    await store.unsubmitted("j3.0")
+    await store.unsubmitted("j3.0", NOON + 3, FAILED, NOON + 9)
     assert await store.oldest_submitted() == NOON + 4
 
 
@@ -243,7 +246,7 @@ async def test_unconfirmed_attempts_are_found_oldest_first(store: Store) -> None
     for number, submitted_at in ((1, NOON + 2), (2, NOON + 1), (3, NOON + 3)):
         await store.reserve(a_job(number, attempts=2))
         await submit(store, f"j{number}.0", submitted_at)
-        await store.unconfirmed(f"j{number}.0", TIMEOUT, NOON + 9)
+        await store.unconfirmed(f"j{number}.0", TIMEOUT, NOON + 9, f"up-j{number}.0")
     found = await store.unconfirmed_attempts(NOON + 3)
     assert [(job.id, each.id) for job, each in found] == [("j2", "j2.0"), ("j1", "j1.0")]
     assert await store.unconfirmed_total() == Unconfirmed(3, 3 * PRICE)

@@ -86,7 +86,7 @@ async def test_images_are_in_flight_until_they_end_or_nobody_knows(store: Store)
     assert await store.reserve(a_job(2), [FLYING]) is None
     await store.release("j1.1", FAILED, NOON)
     assert await store.reserve(a_job(3), [FLYING]) is None
-    await store.unconfirmed("j1.2", TIMEOUT, NOON)
+    assert await store.unconfirmed("j1.2", TIMEOUT, NOON, "up-j1.2")
     assert await store.reserve(a_job(4), [FLYING]) is None
     assert isinstance(await store.reserve(a_job(5), [FLYING]), Exceeded)
     assert await store.cancel("j4", CANCELLED, NOON)

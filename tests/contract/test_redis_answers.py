@@ -8,7 +8,7 @@ import pytest
 from fakes import until
 from lossy import LossyLine, lossy_line
 from redis_server import RedisServer
-from samples import CANCELLED, FAILED, NOON, PRICE, Store, a_job, a_picture, submit
+from samples import CANCELLED, FAILED, NOON, PRICE, TIMEOUT, Store, a_job, a_picture, submit
 
 from gateway.core.job import State
 from gateway.core.money import Budget
@@ -86,6 +86,21 @@ async def test_releases_and_cancellations_are_told_once(far: Far) -> None:
     await far.lose(far.store.cancel("j2", CANCELLED, NOON))
     assert await far.store.cancel("j2", CANCELLED, NOON)
     assert not await far.store.cancel("j2", CANCELLED, NOON)
+
+
+async def test_what_a_maker_says_of_its_submit_is_heard_once_and_answered_twice(far: Far) -> None:
+    await asyncio.gather(*(far.store.reserve(a_job(number, maker="here")) for number in (1, 2)))
+    assert await far.store.submitting("j1.0", NOON, "here")
+    await far.lose(far.store.unsubmitted("j1.0", NOON, FAILED, NOON + 1))
+    assert await far.store.unsubmitted("j1.0", NOON, FAILED, NOON + 1)
+    assert await far.store.submitting("j1.0", NOON + 2, "here")
+    await far.lose(far.store.unconfirmed("j1.0", TIMEOUT, NOON + 3))
+    assert await far.store.unconfirmed("j1.0", TIMEOUT, NOON + 3)
+    await far.lose(far.store.unsubmitted("j1.0", NOON + 2, FAILED, NOON + 4))
+    assert not await far.store.unsubmitted("j1.0", NOON + 2, FAILED, NOON + 4)
+    await far.lose(far.store.release("j2.0", FAILED, NOON, unsent_by="here"))
+    assert await far.store.release("j2.0", FAILED, NOON, unsent_by="here")
+    assert [row.kind for row in await far.near.ledger(9)] == ["reserve", "reserve", "release", "release"]
 
 
 async def test_an_adopted_job_is_not_lost_with_the_answer(far: Far) -> None:

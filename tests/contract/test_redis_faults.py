@@ -55,7 +55,7 @@ CALLS: dict[str, Callable[[Any], Awaitable[object]]] = {
     "adopt": lambda store: store.adopt("key1", "body", 1, NOON),
     "submitting": lambda store: store.submitting("j1.0", NOON, ""),
     "submitted": lambda store: store.submitted("j1.0", "up"),
-    "unsubmitted": lambda store: store.unsubmitted("j1.0"),
+    "unsubmitted": lambda store: store.unsubmitted("j1.0", NOON, FAILED, NOON),
     "unconfirmed": lambda store: store.unconfirmed("j1.0", TIMEOUT, NOON),
     "detach": lambda store: store.detach("j1"),
     "cancel": lambda store: store.cancel("j1", CANCELLED, NOON),

@@ -29,6 +29,7 @@ THERE = Job(
     attempts=(Attempt("there.0", "there", 0, "empiriolabs", 1, 7, PRICE, NOON),),
     maker="another replica",
 )
+UNTAKEN = Failure("upstream_error", "The provider takes no more requests at the moment.")
 PICTURE = Picture(f"{'a' * 64}.png", "png", 1024, 1024, 9)
 
 
@@ -47,7 +48,7 @@ class Announced(SqliteReplicas):
 async def house(tmp_path: Path) -> AsyncIterator[House]:
     async with open_house(tmp_path, ScriptedProvider()) as house:
         assert await house.store.reserve(replace(THERE, created_at=house.clock.now())) is None
-        await house.store.submitting("there.0", house.clock.now(), "another replica")
+        await house.store.submitting("there.0", NOON, "another replica")
         yield house
         await house.store.release("there.0", Failure("cancelled", "The test is over."), house.clock.now())
 
@@ -69,7 +70,7 @@ async def test_a_job_that_ended_before_it_was_expected_is_answered(house: House)
 
 
 async def test_who_waits_here_and_leaves_drops_nothing_there(house: House) -> None:
-    await house.store.unsubmitted("there.0")
+    assert await house.store.unsubmitted("there.0", NOON, UNTAKEN, NOON)
     gone = asyncio.get_running_loop().create_future()
     waiting = asyncio.ensure_future(house.ask(a_call(retry=1, gone=gone)))
     await until(house.clients)

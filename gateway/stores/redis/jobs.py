@@ -53,12 +53,20 @@ class RedisJobs(RedisPort, Jobs):
         question = {"attempt": attempt_id, "upstream_id": to_json(upstream_id)}
         await self._link.script("submitted", "submitted", question)
 
-    async def unsubmitted(self, attempt_id: str) -> None:
-        await self._link.script("unsubmitted", "unsubmitted", {"attempt": attempt_id})
+    async def unsubmitted(self, attempt_id: str, submitted_at: int, failure: Failure, now: int) -> bool:
+        with self._unanswered.token("unsubmitted", attempt_id) as token:
+            ending = release(failure, now, token)
+            question = {"attempt": attempt_id, "submitted_at": to_json(submitted_at), "ending": ending}
+            return bool(await self._link.script("unsubmitted", "unsubmitted", question))
 
-    async def unconfirmed(self, attempt_id: str, failure: Failure, now: int) -> None:
-        question = {"attempt": attempt_id, "failure": to_json(failure), "now": to_json(now)}
-        await self._link.script("unconfirmed", "unconfirmed", question)
+    async def unconfirmed(self, attempt_id: str, failure: Failure, now: int, upstream_id: str | None = None) -> bool:
+        question = {
+            "attempt": attempt_id,
+            "failure": to_json(failure),
+            "now": to_json(now),
+            "upstream_id": to_json(upstream_id),
+        }
+        return bool(await self._link.script("unconfirmed", "unconfirmed", question))
 
     async def detach(self, job_id: str) -> None:
         await self._link.script("detach", "change", {"row": f"job:{job_id}", "fields": ["detached", to_json(True)]})

@@ -28,12 +28,21 @@ UPDATE attempts SET state = 'submitted', upstream_id = ?, ended_at = NULL, failu
 WHERE id = ? AND (state = 'submitting' OR state = 'unconfirmed' AND upstream_id IS NULL)
 """
 
-_UNSUBMITTED = "UPDATE attempts SET state = 'reserved', submitted_at = NULL WHERE id = ? AND state = 'submitting'"
+_UNSUBMITTED = """
+UPDATE attempts SET state = 'reserved', submitted_at = NULL
+WHERE id = ? AND state = 'submitting' AND submitted_at = ?
+"""
+
+_NOT_TAKEN = """
+SELECT 1 FROM attempts WHERE id = ? AND state = 'unconfirmed' AND upstream_id IS NULL AND submitted_at = ?
+"""
 
 _UNCONFIRMED = """
-UPDATE attempts SET state = 'unconfirmed', failure = ?, ended_at = ?
-WHERE id = ? AND state IN ('submitting', 'submitted')
+UPDATE attempts SET state = 'unconfirmed', failure = :failure, ended_at = :now
+WHERE id = :id AND state IN ('submitting', 'submitted') AND upstream_id IS :upstream_id
 """
+
+_IS_UNCONFIRMED = "SELECT 1 FROM attempts WHERE id = :id AND state = 'unconfirmed' AND upstream_id IS :upstream_id"
 
 _OLDEST_SUBMITTED = "SELECT min(submitted_at) FROM attempts WHERE state IN ('submitting', 'submitted')"
 
@@ -91,11 +100,18 @@ class SqliteJobs(SqlitePort, Jobs):
     async def submitted(self, attempt_id: str, upstream_id: str) -> None:
         await self._writer.execute("submitted", _SUBMITTED, (upstream_id, attempt_id))
 
-    async def unsubmitted(self, attempt_id: str) -> None:
-        await self._writer.execute("unsubmitted", _UNSUBMITTED, (attempt_id,))
+    async def unsubmitted(self, attempt_id: str, submitted_at: int, failure: Failure, now: int) -> bool:
+        ending = Ending(attempt_id, "release", now, failure=failure)
+        return await self._writer.call("unsubmitted", lambda db: _unsubmitted(db, (attempt_id, submitted_at), ending))
 
-    async def unconfirmed(self, attempt_id: str, failure: Failure, now: int) -> None:
-        await self._writer.execute("unconfirmed", _UNCONFIRMED, (to_json(failure), now, attempt_id))
+    async def unconfirmed(self, attempt_id: str, failure: Failure, now: int, upstream_id: str | None = None) -> bool:
+        change: Mapping[str, str | int | None] = {
+            "id": attempt_id,
+            "failure": to_json(failure),
+            "now": now,
+            "upstream_id": upstream_id,
+        }
+        return await self._writer.call("unconfirmed", lambda db: _unconfirmed(db, change))
 
     async def detach(self, job_id: str) -> None:
         await self._writer.execute("detach", "UPDATE jobs SET detached = 1 WHERE id = ?", (job_id,))
@@ -141,6 +157,18 @@ def _adopt(db: apsw.Connection, wanted: Mapping[str, str | int]) -> Job | None:
         return None
     db.execute("INSERT INTO adoptions (job_id, retry_count) VALUES (?, ?)", (job_id, wanted["retry_count"]))
     return select_job(db, job_id)
+
+
+def _unsubmitted(db: apsw.Connection, which: tuple[str, int], ending: Ending) -> bool:
+    db.execute(_UNSUBMITTED, which)
+    if list(db.execute(_NOT_TAKEN, which)):
+        end(db, ending)
+    return bool(list(db.execute("SELECT 1 FROM attempts WHERE id = ? AND state = 'reserved'", which[:1])))
+
+
+def _unconfirmed(db: apsw.Connection, change: Mapping[str, str | int | None]) -> bool:
+    db.execute(_UNCONFIRMED, change)
+    return bool(list(db.execute(_IS_UNCONFIRMED, change)))
 
 
 def _cancel(db: apsw.Connection, which: tuple[str, int], failure: Failure, now: int) -> bool:

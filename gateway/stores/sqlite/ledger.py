@@ -26,7 +26,10 @@ _END_ATTEMPT = """
 UPDATE attempts SET
     state = :state, pictures = :pictures, cost = :cost, ended_at = :now,
     failure = CASE WHEN :failure <> 'null' THEN :failure WHEN :pictures = '[]' THEN failure ELSE 'null' END
-WHERE id = :id AND state IN ('reserved', 'submitting', 'submitted', 'unconfirmed')
+WHERE id = :id AND state IN ('reserved', 'submitting', 'submitted', 'unconfirmed') AND (
+    :unsent_by IS NULL
+    OR state = 'reserved' AND (SELECT maker FROM jobs WHERE id = attempts.job_id) = :unsent_by
+)
 RETURNING held
 """
 
@@ -72,8 +75,8 @@ class SqliteLedger(SqlitePort, Ledger):
         ending = Ending(attempt_id, "settle", now, pictures=tuple(pictures), cost=cost)
         return await self._writer.call("settle", lambda db: end(db, ending))
 
-    async def release(self, attempt_id: str, failure: Failure, now: int) -> bool:
-        ending = Ending(attempt_id, "release", now, failure=failure)
+    async def release(self, attempt_id: str, failure: Failure, now: int, *, unsent_by: str | None = None) -> bool:
+        ending = Ending(attempt_id, "release", now, failure=failure, unsent_by=unsent_by)
         return await self._writer.call("release", lambda db: end(db, ending))
 
     async def adjust(self, adjustment: Adjustment) -> int | None:
@@ -113,10 +116,12 @@ class Ending:
     pictures: tuple[Picture, ...] = ()
     cost: int = 0
     failure: Failure | None = None
+    #: only while it is reserved, and its job this maker's
+    unsent_by: str | None = None
 
 
 def end(db: apsw.Connection, ending: Ending) -> bool:
-    """Close an attempt and its hold, once; False when it was closed before."""
+    """Close an attempt and its hold, once; False when it was closed before, or is not its maker's to close."""
     change = {
         "id": ending.attempt_id,
         "state": (State.DONE if ending.kind == "settle" else State.FAILED).value,
@@ -124,6 +129,7 @@ def end(db: apsw.Connection, ending: Ending) -> bool:
         "cost": ending.cost,
         "failure": to_json(ending.failure),
         "now": ending.now,
+        "unsent_by": ending.unsent_by,
     }
     ended = list(db.execute(_END_ATTEMPT, change))
     if not ended:
