@@ -205,7 +205,8 @@ class Dispatch:
         if isinstance(references, Declined):
             return _Refused(references)
         now = self._clock.now()
-        if not await self._journal.before(self._jobs.submitting, attempt.id, now, self._replica):
+        # also at a stop: it may be journalled and the answer lost, and what never left must not count as sent
+        if not await self._journal.surely(self._jobs.submitting, attempt.id, now, self._replica):
             leg.leave_submit()  # dropped while it stood in the queue, or taken over by another replica
             return None
         with ExitStack() as until_kept:

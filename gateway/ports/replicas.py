@@ -26,7 +26,8 @@ class Replicas(Protocol):
     async def take_over(self, replica: str) -> Sequence[Job]:
         """The open jobs whose maker is not alive, oldest first, of which each is now this replica's and no other's.
 
-        What this replica makes already is not among them. Where one process owns the store, every other maker is dead.
+        What this replica makes already is not among them; what it has reserved without hearing so is, and is `detached` no
+        more: its client was not told of it. Where one process owns the store, every other maker is dead.
         """
 
     @abstractmethod

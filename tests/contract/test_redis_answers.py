@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 from fakes import until
@@ -123,6 +123,22 @@ async def test_a_hold_that_nobody_heard_of_is_found_by_its_own_maker(far: Far) -
     assert await far.store.take_over("here") == []
     assert await far.store.cancel("j1", CANCELLED, NOON)
     assert await far.store.reserve(a_job(2, maker="here")) is None
+
+
+@pytest.mark.parametrize("adopted", [False, True])
+async def test_a_job_that_nobody_heard_of_is_promised_to_nobody_unless_a_retry_has_found_it(
+    far: Far, *, adopted: bool
+) -> None:
+    """Its client wanted the id, and was told 503: made, it would be paid for and never fetched."""
+    for number in (1, 2):
+        await far.store.reserve(replace(a_job(number, maker="dead", body="heard"), detached=True))
+    await far.store.alive("here")
+    await far.lose(far.store.reserve(replace(a_job(3, maker="here"), detached=True)))
+    if adopted:
+        assert await far.near.adopt("key1", "body", 1, NOON) is not None
+    taken = {job.id: job.detached for job in await far.store.take_over("here")}
+    assert taken == {"j1": True, "j2": True, "j3": adopted}
+    assert await far.store.cancel("j3", CANCELLED, NOON, unless_promised=True) != adopted
 
 
 async def test_a_hold_whose_client_left_before_the_answer_is_found_too(far: Far) -> None:

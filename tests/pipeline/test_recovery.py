@@ -82,6 +82,15 @@ async def test_a_reserved_job_that_nobody_knows_of_is_released(site: Site) -> No
         assert (site.provider.submits, await house.books()) == ([], (0, 0))
 
 
+async def test_a_reserved_job_that_was_promised_since_it_was_read_is_made(site: Site) -> None:
+    job = await site.crash_with_a_job(State.RESERVED, detached=False)
+    async with site.house() as house:
+        taken = await house.store.take_over(house.recovery._replica)
+        await house.store.detach(job.id)
+        await house.recovery._take_up(taken)
+        assert (await house.landed(job.id)).status is Status.COMPLETED
+
+
 async def test_an_sdks_retry_of_what_was_released_runs_anew(site: Site) -> None:
     job = await site.crash_with_a_job(State.RESERVED, detached=False)
     async with site.house() as house:

@@ -32,14 +32,14 @@ class RedisReplicas(RedisJobs, Replicas):
         reserved = self._unanswered.tokens("reserve", settled=True)
         taken: list[Job] = []
         with self._unanswered.token("take_over", replica) as token:
-            lost = [token, *self._unanswered.tokens("reserve")]
+            unheard = self._unanswered.tokens("reserve")
             ids = await self._open("take_over")
             for start in range(0, len(ids), _PAGE):
                 question = {
                     "replica": to_json(replica),
                     "lease": _LEASE,
                     "jobs": ids[start : start + _PAGE],
-                    "lost": lost,
+                    "unheard": unheard,
                     "token": token,
                 }
                 taken += map(to_job, await self._link.script("take_over", "take_over", question))
