@@ -17,7 +17,8 @@ _FILE = "_FILE"
 _KUBERNETES = re.compile(
     r"IMAGEGATE_(\w+_)?(SERVICE_HOST=.*|SERVICE_PORT(_\w+)?=.*|PORT_\d+_\w+=.*|PORT=(tcp|udp|sctp)://.*)", re.DOTALL
 )
-_SECRETS = frozenset({"empiriolabs_api_key", "admin_key", "metrics_token", "secret"})
+#: A Redis is named with its password.
+_SECRETS = frozenset({"empiriolabs_api_key", "admin_key", "metrics_token", "secret", "store"})
 #: Names of features to come: switched on, they stop the start rather than do nothing.
 _LATER = frozenset({"IMAGEGATE_WORKER_TOKEN", "IMAGEGATE_WORKER_TOKEN_FILE"})
 _OFF = frozenset({"", "0", "f", "false", "n", "no", "off"})
@@ -48,7 +49,7 @@ class Settings(BaseModel):
     port: int = Field(8080, ge=0, le=65535, description="port to listen on")
     public_url: str | None = Field(None, description="base of the picture URLs; else the request's scheme and Host")
     data: Path = Field(description="directory of store, pictures and admin socket")
-    store: str | None = Field(
+    store: SecretStr | None = Field(
         None, description="`sqlite:///PATH`, `redis://…`, `rediss://…`; by default SQLite in the data directory"
     )
     blobs: str | None = Field(
@@ -92,15 +93,19 @@ class Settings(BaseModel):
 
     @field_validator("store")
     @classmethod
-    def _is_a_store(cls, value: str | None) -> str | None:
-        if value is not None and (not value.startswith((_SQLITE, *_REDIS)) or value in {_SQLITE, *_REDIS}):
+    def _is_a_store(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is None:
+            return None
+        url = value.get_secret_value()
+        if not url.startswith((_SQLITE, *_REDIS)) or url in {_SQLITE, *_REDIS}:
             raise ValueError(f"must be {_SQLITE}PATH, {_REDIS[0]}HOST or {_REDIS[1]}HOST")
         return value
 
     @field_validator("blobs")
     @classmethod
     def _are_files(cls, value: str | None, info: ValidationInfo) -> str | None:
-        if value is None and (info.data.get("store") or "").startswith(_REDIS):
+        store = info.data.get("store")
+        if value is None and store is not None and store.get_secret_value().startswith(_REDIS):
             raise ValueError("replicas on Redis share their pictures: name a directory that all of them see")
         if value is not None and (not value.startswith(_FILES) or value == _FILES):
             raise ValueError(f"this version serves {_FILES}PATH alone")
@@ -123,16 +128,21 @@ class Settings(BaseModel):
     @property
     def redis_url(self) -> str | None:
         """Where Redis is, or None when the store is SQLite. It may hold a password."""
-        return self.store if self.store is not None and self.store.startswith(_REDIS) else None
+        url = self._store_url
+        return url if url is not None and url.startswith(_REDIS) else None
 
     @property
     def store_path(self) -> Path:
         """Of the SQLite store."""
-        return _path(self.store) or self.data / "imagegate.db"
+        return _path(self._store_url) or self.data / "imagegate.db"
 
     @property
     def blobs_path(self) -> Path:
         return _path(self.blobs) or self.data / "pictures"
+
+    @property
+    def _store_url(self) -> str | None:
+        return None if self.store is None else self.store.get_secret_value()
 
     @property
     def secret_ring(self) -> tuple[bytes, ...]:
