@@ -35,6 +35,15 @@ async def redis_store(redis_server: RedisServer) -> AsyncIterator[RedisStore]:
         yield store
 
 
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[RedisServer]:
+    """One that a test may do anything to."""
+    server = RedisServer(tmp_path)
+    server.start()
+    yield server
+    server.kill()
+
+
 @pytest.fixture(params=["sqlite", "redis"])
 def opening(request: pytest.FixtureRequest, tmp_path: Path) -> Opening:
     if request.param == "redis":
