@@ -179,6 +179,7 @@ async def test_jobs_are_listed_newest_first_in_pages(store: Store) -> None:
     assert ids([*await store.list_jobs(limit=4)]) == ["j5", "j4", "j3", "j2"]
     assert ids([*await store.list_jobs(limit=4, after="j2")]) == ["j1", "j0"]
     assert ids([*await store.list_jobs(team="red", after="j5")]) == ["j3", "j1"]
+    assert ids([*await store.list_jobs(team="blue", after="j5")]) == []  # another team's job does not exist
     assert ids([*await store.list_jobs(team="red", status=Status.QUEUED)]) == ["j5", "j1"]
     assert ids([*await store.list_jobs(team="blue", status=Status.COMPLETED)]) == []
 

@@ -1,6 +1,7 @@
 """The crew when the gateway goes down: what must go on does, what only waits is cut, and a store that is down breaks nobody."""
 
 import asyncio
+import time
 
 import pytest
 from fakes import RememberingTelemetry, until
@@ -49,8 +50,9 @@ async def test_what_only_listens_is_cut_at_once(crew: Crew) -> None:
 
     crew.listen("endings", 1.0, hear)
     await hearing.wait()
-    async with asyncio.timeout(5):
-        await crew.stop(60.0)
+    began = time.monotonic()
+    await crew.stop(60.0)
+    assert time.monotonic() - began < 5
 
 
 async def test_a_round_that_finds_the_store_down_is_followed_by_the_next(

@@ -28,6 +28,8 @@ class RedisJobs(RedisPort, Jobs):
     ) -> Sequence[Job]:
         index = f"jobs:status:{status}" if status is not None else "jobs" if team is None else f"jobs:team:{team}"
         of_team = to_json(team) if status is not None and team is not None else None
+        if team is not None and after is not None and not await self._is_of(after, team):
+            return []  # what comes after another team's job would tell that there is one, and when it was made
         listed: list[Job] = []
         while len(listed) < limit:
             question = {"index": index, "team": of_team, "limit": min(_PAGE, limit - len(listed)), "after": after}
@@ -37,6 +39,10 @@ class RedisJobs(RedisPort, Jobs):
                 break
             after = last.decode()
         return listed
+
+    async def _is_of(self, job_id: str, team: str) -> bool:
+        job = await self.job(job_id)
+        return job is not None and job.team == team
 
     async def adopt(self, key_id: str, body_hash: str, retry_count: int, since: int) -> Job | None:
         with self._unanswered.token("adopt", key_id, body_hash, str(retry_count)) as token:
