@@ -142,7 +142,7 @@ def _connector(url: str) -> Callable[[], AbstractConnection]:
     try:
         given: dict[str, Any] = dict(parse_url(url))
     except ValueError:  # its message may quote the password, where that has a character that should have been encoded
-        raise StoreDown("the store's URL is no redis://, rediss:// or unix:// URL") from None
+        raise StoreDown("the store's URL is no redis:// or rediss:// URL") from None
     kind: type[AbstractConnection] = given.pop("connection_class", Connection)
     ours: dict[str, Any] = {
         "decode_responses": False,

@@ -30,7 +30,7 @@ def _unheard(_op: str, _seconds: float, _ok: bool) -> None:
 
 @asynccontextmanager
 async def open_redis_store(url: str, observe: Observe = _unheard) -> AsyncIterator[RedisStore]:
-    """The store at `redis://`, `rediss://` or `unix://`: Redis 6.2 or newer, or Valkey.
+    """The store at `redis://` or `rediss://`: Redis 6.2 or newer, or Valkey.
 
     Raises StoreDown, naming host and port, when it does not answer now. Later each operation raises StoreDown within a
     second while it does not, and works again as soon as it does. `observe` is told, in the loop, of each operation.
