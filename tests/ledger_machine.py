@@ -33,6 +33,12 @@ SCOPES = st.sampled_from(["org", "team:red", "team:blue", *(f"key:{key}" for key
 #: From noon: into the last moment of a day and a week, into the next, into the next month.
 WAITS = st.sampled_from([1, 12 * HOUR - 1, 12 * HOUR, DAY, 9 * DAY, 40 * DAY])
 
+STEPS = st.lists(
+    st.sampled_from(["submitting", "submitted", "unsubmitted", "unconfirmed", "release_unsent", "die"]),
+    min_size=2,
+    max_size=8,
+)
+
 
 def run(fresh: FreshStore, examples: int, steps: int, *, same_every_time: bool = True) -> None:
     """Raises what the first counterexample raised, shrunk."""
@@ -56,8 +62,8 @@ class Money(RuleBasedStateMachine):
         self.now = NOON
         self.numbers = count()
         self.makers = ["m0"]
-        #: attempts and moments of the submits that were journalled, whatever came of them
-        self.submits: list[tuple[str, int]] = []
+        #: when each attempt was submitted, whatever came of that
+        self.submits: dict[str, list[int]] = {}
         self.unjudged = False
         self.store = self.ask(self.stack.enter_async_context(fresh()))
 
@@ -111,54 +117,46 @@ class Money(RuleBasedStateMachine):
         assert self.ask(self.store.reserve(job)) is None
 
     @precondition(lambda self: self.open_holds())
-    @rule(data=st.data(), of_the_dead=st.booleans())
-    def submitting(self, data: st.DataObject, of_the_dead: bool) -> None:
-        """By its maker, or by one that was taken for dead and comes back."""
+    @rule(data=st.data(), steps=STEPS.map(lambda steps: ["submitting", *steps]) | STEPS)
+    def journal(self, data: st.DataObject, steps: list[str]) -> None:
+        """Steps of one attempt, each by its maker or by one that was taken for dead and comes back."""
         name = data.draw(st.sampled_from(self.open_holds()))
-        maker = self.makers[0] if of_the_dead else self.makers[-1]
+        for step in steps:
+            if step == "die":
+                self.die_and_be_taken_over()
+            elif step in {"submitting", "release_unsent"}:
+                self.step_of_its_own(name, step, data.draw(st.sampled_from([self.makers[-1], *self.makers[-2:]])))
+            else:
+                self.step_of_whoever_sent(data, name, step)
+            self.check_job(name)
+
+    def step_of_its_own(self, name: str, step: str, maker: str) -> None:
+        """What only the maker may do that the store knows."""
+        if step == "release_unsent":
+            expected = self.model.release_unsent(name, maker)
+            assert self.ask(self.store.release(name, FAILED, self.now, unsent_by=maker)) == expected
+            return
         # each at a moment of its own: a repeat within one is a call whose answer was lost, and told the same
         moment = self.now + next(self.numbers)
         expected = self.model.submitting(name, moment, maker)
         assert self.ask(self.store.submitting(name, moment, maker)) == expected
         if expected:
-            self.submits.append((name, moment))
-        self.check_job(name)
+            self.submits.setdefault(name, []).append(moment)
 
-    @precondition(lambda self: self.open_holds())
-    @rule(data=st.data())
-    def submitted(self, data: st.DataObject) -> None:
-        name = data.draw(st.sampled_from(self.open_holds()))
-        self.model.step(name, "submitted")
-        self.ask(self.store.submitted(name, f"up-{name}"))
-        self.check_job(name)
-
-    @precondition(lambda self: self.submits)
-    @rule(data=st.data())
-    def unsubmitted(self, data: st.DataObject) -> None:
-        """Whoever made a submit knows that it was not taken, now or long after others went on with its attempt."""
-        name, moment = data.draw(st.sampled_from(self.submits[-3:]) | st.sampled_from(self.submits))
-        expected = self.model.unsubmitted(name, moment)
-        assert self.ask(self.store.unsubmitted(name, moment, FAILED, self.now)) == expected
-        self.check_job(name)
-
-    @precondition(lambda self: self.open_holds())
-    @rule(data=st.data(), named=st.booleans())
-    def unconfirmed(self, data: st.DataObject, named: bool) -> None:
-        """By a maker that knows what the upstream called it, or by one that had read that nobody does."""
-        name = data.draw(st.sampled_from(self.open_holds()))
-        upstream_id = f"up-{name}" if named else None
-        expected = self.model.unconfirmed_as(name, named=named)
-        assert self.ask(self.store.unconfirmed(name, TIMEOUT, self.now, upstream_id)) == expected
-        self.check_job(name)
-
-    @precondition(lambda self: self.open_holds())
-    @rule(data=st.data(), of_the_dead=st.booleans())
-    def release_unsent(self, data: st.DataObject, of_the_dead: bool) -> None:
-        name = data.draw(st.sampled_from(self.open_holds()))
-        maker = self.makers[0] if of_the_dead else self.makers[-1]
-        expected = self.model.release_unsent(name, maker)
-        assert self.ask(self.store.release(name, FAILED, self.now, unsent_by=maker)) == expected
-        self.check_job(name)
+    def step_of_whoever_sent(self, data: st.DataObject, name: str, step: str) -> None:
+        """What is said of a submit, now or long after others went on with its attempt."""
+        if step == "submitted":
+            self.model.step(name, step)
+            self.ask(self.store.submitted(name, f"up-{name}"))
+        elif step == "unsubmitted":
+            moment = data.draw(st.sampled_from(self.submits.get(name, [self.now])))
+            expected = self.model.unsubmitted(name, moment)
+            assert self.ask(self.store.unsubmitted(name, moment, FAILED, self.now)) == expected
+        else:  # by one that knows what the upstream calls it, or that had read that nobody does
+            named = data.draw(st.booleans())
+            expected = self.model.unconfirmed_as(name, named=named)
+            upstream_id = f"up-{name}" if named else None
+            assert self.ask(self.store.unconfirmed(name, TIMEOUT, self.now, upstream_id)) == expected
 
     @precondition(lambda self: self.model.holds)
     @rule(data=st.data(), cost=st.integers(0, 60))
