@@ -31,8 +31,8 @@ def test_the_synchronous_client(pair: Rig) -> None:
 async def test_a_stream_outlives_its_clients_read_timeout(tmp_path: Path) -> None:
     """The same call without a stream is answered 504 before that timeout."""
     async with (
-        inside(tmp_path, quick(median_s=4.0)) as running,
-        openai.AsyncOpenAI(base_url=running.base_url, api_key=running.key, timeout=2.5, max_retries=0) as client,
+        inside(tmp_path, quick(median_s=2.8)) as running,
+        openai.AsyncOpenAI(base_url=running.base_url, api_key=running.key, timeout=2.3, max_retries=0) as client,
     ):
         with pytest.raises(openai.InternalServerError) as late:
             await client.images.generate(prompt="slow", size=SIZE)
