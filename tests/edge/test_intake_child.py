@@ -45,7 +45,7 @@ from gateway.edge.intake_limits import IntakeLimits
 
 #: What the gateway itself may grow by while children decode the worst.
 MOST_GROWTH = 200 * MB
-WORST = 12
+WORST = 6
 PICTURE = (file("image", picture()), text("prompt", "x"))
 
 

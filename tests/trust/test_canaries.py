@@ -16,11 +16,12 @@ import pytest
 from forms import data_uri
 from processes import Process, gateway, simulator
 from redis_server import RedisServer
-from rig import MODEL, bearer
 
 from gateway.core import keys as key_form
 from gateway.core.encode import encode
 from gateway.core.sample_picture import draw
+
+MODEL = "flux-2-klein-4b"
 
 UPSTREAM_KEY = "sk-empiriolabs-canaryUPSTREAM0123456789"
 ADMIN_KEY = "canary-ADMIN-key-of-more-than-thirty-two-characters"
@@ -55,6 +56,10 @@ ADMIN_PATHS = (
     *("nowhere", "jobs/nobody", "keys/nobody"),
 )
 COMMANDS = ("keys list", "jobs list", "spend --by user", "doctor --json", "keys show nobody")
+
+
+def bearer(key: str) -> dict[str, str]:
+    return {"authorization": f"Bearer {key}"}
 
 
 @dataclass
