@@ -101,6 +101,14 @@ class Job:
     cancelled: bool = False
 
     @property
+    def reserved_at(self) -> int:
+        """The one moment in whose windows the job is counted. Raises ValueError when its attempts name several."""
+        moments = {attempt.reserved_at for attempt in self.attempts}
+        if len(moments) != 1:
+            raise ValueError(f"the attempts of {self.id} are reserved at {len(moments)} moments: it must be one")
+        return moments.pop()
+
+    @property
     def status(self) -> Status:
         states = {attempt.state for attempt in self.attempts}
         if states & LIVE:

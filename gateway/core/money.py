@@ -9,11 +9,19 @@ from typing import Literal, get_args
 Window = Literal["day", "week", "month", "total"]
 WINDOWS: tuple[Window, ...] = get_args(Window)
 
+#: Who has budgets, widest first: the whole installation, a team, a key.
+LEVELS = ("org", "team", "key")
+
 MICROS = 1_000_000
 #: A billion dollars; keeps every sum far inside SQLite's 64-bit integers and a Lua double's 2^53.
 MOST = 1_000_000_000 * MICROS
 
 _AMOUNT = re.compile(r"[0-9]{1,10}(\.[0-9]{1,6})?")
+
+
+def payers(key_id: str, team: str) -> tuple[str, str, str]:
+    """The scopes in which a key's order is paid for, widest first."""
+    return "org", f"team:{team}", f"key:{key_id}"
 
 
 def micros(dollars: Decimal) -> int:

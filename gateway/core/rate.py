@@ -5,7 +5,7 @@ window of w minutes at most `most` × (1 + w).
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias, get_args
 
 Kind: TypeAlias = Literal["requests_per_minute", "images_per_minute", "images_in_flight"]
@@ -19,6 +19,8 @@ WORDS: dict[Kind, str] = {
 _MINUTE = 60_000_000
 #: The largest limit: one every 60 µs.
 MOST = 1_000_000
+#: ms after which to ask again for room that running jobs leave when they end: nobody knows when.
+IN_FLIGHT_WAIT = 1000
 #: Longer than any limit can be used up for; who seems to be was counted before the clock was set back.
 _ABSURD = 2 * _MINUTE
 
@@ -130,6 +132,27 @@ def longest(refused: Iterable[Exceeded]) -> Exceeded | None:
     return max(refused, key=lambda each: (each.wait is None, each.wait or 0), default=None)
 
 
+def judge_order(
+    kept: Sequence[tuple[Limit, int]], now: int, images: int
+) -> tuple[Exceeded | Room | None, Sequence[Turn]]:
+    """May so many images be ordered at `now` (µs)? And the turns, whose `until` are to be kept if they may.
+
+    With each limit what is kept of its scope: the instant of one a minute, the images of one in flight.
+    """
+    turns = _turns(kept, now, images)
+    verdict = strictest(turns)
+    full = [
+        Exceeded(limit, IN_FLIGHT_WAIT if images <= limit.most else None, None)
+        for limit, flying in kept
+        if limit.kind == "images_in_flight" and flying + images > limit.most
+    ]
+    refused = longest(each for each in (verdict, *full) if isinstance(each, Exceeded))
+    if refused is None:
+        return verdict, turns
+    untouched = strictest(_turns(kept, now, 0))
+    return replace(refused, room=untouched if isinstance(untouched, Room) else None), ()
+
+
 def duration(ms: int) -> str:
     """As OpenAI writes it in `x-ratelimit-reset-*`: `120ms`, `1.5s`, `6m0s`."""
     if ms < 1000:  # noqa: PLR2004 - a second
@@ -137,6 +160,10 @@ def duration(ms: int) -> str:
     minutes, rest = divmod(ms, 60_000)
     seconds = f"{rest // 1000}" + (f".{rest % 1000:03}".rstrip("0") if rest % 1000 else "")
     return f"{minutes}m{seconds}s" if minutes else f"{seconds}s"
+
+
+def _turns(kept: Sequence[tuple[Limit, int]], now: int, images: int) -> list[Turn]:
+    return [ask(limit, until, now, images) for limit, until in kept if limit.kind == "images_per_minute"]
 
 
 def _room(most: int, each: int, used: int) -> Room:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from gateway.core.catalogue import Catalogue
 from gateway.core.errors import InvalidRequest, NotFound
 from gateway.core.job import Job, State, Status
-from gateway.core.money import dollars
+from gateway.core.money import dollars, payers
 from gateway.pipeline.adjusting import Wanted, booked, draft
 from gateway.pipeline.key_administration import KeyAdministration, check_team, read_budgets
 from gateway.pipeline.rate_card import Rate
@@ -51,7 +51,7 @@ class Administration(KeyAdministration):
 
     async def unlimited(self, key: Key) -> bool:
         """True when no budget of any scope stands between this key and the account's credit."""
-        return not await self._ledger.budgets(["org", f"team:{key.team}", f"key:{key.id}"], self._clock.now())
+        return not await self._ledger.budgets(payers(key.id, key.team), self._clock.now())
 
     async def set_budgets(self, scope: str, budgets: Sequence[str]) -> Sequence[BudgetState]:
         """Replace the budgets of `org`, `team:NAME` or `key:ID`; none at all takes them away. A team may be yet to come."""

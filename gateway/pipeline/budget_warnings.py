@@ -3,9 +3,8 @@
 from collections.abc import Sequence
 from decimal import Decimal
 
+from gateway.core.money import LEVELS
 from gateway.ports import BudgetState, Telemetry
-
-_LEVELS = ("org", "team", "key")
 
 
 class BudgetWarnings:
@@ -27,7 +26,7 @@ class BudgetWarnings:
                 self._tell(state, threshold)
                 kind = state.scope.partition(":")[0]
                 passed[kind] = max(threshold, passed.get(kind, threshold))
-        urgent = sorted(passed.items(), key=lambda item: (-item[1], _LEVELS.index(item[0])))
+        urgent = sorted(passed.items(), key=lambda item: (-item[1], LEVELS.index(item[0])))
         return ", ".join(f"{kind} {_percent(threshold)}" for kind, threshold in urgent) or None
 
     def _passed(self, state: BudgetState) -> Decimal | None:

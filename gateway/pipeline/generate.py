@@ -103,7 +103,7 @@ class Generate:
             return await self._make(request, uploads)
         except errors.GatewayError as error:
             if error.retry:
-                self._refusals.note(caller.key_id, call)
+                self._refusals.note(caller.key_id, call, error)
             raise
 
     async def finish(self, underway: Underway) -> Answer:

@@ -10,7 +10,7 @@ from gateway.core import keys as key_form
 from gateway.core.errors import BudgetReserved, BudgetSpent, GatewayError
 from gateway.core.instants import iso
 from gateway.core.job import Attempt, Failure, Job, Picture
-from gateway.core.money import dollars
+from gateway.core.money import dollars, payers
 from gateway.core.order import Order, parts
 from gateway.core.rate import Exceeded, Room
 from gateway.pipeline.admission import Caller
@@ -118,7 +118,7 @@ class Spending:
 
     async def purse(self, caller: Caller) -> Purse:
         """How the budgets of key, team and org stand."""
-        states = await self._ledger.budgets(scopes(caller), self._clock.now())
+        states = await self._ledger.budgets(payers(caller.key_id, caller.team), self._clock.now())
         return Purse(min((state.remaining for state in states), default=None), self._warnings.heed(states))
 
     def _draft(self, caller: Caller, order: Order, call: Call, provider: str, per_call: int) -> Job:
@@ -154,10 +154,6 @@ class Spending:
 
 RELEASED = Failure("upstream_error", "The provider's answer was lost; nothing was charged.")
 UNCONFIRMED = Failure("upstream_unconfirmed", "The provider may or may not have accepted this order.")
-
-
-def scopes(caller: Caller) -> tuple[str, str, str]:
-    return ("org", f"team:{caller.team}", f"key:{caller.key_id}")
 
 
 def _problem(refusal: Refusal) -> GatewayError:

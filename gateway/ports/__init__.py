@@ -11,7 +11,6 @@ from gateway.ports.jobs import Jobs
 from gateway.ports.keys import Key, Keys, KeyState, KeyTerms, Team, TeamTerms
 from gateway.ports.limits import Limiter
 from gateway.ports.money import (
-    IN_FLIGHT_WAIT,
     Adjustment,
     BudgetState,
     Ledger,
@@ -26,7 +25,6 @@ from gateway.ports.replicas import LEASE, Replicas
 from gateway.ports.telemetry import Fields, Telemetry
 
 __all__ = [
-    "IN_FLIGHT_WAIT",
     "LEASE",
     "Accepted",
     "Adjustment",

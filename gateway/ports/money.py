@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from gateway.core.job import Failure, Job, Picture
-from gateway.core.money import Budget, Window
+from gateway.core.money import LEVELS, WINDOWS, Budget, Window
 from gateway.core.rate import Exceeded, Limit, Room
 
 
@@ -20,6 +20,11 @@ class BudgetState:
     spent: int
     held: int
     resets_at: int | None
+
+    @property
+    def rank(self) -> tuple[int, str, int]:
+        """To sort by: org, then teams, then keys, the shortest window first."""
+        return LEVELS.index(self.scope.partition(":")[0]), self.scope, WINDOWS.index(self.window)
 
     @property
     def remaining(self) -> int:
@@ -95,9 +100,6 @@ class Unconfirmed:
 
 SpendBy = Literal["team", "key", "model", "user", "day"]
 
-#: ms after which to ask again for room that running jobs leave when they end
-IN_FLIGHT_WAIT = 1000
-
 
 class Ledger(Protocol):
     """Two-phase money, in key, team and org, in every window at once: hold, then settle or release, once.
@@ -113,9 +115,9 @@ class Ledger(Protocol):
 
         `images_per_minute`: `core.rate.ask` for all images of the job at its `reserved_at`, one instant kept a scope.
         `images_in_flight`: images of the scope's attempts that are LIVE now, and those of the job, may be that many; for
-        how long it refuses is unknown (a wait of IN_FLIGHT_WAIT), or for ever if the job alone has more. Of several that
-        refuse `core.rate.longest` is told. Refused or admitted: with the room that is now left of the tightest limit a
-        minute, as `core.rate.strictest` has it; None when none was given.
+        how long it refuses is unknown (a wait of `core.rate.IN_FLIGHT_WAIT`), or for ever if the job alone has more. Of
+        several that refuse `core.rate.longest` is told. Refused or admitted: with the room that is now left of the tightest
+        limit a minute, as `core.rate.strictest` has it; None when none was given.
         """
 
     @abstractmethod

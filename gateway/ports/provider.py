@@ -112,6 +112,10 @@ class Provider(Protocol):
         among them; None when there was no answer. One request of the allowance."""
 
 
+#: What is left of an allowance where nothing limits.
+PLENTY = 1_000_000
+
+
 class Allowance(Protocol):
     """The account's requests a minute, shared by all who spend it."""
 

@@ -8,8 +8,8 @@ from clocks import HandClock, ServerClock
 from samples import CANCELLED, FAILED, NOON, PRICE, SECOND, TIMEOUT, Opening, Store, a_job, a_picture, submit
 
 from gateway.core.money import Budget
-from gateway.core.rate import Exceeded, Limit, Room
-from gateway.ports import IN_FLIGHT_WAIT, Limiter, Refusal
+from gateway.core.rate import IN_FLIGHT_WAIT, Exceeded, Limit, Room
+from gateway.ports import Limiter, Refusal
 from gateway.stores.redis.store import RedisStore
 from gateway.stores.sqlite.limits import LocalLimiter
 

@@ -6,13 +6,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from fakes import ScriptedProvider, in_turn, until
+from fakes import NOON, ScriptedProvider, StoppedClock, in_turn, until
 from house import RED, House, a_call, open_house
 
 from gateway.core import errors
 from gateway.core.job import Failure, Status
 from gateway.core.money import Budget
 from gateway.pipeline.admission import Caller
+from gateway.pipeline.refusals import Refusals
 from gateway.ports import Declined, Unknown
 
 PRICE = 8500
@@ -136,3 +137,32 @@ async def test_of_parallel_siblings_the_refused_one_gets_a_picture_of_its_own(ho
     await until(lambda: len(house.provider.submits) == 2)
     house.provider.finishing = True
     assert len({answer.job.id for answer in await asyncio.gather(first, second)}) == 2
+
+
+async def test_a_refusal_that_nobody_retried_costs_no_second_purchase(house: House) -> None:
+    """Its client gave up; much later the retry of an equal call, which was cut while it was made, is no retry of it."""
+    house.provider.finishing = False
+    first = asyncio.ensure_future(house.ask(a_call(body="b")))
+    await until(lambda: house.provider.polls)
+    await house.store.set_budgets("org", [Budget("total", PRICE)])
+    house.clock.skip(1)
+    with pytest.raises(errors.BudgetReserved):
+        await house.ask(a_call(body="b"))
+    house.clock.skip(60)
+    retry = asyncio.ensure_future(house.ask(a_call(body="b", retry=1)))
+    await until(lambda: house.clients() == 2)
+    house.provider.finishing = True
+    assert [answer.cache for answer in await asyncio.gather(first, retry)] == ["miss", "joined"]
+    assert len(house.provider.submits) == 1
+
+
+def test_refusals_are_remembered_within_bounds() -> None:
+    refusals = Refusals(StoppedClock())
+    for _ in range(1000):
+        refusals.note("key", a_call(body="one"), errors.NoCapacity("full"))
+    for number in range(20_000):
+        refusals.note("key", a_call(body=str(number)), errors.NoCapacity("full"))
+    assert len(refusals._refused) == 10_000
+    assert refusals.take("key", a_call(body="one", retry=1)) is None
+    assert refusals.take("key", a_call(body="19999", retry=1)) == NOON
+    assert refusals.take("key", a_call(body="19999", retry=1)) is None

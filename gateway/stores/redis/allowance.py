@@ -3,15 +3,13 @@
 import secrets
 
 from gateway.ports import LEASE, Allowance
+from gateway.ports.provider import PLENTY
 from gateway.stores.redis.link import DEADLINE, Link
 
 #: Requests leave evenly and arrive bunched, and each leaves only when its answer from here has come, which may take as long
 #: as DEADLINE: a minute here is this much longer, so that none there has one too many.
 MARGIN = DEADLINE + 0.1
 WINDOW = 60.0 + MARGIN
-
-#: What is left where nothing limits.
-PLENTY = 1_000_000
 
 
 class RedisAllowance(Allowance):

@@ -3,6 +3,7 @@
 from collections import Counter
 from dataclasses import dataclass, field
 
+from gateway.core.money import payers
 from gateway.ports import LedgerRow
 from gateway.stores.redis import usage
 from gateway.stores.redis.link import Link
@@ -37,7 +38,7 @@ class _Sums:
 
     def _count(self, row: LedgerRow, what: str, amount: int) -> None:
         for window in usage.windows(row.counted_at):
-            for scope in usage.scopes(row.key_id, row.team):
+            for scope in payers(row.key_id, row.team):
                 self.counters[scope, f"{window}/{what}"] += amount
 
 

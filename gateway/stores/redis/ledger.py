@@ -2,10 +2,11 @@
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from operator import attrgetter
 
 from gateway.core.instants import iso
 from gateway.core.job import Failure, Job, Picture
-from gateway.core.money import WINDOWS, Budget
+from gateway.core.money import WINDOWS, Budget, payers
 from gateway.core.rate import Exceeded, Limit, Room
 from gateway.ports import Adjustment, BudgetState, Ledger, LedgerRow, Refusal, Spend, SpendBy
 from gateway.stores.redis import reserving, usage
@@ -65,7 +66,7 @@ class RedisLedger(RedisPort, Ledger):
             question = {"scopes": scopes[start : start + _SCOPES], "kinds": WINDOWS, "windows": usage.windows(now)}
             rows = await self._link.script("budgets", "budgets", question)
             states += [usage.state(scope, number - 1, figures, now) for scope, number, *figures in rows]
-        return sorted(states, key=usage.widest_first)
+        return sorted(states, key=attrgetter("rank"))
 
     async def spend(self, by: SpendBy, since: int) -> Sequence[Spend]:
         rows: dict[int, LedgerRow] = {}  # by number: one that is written between two pages may push another into both
@@ -119,7 +120,7 @@ def _adjusting(adjustment: Adjustment) -> Question:
     )
     return {
         "id": adjustment.id,
-        "payers": usage.scopes(adjustment.key_id, adjustment.team),
+        "payers": payers(adjustment.key_id, adjustment.team),
         "windows": usage.windows(adjustment.counted_at),
         "amount": str(adjustment.amount),
         "at": adjustment.at,

@@ -1,13 +1,12 @@
 """What one script needs to hold an order's money and journal its job, and what it answers."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 from gateway.core.job import Attempt, Job
-from gateway.core.money import WINDOWS
-from gateway.core.rate import Exceeded, Limit, Room, Turn, ask, longest, strictest
-from gateway.ports import IN_FLIGHT_WAIT, LedgerRow, Refusal
+from gateway.core.money import WINDOWS, payers
+from gateway.core.rate import Exceeded, Limit, Room, judge_order
+from gateway.ports import LedgerRow, Refusal
 from gateway.stores.redis import usage
 from gateway.stores.redis.link import Question
 from gateway.stores.redis.rows import NOT_KEPT, to_flat, to_json
@@ -15,15 +14,15 @@ from gateway.stores.redis.rows import NOT_KEPT, to_flat, to_json
 
 def question(job: Job, limits: Sequence[Limit], token: str) -> Question:
     """`asked` and all else that is money goes as text."""
-    at = reserved_at(job)
-    payers, windows = usage.scopes(job.key_id, job.team), usage.windows(at)
+    at, own_payers = job.reserved_at, payers(job.key_id, job.team)
+    windows = usage.windows(at)
     indexes = ["jobs", f"jobs:team:{job.team}", f"jobs:body:{job.key_id}:{job.body_hash}"]
     parts = sorted(job.attempts, key=lambda attempt: (attempt.part, attempt.id))
     own = {
         ".model": to_json(job.order.model),
         ".unit_price": to_json(job.order.unit_price),
         ".policy": to_json(job.order.policy),
-        ".payers": to_json(payers),
+        ".payers": to_json(own_payers),
         ".windows": to_json(windows),
         ".indexes": to_json(indexes),
         ".parts": to_json([part.id for part in parts]),
@@ -37,7 +36,7 @@ def question(job: Job, limits: Sequence[Limit], token: str) -> Question:
         "created_at": job.created_at,
         "status": job.status.value,
         "indexes": indexes,
-        "payers": payers,
+        "payers": own_payers,
         "kinds": WINDOWS,
         "windows": windows,
         "figures": [f"{window}/{what}" for window in windows for what in ("spent", "held")],
@@ -59,37 +58,13 @@ def verdict(
         scope, window, *amounts = figures
         return _refusal(scope, window, amounts, job)
     kept = list(zip(limits, map(int, figures), strict=True))
-    images = _images(job)
-    verdict = strictest(_turns(kept, job, images))
-    full = [
-        Exceeded(limit, IN_FLIGHT_WAIT if images <= limit.most else None, None)
-        for limit, flying in kept
-        if limit.kind == "images_in_flight" and flying + images > limit.most
-    ]
-    refused = longest(each for each in (verdict, *full) if isinstance(each, Exceeded))
-    if refused is None:
-        return verdict
-    untouched = strictest(_turns(kept, job, 0))
-    return replace(refused, room=untouched if isinstance(untouched, Room) else None)
-
-
-def reserved_at(job: Job) -> int:
-    """The one moment in whose windows the job is counted."""
-    moments = {attempt.reserved_at for attempt in job.attempts}
-    if len(moments) != 1:
-        raise ValueError(f"the attempts of {job.id} are reserved at {len(moments)} moments: it must be one")
-    return moments.pop()
+    return judge_order(kept, job.reserved_at * 1000, _images(job))[0]
 
 
 def _refusal(scope: Any, window: Any, amounts: Sequence[Any], job: Job) -> Refusal:  # noqa: ANN401 - as Redis answers
-    budget = usage.state(scope, window - 1, amounts, reserved_at(job))
+    budget = usage.state(scope, window - 1, amounts, job.reserved_at)
     asked = _asked(job)
     return Refusal(budget, asked, reserved=budget.spent + asked <= budget.limit)
-
-
-def _turns(kept: Sequence[tuple[Limit, int]], job: Job, images: int) -> list[Turn]:
-    at = reserved_at(job) * 1000
-    return [ask(limit, till, at, images) for limit, till in kept if limit.kind == "images_per_minute"]
 
 
 def _attempt(job: Job, attempt: Attempt) -> Question:

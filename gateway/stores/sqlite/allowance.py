@@ -3,13 +3,11 @@
 from collections import deque
 
 from gateway.ports import Allowance, Clock
+from gateway.ports.provider import PLENTY
 
 #: Requests leave evenly and arrive bunched: a minute here is this much longer, so that none there has one too many.
 MARGIN = 0.3
 WINDOW = 60.0 + MARGIN
-
-#: What is left where nothing limits.
-PLENTY = 1_000_000
 
 
 class LocalAllowance(Allowance):

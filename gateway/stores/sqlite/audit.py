@@ -6,8 +6,7 @@ from operator import itemgetter
 
 import apsw
 
-from gateway.core.money import WINDOWS, period
-from gateway.stores.sqlite.usage import scopes
+from gateway.core.money import WINDOWS, payers, period
 
 #: Ledger rows summed in one step: all who use the store wait for it.
 STEP = 100
@@ -84,7 +83,7 @@ def _sum_more(db: apsw.Connection) -> bool:
         periods = [(window, period(window, day * _DAY)) for window in WINDOWS]
         for _, key_id, team, last, count, more_spent, more_held in of_day:
             summed, read = max(summed, last), read + count
-            for counter in ((scope, *each) for scope in scopes(key_id, team) for each in periods):
+            for counter in ((scope, *each) for scope in payers(key_id, team) for each in periods):
                 spent[counter] += more_spent
                 held[counter] += more_held
     if read:

@@ -8,7 +8,7 @@ from typing import Literal
 import apsw
 
 from gateway.core.job import Failure, Job, Picture, State
-from gateway.core.money import Budget
+from gateway.core.money import Budget, payers
 from gateway.core.rate import Exceeded, Limit, Room
 from gateway.ports import Adjustment, BudgetState, Ledger, LedgerRow, Refusal, Spend, SpendBy
 from gateway.stores.sqlite import audit, image_limits, usage
@@ -143,17 +143,17 @@ def end(db: apsw.Connection, ending: Ending) -> bool:
     }
     ((held,),) = ended
     ((key_id, team, reserved_at),) = db.execute(_INSERT_END, row)
-    usage.count(db, usage.scopes(key_id, team), reserved_at, spent=ending.cost, held=-held)
+    usage.count(db, payers(key_id, team), reserved_at, spent=ending.cost, held=-held)
     return True
 
 
 def _reserve(db: apsw.Connection, job: Job, limits: Sequence[Limit]) -> Refusal | Exceeded | Room | None:
     if list(db.execute("SELECT 1 FROM jobs WHERE id = ?", (job.id,))):
         return None
-    at = _reserved_at(job)
+    at = job.reserved_at
     asked = sum(attempt.held for attempt in job.attempts)
-    payers = usage.scopes(job.key_id, job.team)
-    refused = usage.refusal(db, payers, at, asked)
+    own_payers = payers(job.key_id, job.team)
+    refused = usage.refusal(db, own_payers, at, asked)
     if refused:
         return refused
     limited = image_limits.count(db, limits, at, sum(attempt.images for attempt in job.attempts))
@@ -165,29 +165,21 @@ def _reserve(db: apsw.Connection, job: Job, limits: Sequence[Limit]) -> Refusal 
         whose = (attempt.id, job.key_id, job.team, job.user)
         what = (order.model, attempt.images, order.unit_price, order.policy, attempt.held, at)
         db.execute(_INSERT_RESERVE, whose + what)
-    usage.count(db, payers, at, spent=0, held=asked)
+    usage.count(db, own_payers, at, spent=0, held=asked)
     return limited
 
 
 def _adjust(db: apsw.Connection, adjustment: Adjustment) -> int | None:
     if list(db.execute("SELECT 1 FROM ledger WHERE attempt_id = ? AND kind = 'adjust'", (adjustment.id,))):
         return None
-    payers = usage.scopes(adjustment.key_id, adjustment.team)
-    most = usage.least_spent(db, payers, adjustment.counted_at)
+    own_payers = payers(adjustment.key_id, adjustment.team)
+    most = usage.least_spent(db, own_payers, adjustment.counted_at)
     if most + adjustment.amount < 0:
         return most
     what = (adjustment.amount, adjustment.at, adjustment.counted_at, adjustment.reason)
     db.execute(_INSERT_ADJUST, (adjustment.id, adjustment.key_id, adjustment.team, *what))
-    usage.count(db, payers, adjustment.counted_at, spent=adjustment.amount, held=0)
+    usage.count(db, own_payers, adjustment.counted_at, spent=adjustment.amount, held=0)
     return None
-
-
-def _reserved_at(job: Job) -> int:
-    """The one moment in whose windows the job is counted."""
-    moments = {attempt.reserved_at for attempt in job.attempts}
-    if len(moments) != 1:
-        raise ValueError(f"the attempts of {job.id} are reserved at {len(moments)} moments: it must be one")
-    return moments.pop()
 
 
 def _set_budgets(db: apsw.Connection, scope: str, budgets: Sequence[Budget]) -> None:

@@ -2,14 +2,12 @@
 
 import json
 from collections.abc import Iterable, Sequence
+from operator import attrgetter
 
 import apsw
 
 from gateway.core.money import WINDOWS, period, resets_at
 from gateway.ports import BudgetState, Refusal
-
-ORG = "org"
-_LEVELS = (ORG, "team", "key")
 
 _COUNT = """
 INSERT INTO usage (scope, window, period, spent, held) VALUES (?, ?, ?, ?, ?)
@@ -25,11 +23,6 @@ FROM budgets LEFT JOIN usage
 """
 
 _OF_SCOPES = "WHERE budgets.scope IN (SELECT value FROM json_each(:scopes))"
-
-
-def scopes(key_id: str, team: str) -> tuple[str, str, str]:
-    """Whoever pays for a key's order, widest first."""
-    return ORG, f"team:{team}", f"key:{key_id}"
 
 
 def count(db: apsw.Connection, payers: Iterable[str], at: int, *, spent: int, held: int) -> None:
@@ -56,7 +49,7 @@ def budget_states(db: apsw.Connection, of: Sequence[str] | None, at: int) -> lis
         BudgetState(scope, window, limit, spent, held, resets_at(window, at))
         for scope, window, limit, spent, held in rows
     ]
-    return sorted(states, key=_widest_first)
+    return sorted(states, key=attrgetter("rank"))
 
 
 def refusal(db: apsw.Connection, payers: Sequence[str], at: int, asked: int) -> Refusal | None:
@@ -67,7 +60,3 @@ def refusal(db: apsw.Connection, payers: Sequence[str], at: int, asked: int) -> 
         if budget.spent + budget.held + asked > budget.limit
     )
     return min(refusals, key=lambda refused: refused.reserved, default=None)
-
-
-def _widest_first(state: BudgetState) -> tuple[int, str, int]:
-    return _LEVELS.index(state.scope.partition(":")[0]), state.scope, WINDOWS.index(state.window)
