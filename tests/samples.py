@@ -8,10 +8,10 @@ from typing import Protocol
 from orders import A_CAT
 
 from gateway.core.job import Attempt, Failure, Job, Picture
-from gateway.ports import Adjustment, Jobs, Keys, Ledger, Replicas
+from gateway.ports import Adjustment, Cache, Jobs, Keys, Ledger, Replicas, Retention, Retries
 
 
-class Store(Keys, Ledger, Jobs, Replicas, Protocol):
+class Store(Keys, Ledger, Jobs, Retries, Cache, Retention, Replicas, Protocol):
     """All that a store of durable state answers for."""
 
 

@@ -76,6 +76,7 @@ class Catalogue:
             response_format=_response_format(ask, model, alias),
             unit_price=model.unit_price,
             policy=self.policies.digest,
+            revision=model.revision,
             ignored=ignored,
             references=tuple(references),
         )

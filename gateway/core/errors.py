@@ -5,13 +5,14 @@ GatewayError
 ├── ModerationBlocked         400
 ├── InvalidApiKey             401
 ├── NotAllowed                403
-├── NotFound                  404  (model_not_found, job_not_found, unknown_url)
+├── NotFound                  404  (model_not_found, job_not_found, unknown_url, not_cached)
 ├── MethodNotAllowed          405
 ├── RequestTimeout            408
 ├── RequestTooLarge           413
 ├── UnsupportedMediaType      415
 ├── HeadersTooLarge           431
 ├── JobNotCancellable         409
+├── IdempotencyKeyReused      422  with another body
 ├── Cancelled                 409  the job was cancelled while its client waited
 ├── ClientLeft                499  never sent: there is nobody to read it
 ├── BudgetSpent               429  insufficient_quota
@@ -137,6 +138,12 @@ class JobNotCancellable(GatewayError):
     status = 409
     type = "invalid_request_error"
     code = "job_not_cancellable"
+
+
+class IdempotencyKeyReused(GatewayError):
+    status = 422
+    type = "invalid_request_error"
+    code = "idempotency_key_reused"
 
 
 class Cancelled(GatewayError):

@@ -12,6 +12,7 @@ images per call, with a hold of its own. An attempt's life:
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Literal
 
 from gateway.core.order import Order
 
@@ -80,9 +81,24 @@ class Attempt:
     failure: Failure | None = None
 
 
+#: How a job came to its pictures: made (whether or not the cache was asked), found made, or found being made.
+Source = Literal["miss", "bypass", "hit", "joined"]
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What equal orders are known by: their fingerprint, among those who share (`key:ID`, `team:NAME` or `everyone`)."""
+
+    scope: str
+    fingerprint: str
+
+
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One accepted request, with its attempts in the order of their parts."""
+    """One accepted request, with the attempts that make its pictures, in the order of their parts.
+
+    A job that *follows* another of an equal order has that one's attempts, and costs nothing.
+    """
 
     id: str
     key_id: str
@@ -99,6 +115,17 @@ class Job:
     #: the replica that makes it
     maker: str = ""
     cancelled: bool = False
+    source: Source = "miss"
+    #: the job that it follows
+    leader: str | None = None
+    entry: Entry | None = None
+    #: digest of endpoint and `Idempotency-Key`
+    idempotency: str | None = None
+
+    @property
+    def flight(self) -> str:
+        """The id of the job whose making is waited for."""
+        return self.leader or self.id
 
     @property
     def reserved_at(self) -> int:
@@ -107,6 +134,15 @@ class Job:
         if len(moments) != 1:
             raise ValueError(f"the attempts of {self.id} are reserved at {len(moments)} moments: it must be one")
         return moments.pop()
+
+    @property
+    def held(self) -> int:
+        return sum(attempt.held for attempt in self.attempts)
+
+    @property
+    def images(self) -> int:
+        """As many as are asked for."""
+        return sum(attempt.images for attempt in self.attempts)
 
     @property
     def status(self) -> Status:
@@ -123,7 +159,7 @@ class Job:
     def completed_at(self) -> int | None:
         if not self.ended:
             return None
-        return max((attempt.ended_at or attempt.reserved_at for attempt in self.attempts), default=self.created_at)
+        return max([self.created_at, *(attempt.ended_at or attempt.reserved_at for attempt in self.attempts)])
 
     @property
     def pictures(self) -> tuple[Picture, ...]:
@@ -131,7 +167,17 @@ class Job:
 
     @property
     def cost(self) -> int:
-        return sum(attempt.cost for attempt in self.attempts)
+        return 0 if self.leader else sum(attempt.cost for attempt in self.attempts)
+
+    @property
+    def whole(self) -> bool:
+        """Has every image that was asked for been made?"""
+        return self.ended and len(self.pictures) == self.order.count
+
+    @property
+    def stands(self) -> bool:
+        """Whoever repeats its call is given this job: it is being made, was made, or may have been."""
+        return not self.ended or self.failure is None or self.failure.code == "upstream_unconfirmed"
 
     @property
     def failure(self) -> Failure | None:

@@ -50,6 +50,8 @@ class Order:
     unit_price: int
     #: digest of the policies that priced it
     policy: str
+    #: what the provider serves under the model's name, as its policy file has it
+    revision: str = ""
     #: fields accepted without effect, to be named in `x-imagegate-ignored`
     ignored: tuple[str, ...] = ()
     #: in the order in which they were sent: the model tells the first from the second

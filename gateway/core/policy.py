@@ -75,6 +75,7 @@ class ModelPolicy(_Policy):
     """One model: what it takes, what it costs, what clients may call it."""
 
     id: str
+    revision: str = ""
     created: date
     owned_by: str
     aliases: list[str] = []
@@ -148,11 +149,19 @@ class LimitsPolicy(_Policy):
 
 
 class JobsPolicy(_Policy):
-    keep: Annotated[int, Field(ge=3600)]
+    keep: Annotated[int, Field(ge=86400)]
 
 
 class RetriesPolicy(_Policy):
     adopt_within: Annotated[int, Field(ge=0)]
+
+
+class CachePolicy(_Policy):
+    """With whom equal orders are shared, for how long (seconds), and how many bytes of pictures may lie there (0: no end)."""
+
+    scope: Literal["key", "team", "everyone"] = "team"
+    lifetime: Annotated[int, Field(ge=0)] = 604_800
+    most_bytes: Annotated[int, Field(ge=0)] = 0
 
 
 class RateCardPolicy(_Policy):
@@ -164,6 +173,7 @@ class GatewayPolicy(_Policy):
     queue: QueuePolicy
     jobs: JobsPolicy
     retries: RetriesPolicy
+    cache: CachePolicy = CachePolicy()
     rate_card: RateCardPolicy = RateCardPolicy()
     budgets: BudgetsPolicy = BudgetsPolicy()
     limits: LimitsPolicy = LimitsPolicy()

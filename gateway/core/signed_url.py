@@ -3,11 +3,20 @@
 import base64
 import hmac
 import re
+from dataclasses import dataclass
 from hashlib import sha256
 from urllib.parse import urlencode
 
 _SIGNATURE = re.compile(r"[A-Za-z0-9_-]{43}")
 _NUMBER = re.compile(r"[0-9]{1,15}")
+
+
+@dataclass(frozen=True, slots=True)
+class Signed:
+    """What a good signature vouches for; `expires` in seconds since the epoch."""
+
+    key_id: str
+    expires: int
 
 
 def sign(secret: bytes, name: str, key_id: str, expires: int) -> str:
@@ -16,8 +25,8 @@ def sign(secret: bytes, name: str, key_id: str, expires: int) -> str:
     return f"/files/{name}?{urlencode(query)}"
 
 
-def verify(secrets: tuple[bytes, ...], name: str, query: dict[str, str], now: int) -> str | None:
-    """The key id that a good signature was made for; None for any fault. Every secret of the ring is tried.
+def verify(secrets: tuple[bytes, ...], name: str, query: dict[str, str], now: int) -> Signed | None:
+    """For whom and until when a good signature was made; None for any fault. Every secret of the ring is tried.
 
     The caller still has to ask whether that key lives.
     """
@@ -27,7 +36,7 @@ def verify(secrets: tuple[bytes, ...], name: str, query: dict[str, str], now: in
     good = False
     for secret in secrets:
         good |= hmac.compare_digest(_signature(secret, name, key_id, expires), signature)
-    return key_id if good and int(expires) > now else None
+    return Signed(key_id, int(expires)) if good and int(expires) > now else None
 
 
 def _signature(secret: bytes, name: str, key_id: str, expires: str) -> str:

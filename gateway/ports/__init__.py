@@ -4,7 +4,8 @@ Times are ms since the epoch (UTC) unless a name says seconds; money is micro-do
 `StoreDown`; what that means for a request is written in `wiring.py`, port by port.
 """
 
-from gateway.ports.blobs import Blobs
+from gateway.ports.blobs import Blob, Blobs
+from gateway.ports.cache import Cache, Cached, Saved
 from gateway.ports.clock import Clock, StoreDown
 from gateway.ports.image_urls import ImageUrls
 from gateway.ports.jobs import Jobs
@@ -22,6 +23,8 @@ from gateway.ports.money import (
 )
 from gateway.ports.provider import Accepted, Allowance, Declined, Finished, Image, Later, Pending, Provider, Unknown
 from gateway.ports.replicas import LEASE, Replicas
+from gateway.ports.retention import Retention
+from gateway.ports.retries import Retries
 from gateway.ports.telemetry import Fields, Telemetry
 
 __all__ = [
@@ -29,8 +32,11 @@ __all__ = [
     "Accepted",
     "Adjustment",
     "Allowance",
+    "Blob",
     "Blobs",
     "BudgetState",
+    "Cache",
+    "Cached",
     "Clock",
     "Declined",
     "Fields",
@@ -50,6 +56,9 @@ __all__ = [
     "Provider",
     "Refusal",
     "Replicas",
+    "Retention",
+    "Retries",
+    "Saved",
     "Spend",
     "SpendBy",
     "StoreDown",

@@ -19,11 +19,6 @@ class Jobs(Protocol):
         """Newest first; `after` is the id of the last one seen."""
 
     @abstractmethod
-    async def adopt(self, key_id: str, body_hash: str, retry_count: int, since: int) -> Job | None:
-        """The newest job of the same key and body, created at or after `since`, marked with a lower retry count and not
-        yet adopted by this count; it is marked as adopted by it in the same step."""
-
-    @abstractmethod
     async def submitting(self, attempt_id: str, now: int, maker: str) -> bool:
         """Durable before the submit leaves. False when the attempt is no longer `reserved` (it was cancelled), or when its
         job is another replica's by now."""
@@ -53,12 +48,12 @@ class Jobs(Protocol):
     async def cancel(self, job_id: str, failure: Failure, now: int, *, unless_promised: bool = False) -> bool:
         """ONE transaction: release every attempt if all are still `reserved`; False, and nothing changed, otherwise.
 
-        `unless_promised`: nor when anybody was told of the job (`detached`).
+        `unless_promised`: nor when anybody was told of the job (`detached`); else, nor when another job follows it.
         """
 
     @abstractmethod
     async def open_jobs(self) -> Sequence[Job]:
-        """Jobs with an attempt that is reserved, submitting or submitted."""
+        """Jobs with an attempt that is reserved, submitting or submitted; not those that follow another."""
 
     @abstractmethod
     async def oldest_submitted(self) -> int | None:
@@ -70,7 +65,3 @@ class Jobs(Protocol):
 
     @abstractmethod
     async def unconfirmed_total(self) -> Unconfirmed: ...
-
-    @abstractmethod
-    async def forget_jobs(self, created_before: int) -> int:
-        """Delete ended jobs older than that (their ledger rows stay); how many."""

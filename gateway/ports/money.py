@@ -108,10 +108,17 @@ class Ledger(Protocol):
     """
 
     @abstractmethod
-    async def reserve(self, job: Job, limits: Sequence[Limit] = ()) -> Refusal | Exceeded | Room | None:
+    async def reserve(
+        self, job: Job, limits: Sequence[Limit] = (), *, since: int | None = None
+    ) -> Job | Refusal | Exceeded | Room | None:
         """ONE transaction: check every budget of org, team and key, and then these limits; hold every attempt's `held`,
         count its images, write the job row, its attempts and a `reserve` ledger row each. Refused (Refusal, Exceeded):
         nothing is written or counted. Repeating a job id is a no-op (None).
+
+        Before all that, a Job in whose place this one is not made: the newest under the same `idempotency`, by the rule of
+        `Retries.repeated`; or, with `since`, the job itself as `Cache.share` has it follow an equal one. Else its `entry` is
+        written, unless another's answers for it already or its `source` is bypass: then it takes its entry once it is made
+        whole.
 
         `images_per_minute`: `core.rate.ask` for all images of the job at its `reserved_at`, one instant kept a scope.
         `images_in_flight`: images of the scope's attempts that are LIVE now, and those of the job, may be that many; for
@@ -119,6 +126,10 @@ class Ledger(Protocol):
         several that refuse `core.rate.longest` is told. Refused or admitted: with the room that is now left of the tightest
         limit a minute, as `core.rate.strictest` has it; None when none was given.
         """
+
+    @abstractmethod
+    async def weigh(self, job: Job, limits: Sequence[Limit] = ()) -> Refusal | Exceeded | Room | None:
+        """What `reserve` would say of budgets and limits, with nothing written or counted."""
 
     @abstractmethod
     async def settle(self, attempt_id: str, pictures: Sequence[Picture], cost: int, now: int) -> bool:

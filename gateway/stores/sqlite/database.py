@@ -39,6 +39,56 @@ _STEPS = (
     CREATE INDEX ledger_spent ON ledger (at) WHERE kind IN ('settle', 'adjust');
     CREATE TABLE image_rates (scope TEXT PRIMARY KEY, until INTEGER NOT NULL) STRICT, WITHOUT ROWID;
     """,
+    """
+    ALTER TABLE jobs ADD COLUMN source TEXT NOT NULL DEFAULT 'miss';
+    ALTER TABLE jobs ADD COLUMN leader TEXT REFERENCES jobs (id) ON DELETE CASCADE;
+    ALTER TABLE jobs ADD COLUMN scope TEXT;
+    ALTER TABLE jobs ADD COLUMN fingerprint TEXT;
+    ALTER TABLE jobs ADD COLUMN idempotency TEXT;
+    ALTER TABLE jobs ADD COLUMN used_at INTEGER NOT NULL DEFAULT 0;
+    UPDATE jobs SET used_at = created_at;
+    CREATE INDEX jobs_by_idempotency ON jobs (key_id, idempotency, created_at) WHERE idempotency IS NOT NULL;
+    CREATE INDEX jobs_by_leader ON jobs (leader) WHERE leader IS NOT NULL;
+    CREATE INDEX jobs_by_use ON jobs (used_at);
+    CREATE TABLE cached (
+        scope       TEXT NOT NULL,
+        fingerprint TEXT NOT NULL,
+        job_id      TEXT NOT NULL REFERENCES jobs (id) ON DELETE CASCADE,
+        hits        INTEGER NOT NULL DEFAULT 0,
+        PRIMARY KEY (scope, fingerprint)
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX cached_by_job ON cached (job_id);
+    CREATE TABLE saved (
+        day    TEXT NOT NULL,
+        team   TEXT NOT NULL,
+        model  TEXT NOT NULL,
+        images INTEGER NOT NULL,
+        amount INTEGER NOT NULL,
+        PRIMARY KEY (day, team, model)
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE refusals (
+        key_id      TEXT NOT NULL,
+        body_hash   TEXT NOT NULL,
+        retry_count INTEGER NOT NULL,
+        at          INTEGER NOT NULL,
+        until       INTEGER NOT NULL
+    ) STRICT;
+    CREATE INDEX refusals_by_body ON refusals (key_id, body_hash, at);
+    CREATE INDEX refusals_by_end ON refusals (until);
+    DROP TRIGGER status_of_job;
+    CREATE TRIGGER status_of_job AFTER UPDATE OF state ON attempts BEGIN
+        UPDATE jobs SET status = (
+            SELECT CASE
+                WHEN max(state IN ('reserved', 'submitting', 'submitted')) = 0
+                    THEN iif(max(pictures <> '[]'), 'completed', 'failed')
+                WHEN min(state = 'reserved') THEN 'queued'
+                ELSE 'processing'
+            END
+            FROM attempts WHERE job_id = NEW.job_id
+        )
+        WHERE id = NEW.job_id OR leader = NEW.job_id;
+    END;
+    """,
 )
 SCHEMA_VERSION = 1 + len(_STEPS)
 

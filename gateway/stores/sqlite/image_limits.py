@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import apsw
 
-from gateway.core.rate import Exceeded, Limit, Room, judge_order
+from gateway.core.rate import Exceeded, Limit, Room, Turn, judge_order
 
 _UNTIL = "SELECT until FROM image_rates WHERE scope = ?"
 
@@ -18,11 +18,15 @@ WHERE state IN ('reserved', 'submitting', 'submitted')
 _OWNERS = {"key": "key_id", "team": "team"}
 
 
-def count(db: apsw.Connection, limits: Sequence[Limit], at: int, images: int) -> Exceeded | Room | None:
-    """Count `images` more at `at` (ms), or nothing when a limit has no room for them."""
-    verdict, turns = judge_order([(limit, _kept(db, limit)) for limit in limits], at * 1000, images)
+def judge(
+    db: apsw.Connection, limits: Sequence[Limit], at: int, images: int
+) -> tuple[Exceeded | Room | None, Sequence[Turn]]:
+    """May `images` more be ordered at `at` (ms)? With what `keep` is to be told if they are."""
+    return judge_order([(limit, _kept(db, limit)) for limit in limits], at * 1000, images)
+
+
+def keep(db: apsw.Connection, turns: Sequence[Turn]) -> None:
     db.executemany(_KEEP, [(turn.limit.scope, turn.until) for turn in turns])
-    return verdict
 
 
 def _kept(db: apsw.Connection, limit: Limit) -> int:

@@ -10,13 +10,6 @@ from gateway.stores.sqlite.ledger import Ending, end
 from gateway.stores.sqlite.rows import select_job, select_jobs, to_json
 from gateway.stores.sqlite.writer import SqlitePort
 
-_ADOPTABLE = """
-SELECT id FROM jobs
-WHERE key_id = :key_id AND body_hash = :body_hash AND created_at >= :since AND retry_count < :retry_count
-    AND NOT EXISTS (SELECT 1 FROM adoptions WHERE job_id = jobs.id AND adoptions.retry_count = :retry_count)
-ORDER BY created_at DESC, seq DESC LIMIT 1
-"""
-
 _SUBMITTING = """
 UPDATE attempts SET state = 'submitting', submitted_at = :now
 WHERE id = :id AND state = 'reserved' AND (SELECT maker FROM jobs WHERE id = attempts.job_id) = :maker
@@ -54,7 +47,7 @@ _UNCONFIRMED_TOTAL = "SELECT count(DISTINCT job_id), coalesce(sum(held), 0) FROM
 
 _CANCEL = """
 UPDATE jobs SET cancelled = 1
-WHERE id = ?1 AND detached <= ?2
+WHERE id = ?1 AND (NOT detached AND ?2 OR NOT ?2 AND NOT EXISTS (SELECT 1 FROM jobs AS f WHERE f.leader = ?1))
     AND EXISTS (SELECT 1 FROM attempts WHERE job_id = ?1)
     AND NOT EXISTS (SELECT 1 FROM attempts WHERE job_id = ?1 AND state <> 'reserved')
 RETURNING id
@@ -63,13 +56,6 @@ RETURNING id
 # To a team, another's job is as unknown as one that never was: nothing comes after it.
 _AFTER = """
 (created_at, seq) < (SELECT created_at, seq FROM jobs WHERE id = :after AND team = coalesce(:team, team))
-"""
-
-# An unconfirmed attempt still holds money: its job stays until that is resolved.
-_FORGET = """
-DELETE FROM jobs
-WHERE created_at < ? AND status IN ('completed', 'failed')
-    AND NOT EXISTS (SELECT 1 FROM attempts WHERE job_id = jobs.id AND state = 'unconfirmed')
 """
 
 
@@ -83,15 +69,6 @@ class SqliteJobs(SqlitePort, Jobs):
         bindings = {"team": team, "status": status and status.value, "limit": limit, "after": after}
         chosen = _chosen(team, status, after)
         return await self._writer.call("list_jobs", lambda db: select_jobs(db, chosen, bindings))
-
-    async def adopt(self, key_id: str, body_hash: str, retry_count: int, since: int) -> Job | None:
-        wanted: Mapping[str, str | int] = {
-            "key_id": key_id,
-            "body_hash": body_hash,
-            "retry_count": retry_count,
-            "since": since,
-        }
-        return await self._writer.call("adopt", lambda db: _adopt(db, wanted))
 
     async def submitting(self, attempt_id: str, now: int, maker: str) -> bool:
         which: Mapping[str, str | int] = {"id": attempt_id, "now": now, "maker": maker}
@@ -117,11 +94,10 @@ class SqliteJobs(SqlitePort, Jobs):
         await self._writer.execute("detach", "UPDATE jobs SET detached = 1 WHERE id = ?", (job_id,))
 
     async def cancel(self, job_id: str, failure: Failure, now: int, *, unless_promised: bool = False) -> bool:
-        most_detached = 0 if unless_promised else 1
-        return await self._writer.call("cancel", lambda db: _cancel(db, (job_id, most_detached), failure, now))
+        return await self._writer.call("cancel", lambda db: _cancel(db, (job_id, unless_promised), failure, now))
 
     async def open_jobs(self) -> Sequence[Job]:
-        chosen = "WHERE status IN ('queued', 'processing') ORDER BY created_at, seq"
+        chosen = "WHERE status IN ('queued', 'processing') AND leader IS NULL ORDER BY created_at, seq"
         return await self._writer.call("open_jobs", lambda db: select_jobs(db, chosen, {}))
 
     async def oldest_submitted(self) -> int | None:
@@ -134,9 +110,6 @@ class SqliteJobs(SqlitePort, Jobs):
     async def unconfirmed_total(self) -> Unconfirmed:
         ((jobs, amount),) = await self._writer.execute("unconfirmed_total", _UNCONFIRMED_TOTAL, ())
         return Unconfirmed(jobs, amount)
-
-    async def forget_jobs(self, created_before: int) -> int:
-        return await self._writer.call("forget_jobs", lambda db: _forget(db, created_before))
 
 
 def _chosen(team: str | None, status: Status | None, after: str | None) -> str:
@@ -151,14 +124,6 @@ def _chosen(team: str | None, status: Status | None, after: str | None) -> str:
     return f"WHERE {' AND '.join(conditions)} ORDER BY created_at DESC, seq DESC LIMIT :limit"
 
 
-def _adopt(db: apsw.Connection, wanted: Mapping[str, str | int]) -> Job | None:
-    job_id = db.execute(_ADOPTABLE, wanted).get
-    if job_id is None:
-        return None
-    db.execute("INSERT INTO adoptions (job_id, retry_count) VALUES (?, ?)", (job_id, wanted["retry_count"]))
-    return select_job(db, job_id)
-
-
 def _unsubmitted(db: apsw.Connection, which: tuple[str, int], ending: Ending) -> bool:
     db.execute(_UNSUBMITTED, which)
     if list(db.execute(_NOT_TAKEN, which)):
@@ -171,7 +136,7 @@ def _unconfirmed(db: apsw.Connection, change: Mapping[str, str | int | None]) ->
     return bool(list(db.execute(_IS_UNCONFIRMED, change)))
 
 
-def _cancel(db: apsw.Connection, which: tuple[str, int], failure: Failure, now: int) -> bool:
+def _cancel(db: apsw.Connection, which: tuple[str, bool], failure: Failure, now: int) -> bool:
     if not list(db.execute(_CANCEL, which)):
         return False
     for (attempt_id,) in list(db.execute("SELECT id FROM attempts WHERE job_id = ?", which[:1])):
@@ -186,8 +151,3 @@ def _unconfirmed_attempts(db: apsw.Connection, submitted_before: int) -> list[tu
         if job is not None:
             found.extend((job, attempt) for attempt in job.attempts if attempt.id == attempt_id)
     return found
-
-
-def _forget(db: apsw.Connection, created_before: int) -> int:
-    db.execute(_FORGET, (created_before,))
-    return db.changes()

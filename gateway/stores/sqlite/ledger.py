@@ -9,9 +9,10 @@ import apsw
 
 from gateway.core.job import Failure, Job, Picture, State
 from gateway.core.money import Budget, payers
-from gateway.core.rate import Exceeded, Limit, Room
+from gateway.core.rate import Exceeded, Limit, Room, Turn
 from gateway.ports import Adjustment, BudgetState, Ledger, LedgerRow, Refusal, Spend, SpendBy
-from gateway.stores.sqlite import audit, image_limits, usage
+from gateway.ports.retries import IDEMPOTENT
+from gateway.stores.sqlite import audit, cache, image_limits, retries, usage
 from gateway.stores.sqlite.rows import insert_job, to_json
 from gateway.stores.sqlite.writer import SqlitePort
 
@@ -30,7 +31,7 @@ WHERE id = :id AND state IN ('reserved', 'submitting', 'submitted', 'unconfirmed
     :unsent_by IS NULL
     OR state = 'reserved' AND (SELECT maker FROM jobs WHERE id = attempts.job_id) = :unsent_by
 )
-RETURNING held
+RETURNING held, job_id
 """
 
 _INSERT_END = """
@@ -68,8 +69,13 @@ FROM ledger WHERE seq > ? ORDER BY seq LIMIT ?
 
 
 class SqliteLedger(SqlitePort, Ledger):
-    async def reserve(self, job: Job, limits: Sequence[Limit] = ()) -> Refusal | Exceeded | Room | None:
-        return await self._writer.call("reserve", lambda db: _reserve(db, job, limits))
+    async def reserve(
+        self, job: Job, limits: Sequence[Limit] = (), *, since: int | None = None
+    ) -> Job | Refusal | Exceeded | Room | None:
+        return await self._writer.call("reserve", lambda db: _reserve(db, job, limits, since))
+
+    async def weigh(self, job: Job, limits: Sequence[Limit] = ()) -> Refusal | Exceeded | Room | None:
+        return await self._writer.call("weigh", lambda db: _weigh(db, job, limits)[0])
 
     async def settle(self, attempt_id: str, pictures: Sequence[Picture], cost: int, now: int) -> bool:
         ending = Ending(attempt_id, "settle", now, pictures=tuple(pictures), cost=cost)
@@ -141,32 +147,54 @@ def end(db: apsw.Connection, ending: Ending) -> bool:
         "amount": ending.cost,
         "now": ending.now,
     }
-    ((held,),) = ended
+    ((held, job_id),) = ended
     ((key_id, team, reserved_at),) = db.execute(_INSERT_END, row)
     usage.count(db, payers(key_id, team), reserved_at, spent=ending.cost, held=-held)
+    if ending.pictures:
+        cache.landed(db, job_id, ending.pictures, ending.now)
     return True
 
 
-def _reserve(db: apsw.Connection, job: Job, limits: Sequence[Limit]) -> Refusal | Exceeded | Room | None:
+def _reserve(
+    db: apsw.Connection, job: Job, limits: Sequence[Limit], since: int | None
+) -> Job | Refusal | Exceeded | Room | None:
     if list(db.execute("SELECT 1 FROM jobs WHERE id = ?", (job.id,))):
         return None
-    at = job.reserved_at
-    asked = sum(attempt.held for attempt in job.attempts)
-    own_payers = payers(job.key_id, job.team)
-    refused = usage.refusal(db, own_payers, at, asked)
+    if job.idempotency is not None:
+        since_key = job.created_at - IDEMPOTENT
+        earlier = retries.repeated(db, job.key_id, job.idempotency, job.body_hash, since_key)
+        if earlier is not None:
+            return earlier
+    if since is not None:
+        followed = cache.follow(db, job, since)
+        if followed is not None:
+            return followed
+    verdict, turns = _weigh(db, job, limits)
+    if isinstance(verdict, Refusal | Exceeded):
+        return verdict
+    image_limits.keep(db, turns)
+    _journal(db, job)
+    cache.enter(db, job, since or 0)
+    return verdict
+
+
+def _weigh(
+    db: apsw.Connection, job: Job, limits: Sequence[Limit]
+) -> tuple[Refusal | Exceeded | Room | None, Sequence[Turn]]:
+    refused = usage.refusal(db, payers(job.key_id, job.team), job.reserved_at, job.held)
     if refused:
-        return refused
-    limited = image_limits.count(db, limits, at, sum(attempt.images for attempt in job.attempts))
-    if isinstance(limited, Exceeded):
-        return limited
+        return refused, ()
+    return image_limits.judge(db, limits, job.reserved_at, job.images)
+
+
+def _journal(db: apsw.Connection, job: Job) -> None:
     insert_job(db, job)
-    order = job.order
+    order, at = job.order, job.reserved_at
     for attempt in job.attempts:
         whose = (attempt.id, job.key_id, job.team, job.user)
         what = (order.model, attempt.images, order.unit_price, order.policy, attempt.held, at)
         db.execute(_INSERT_RESERVE, whose + what)
-    usage.count(db, own_payers, at, spent=0, held=asked)
-    return limited
+    usage.count(db, payers(job.key_id, job.team), at, spent=0, held=job.held)
 
 
 def _adjust(db: apsw.Connection, adjustment: Adjustment) -> int | None:

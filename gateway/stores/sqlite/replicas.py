@@ -11,7 +11,9 @@ from gateway.ports import Replicas
 from gateway.stores.sqlite.rows import select_jobs
 from gateway.stores.sqlite.writer import SqlitePort
 
-_OPEN_ELSEWHERE = "WHERE status IN ('queued', 'processing') AND maker <> :maker ORDER BY created_at, seq"
+_OPEN_ELSEWHERE = (
+    "WHERE status IN ('queued', 'processing') AND leader IS NULL AND maker <> :maker ORDER BY created_at, seq"
+)
 
 
 class SqliteReplicas(SqlitePort, Replicas):

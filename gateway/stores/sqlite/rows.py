@@ -6,13 +6,14 @@ from typing import Any
 import apsw
 import msgspec
 
-from gateway.core.job import Attempt, Failure, Job, Picture, State
+from gateway.core.job import Attempt, Entry, Failure, Job, Picture, State
 from gateway.core.order import Order
 
 _INSERT_JOB = """
 INSERT INTO jobs (
-    id, key_id, team, user, order_json, created_at, detached, body_hash, retry_count, maker, cancelled, status
-) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+    id, key_id, team, user, order_json, created_at, detached, body_hash, retry_count, maker, cancelled, source, leader,
+    scope, fingerprint, idempotency, status, used_at
+) VALUES (?, ?, ?, ?, ?, ?6, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?6)
 """
 
 _INSERT_ATTEMPT = """
@@ -20,7 +21,9 @@ INSERT INTO attempts (id, job_id, part, provider, images, seed, held, reserved_a
 """
 
 _SELECT_JOBS = """
-SELECT id, key_id, team, user, order_json, created_at, detached, body_hash, retry_count, maker, cancelled FROM jobs
+SELECT id, key_id, team, user, order_json, created_at, detached, body_hash, retry_count, maker, cancelled, source, leader,
+    scope, fingerprint, idempotency
+FROM jobs
 """
 
 _SELECT_ATTEMPTS = """
@@ -31,7 +34,7 @@ FROM attempts WHERE job_id = ? ORDER BY part, id
 
 
 def insert_job(db: apsw.Connection, job: Job) -> None:
-    """A new job, its attempts all reserved."""
+    """A new job, its attempts all reserved; or one that follows another, whose attempts are there."""
     db.execute(
         _INSERT_JOB,
         (
@@ -46,9 +49,16 @@ def insert_job(db: apsw.Connection, job: Job) -> None:
             job.retry_count,
             job.maker,
             job.cancelled,
+            job.source,
+            job.leader,
+            job.entry and job.entry.scope,
+            job.entry and job.entry.fingerprint,
+            job.idempotency,
             job.status.value,
         ),
     )
+    if job.leader is not None:
+        return
     rows = ((a.id, job.id, a.part, a.provider, a.images, a.seed, a.held, a.reserved_at) for a in job.attempts)
     db.executemany(_INSERT_ATTEMPT, rows)
 
@@ -67,7 +77,8 @@ def to_json(value: Order | tuple[Picture, ...] | Failure | None) -> str:
 
 
 def _job(db: apsw.Connection, row: tuple[Any, ...]) -> Job:
-    job_id, key_id, team, user, order, created_at, detached, body_hash, retry_count, maker, cancelled = row
+    job_id, key_id, team, user, order, created_at, detached, body_hash, retry_count, maker, cancelled, *rest = row
+    source, leader, scope, fingerprint, idempotency = rest
     return Job(
         id=job_id,
         key_id=key_id,
@@ -79,8 +90,12 @@ def _job(db: apsw.Connection, row: tuple[Any, ...]) -> Job:
         body_hash=body_hash,
         retry_count=retry_count,
         maker=maker,
-        attempts=tuple(map(_attempt, db.execute(_SELECT_ATTEMPTS, (job_id,)))),
+        attempts=tuple(map(_attempt, db.execute(_SELECT_ATTEMPTS, (leader or job_id,)))),
         cancelled=bool(cancelled),
+        source=source,
+        leader=leader,
+        entry=Entry(scope, fingerprint) if scope is not None else None,
+        idempotency=idempotency,
     )
 
 

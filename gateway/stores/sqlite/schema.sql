@@ -107,13 +107,22 @@ CREATE TABLE jobs (
     retry_count INTEGER NOT NULL,
     cancelled   INTEGER NOT NULL,
     status      TEXT NOT NULL, -- kept by the trigger below
-    maker       TEXT NOT NULL DEFAULT '' -- the replica that makes it
+    maker       TEXT NOT NULL DEFAULT '', -- the replica that makes it
+    source      TEXT NOT NULL DEFAULT 'miss',
+    leader      TEXT REFERENCES jobs (id) ON DELETE CASCADE, -- the job whose attempts make its pictures
+    scope       TEXT, -- with the fingerprint, what equal orders are known by
+    fingerprint TEXT,
+    idempotency TEXT,
+    used_at     INTEGER NOT NULL DEFAULT 0 -- made, followed or asked for
 ) STRICT;
 
 CREATE INDEX jobs_by_age ON jobs (created_at);
 CREATE INDEX jobs_by_team ON jobs (team, created_at);
 CREATE INDEX jobs_by_status ON jobs (status, created_at);
 CREATE INDEX jobs_by_body ON jobs (key_id, body_hash, created_at);
+CREATE INDEX jobs_by_idempotency ON jobs (key_id, idempotency, created_at) WHERE idempotency IS NOT NULL;
+CREATE INDEX jobs_by_leader ON jobs (leader) WHERE leader IS NOT NULL;
+CREATE INDEX jobs_by_use ON jobs (used_at);
 
 CREATE TABLE attempts (
     id           TEXT PRIMARY KEY,
@@ -148,7 +157,7 @@ CREATE TRIGGER status_of_job AFTER UPDATE OF state ON attempts BEGIN
         END
         FROM attempts WHERE job_id = NEW.job_id
     )
-    WHERE id = NEW.job_id;
+    WHERE id = NEW.job_id OR leader = NEW.job_id;
 END;
 
 -- Which retry (by its count) has been given which job: each job once per count.
@@ -156,4 +165,37 @@ CREATE TABLE adoptions (
     job_id      TEXT NOT NULL REFERENCES jobs (id) ON DELETE CASCADE,
     retry_count INTEGER NOT NULL,
     PRIMARY KEY (job_id, retry_count)
+) STRICT, WITHOUT ROWID;
+
+-- Attempts that were refused before they had a job, and whose retry is expected until then.
+CREATE TABLE refusals (
+    key_id      TEXT NOT NULL,
+    body_hash   TEXT NOT NULL,
+    retry_count INTEGER NOT NULL,
+    at          INTEGER NOT NULL,
+    until       INTEGER NOT NULL
+) STRICT;
+
+CREATE INDEX refusals_by_body ON refusals (key_id, body_hash, at);
+CREATE INDEX refusals_by_end ON refusals (until);
+
+-- The job that answers for equal orders, made or being made.
+CREATE TABLE cached (
+    scope       TEXT NOT NULL,
+    fingerprint TEXT NOT NULL,
+    job_id      TEXT NOT NULL REFERENCES jobs (id) ON DELETE CASCADE,
+    hits        INTEGER NOT NULL DEFAULT 0,
+    PRIMARY KEY (scope, fingerprint)
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX cached_by_job ON cached (job_id);
+
+-- What followers of other jobs did not pay.
+CREATE TABLE saved (
+    day    TEXT NOT NULL,
+    team   TEXT NOT NULL,
+    model  TEXT NOT NULL,
+    images INTEGER NOT NULL,
+    amount INTEGER NOT NULL,
+    PRIMARY KEY (day, team, model)
 ) STRICT, WITHOUT ROWID;

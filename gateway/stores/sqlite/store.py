@@ -4,16 +4,21 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from gateway.stores.sqlite.cache import SqliteCache
 from gateway.stores.sqlite.jobs import SqliteJobs
 from gateway.stores.sqlite.keys import SqliteKeys
 from gateway.stores.sqlite.ledger import SqliteLedger
 from gateway.stores.sqlite.replicas import SqliteReplicas
+from gateway.stores.sqlite.retention import SqliteRetention
+from gateway.stores.sqlite.retries import SqliteRetries
 from gateway.stores.sqlite.upkeep import SqliteUpkeep
 from gateway.stores.sqlite.writer import Observe, open_writer
 
 
-class SqliteStore(SqliteKeys, SqliteLedger, SqliteJobs, SqliteReplicas, SqliteUpkeep):
-    """Keys, Ledger, Jobs, Replicas and Upkeep, so that one transaction may span them."""
+class SqliteStore(
+    SqliteKeys, SqliteLedger, SqliteJobs, SqliteRetries, SqliteCache, SqliteRetention, SqliteReplicas, SqliteUpkeep
+):
+    """Every port of the store, so that one transaction may span them."""
 
 
 def _unheard(_op: str, _seconds: float, _ok: bool) -> None:

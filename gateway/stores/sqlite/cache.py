@@ -1,0 +1,136 @@
+"""Which job answers for equal orders, and what it saved those who followed it."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import apsw
+
+from gateway.core.job import Entry, Job, Picture, Source
+from gateway.core.money import period
+from gateway.ports import Cache, Cached, Saved
+from gateway.stores.sqlite.rows import insert_job, select_job, select_jobs
+from gateway.stores.sqlite.writer import SqlitePort
+
+_EQUAL = "WHERE id = (SELECT job_id FROM cached WHERE scope = :scope AND fingerprint = :fingerprint)"
+
+_USE = """
+UPDATE jobs SET used_at = max(used_at, :now), detached = detached OR :detached OR maker <> :maker WHERE id = :leader
+"""
+
+_HIT = "UPDATE cached SET hits = hits + ? WHERE scope = ? AND fingerprint = ? AND job_id = ?"
+
+_ENTER = """
+INSERT INTO cached (scope, fingerprint, job_id) VALUES (?1, ?2, ?3)
+ON CONFLICT DO UPDATE SET job_id = ?3, hits = 0
+"""
+
+_SAVE = """
+INSERT INTO saved (day, team, model, images, amount) VALUES (?, ?, ?, ?, ?)
+ON CONFLICT DO UPDATE SET images = images + excluded.images, amount = amount + excluded.amount
+"""
+
+_CONCERNS_OTHERS = """
+SELECT source = 'bypass' OR EXISTS (SELECT 1 FROM jobs AS follower WHERE follower.leader = jobs.id) FROM jobs WHERE id = ?
+"""
+
+_FOLLOWERS = "SELECT team, count(*) FROM jobs WHERE leader = ? GROUP BY team"
+
+_CACHED = """
+SELECT cached.scope, cached.fingerprint, jobs.id, jobs.team, jobs.order_json ->> '$.model', jobs.created_at, jobs.used_at,
+    cached.hits, count(picture.value), coalesce(sum(picture.value ->> '$.size'), 0)
+FROM (SELECT * FROM cached WHERE (scope, fingerprint) > (?, ?) ORDER BY scope, fingerprint LIMIT ?) AS cached
+    JOIN jobs ON jobs.id = cached.job_id
+    LEFT JOIN attempts ON attempts.job_id = jobs.id LEFT JOIN json_each(attempts.pictures) AS picture
+GROUP BY cached.scope, cached.fingerprint ORDER BY cached.scope, cached.fingerprint
+"""
+
+_SAVED = "SELECT day, team, model, images, amount FROM saved WHERE day >= ? ORDER BY day, team, model"
+
+
+class SqliteCache(SqlitePort, Cache):
+    async def share(self, follower: Job, since: int, *, made: bool = False) -> Job | None:
+        return await self._writer.call("share", lambda db: follow(db, follower, since, made=made))
+
+    async def peek(self, entry: Entry, since: int) -> Job | None:
+        return await self._writer.call("peek", lambda db: _leader(db, entry, since))
+
+    async def lose(self, follower: Job) -> None:
+        await self._writer.call("lose", lambda db: _lose(db, follower))
+
+    async def cached(self, limit: int, after: Entry | None = None) -> Sequence[Cached]:
+        place = (after.scope, after.fingerprint) if after else ("", "")
+        rows = await self._writer.execute("cached", _CACHED, (*place, limit))
+        return [Cached(Entry(scope, fingerprint), *rest) for scope, fingerprint, *rest in rows]
+
+    async def purge(self, entries: Sequence[Cached]) -> int:
+        return await self._writer.call(
+            "purge", lambda db: sum(_forget(db, each.entry, each.job_id) for each in entries)
+        )
+
+    async def saved(self, since: str) -> Sequence[Saved]:
+        return [Saved(*row) for row in await self._writer.execute("saved", _SAVED, (since,))]
+
+
+def follow(db: apsw.Connection, follower: Job, since: int, *, made: bool = False) -> Job | None:
+    """Journal it as following the job of an equal order, if there is one; None, and nothing written, otherwise."""
+    entry = follower.entry
+    leader = _leader(db, entry, since) if entry else None
+    if entry is None or leader is None or (made and not leader.ended):
+        return None
+    source: Source = "hit" if leader.ended else "joined"
+    followed = replace(follower, source=source, leader=leader.id, attempts=leader.attempts)
+    insert_job(db, followed)
+    use = {"leader": leader.id, "now": follower.created_at, "detached": follower.detached, "maker": follower.maker}
+    if leader.ended:
+        db.execute(_HIT, (1, entry.scope, entry.fingerprint, leader.id))
+        _save(db, followed, leader.pictures, 1)
+        use |= {"detached": False, "maker": leader.maker}  # nobody drops what has ended
+    db.execute(_USE, use)
+    return followed
+
+
+def enter(db: apsw.Connection, job: Job, since: int) -> None:
+    """Let a job that begins to be made answer for equal orders, unless another does."""
+    if job.entry and job.source != "bypass" and _leader(db, job.entry, since) is None:
+        db.execute(_ENTER, (job.entry.scope, job.entry.fingerprint, job.id))
+
+
+def landed(db: apsw.Connection, job_id: str, pictures: Sequence[Picture], now: int) -> None:
+    """Pictures of a job were settled: its followers are spared their price, and what was made past the cache enters it."""
+    if not db.execute(_CONCERNS_OTHERS, (job_id,)).get:
+        return
+    job = select_job(db, job_id)
+    if job is None:
+        return
+    for team, followers in list(db.execute(_FOLLOWERS, (job_id,))):
+        _save(db, replace(job, team=team, created_at=now), pictures, followers)
+    if job.entry and job.source == "bypass" and job.whole:
+        db.execute(_ENTER, (job.entry.scope, job.entry.fingerprint, job.id))
+
+
+def _leader(db: apsw.Connection, entry: Entry, since: int) -> Job | None:
+    equal = {"scope": entry.scope, "fingerprint": entry.fingerprint}
+    job = next(iter(select_jobs(db, _EQUAL, equal)), None)
+    if job is None or not job.ended:
+        return job
+    return job if job.whole and job.created_at >= since else None
+
+
+def _save(db: apsw.Connection, job: Job, pictures: Sequence[Picture], times: int) -> None:
+    images = len(pictures) * times
+    day = period("day", job.created_at)
+    db.execute(_SAVE, (day, job.team, job.order.model, images, images * job.order.unit_price))
+
+
+def _lose(db: apsw.Connection, follower: Job) -> None:
+    if follower.entry is None or follower.leader is None:
+        return
+    _forget(db, follower.entry, follower.leader)
+    if list(db.execute("DELETE FROM jobs WHERE id = ? RETURNING id", (follower.id,))):
+        _save(db, follower, follower.pictures, -1)
+
+
+def _forget(db: apsw.Connection, entry: Entry, job_id: str) -> int:
+    which = (entry.scope, entry.fingerprint, job_id)
+    db.execute("DELETE FROM cached WHERE scope = ? AND fingerprint = ? AND job_id = ?", which)
+    return db.changes()
