@@ -147,22 +147,37 @@ def _jobs() -> Schema:
 
 def _files() -> Schema:
     signature = {"k": "Whose URL it is.", "e": "Until when, in seconds since the epoch.", "s": "The signature."}
-    name = {"name": "name", "in": "path", "required": True, "schema": {"type": "string"}}
+    text = {"schema": {"type": "string"}}
+    name = {"name": "name", "in": "path", "required": True, "description": "As the URL has it.", **text}
+    query = [{"name": short, "in": "query", "description": meaning, **text} for short, meaning in signature.items()]
+    tags = {
+        "name": "if-none-match",
+        "in": "header",
+        "description": "Tags of what is had already, or `*`. A URL that has expired is 404 all the same.",
+        **text,
+    }
     pictures: Schema = {f"image/{codec}": {} for codec in ("png", "webp", "jpeg")}
-    query = [
-        {"name": short, "in": "query", "description": meaning, "schema": {"type": "string"}}
-        for short, meaning in signature.items()
-    ]
+    caching = ("etag", "cache-control")
+    answers = {
+        "200": response("The bytes.", pictures, *caching),
+        "304": response("They are what `if-none-match` names.", {}, *caching),
+        **failures("unknown_url"),
+    }
+    asked = {"tags": ["Files"], "security": [], "parameters": [name, *query, tags]}
     return {
         "/files/{name}": {
             "get": {
                 "operationId": "getPicture",
-                "tags": ["Files"],
                 "summary": "A picture, by its signed URL; it needs no key.",
-                "security": [],
-                "parameters": [name | {"description": "As the URL has it."}, *query],
-                "responses": {"200": response("The bytes.", pictures), **failures("unknown_url")},
-            }
+                **asked,
+                "responses": answers,
+            },
+            "head": {
+                "operationId": "headPicture",
+                "summary": "The headers that its bytes would have.",
+                **asked,
+                "responses": {status: {**answer, "content": {}} for status, answer in answers.items()},
+            },
         }
     }
 

@@ -91,6 +91,8 @@ HEADERS: dict[str, Schema] = {
         for figure, description in _LIMITED.items()
     },
     "location": {"description": "Where to ask for the job."},
+    "etag": {"description": "Names the bytes; sent back as `if-none-match`, it spares their way."},
+    "cache-control": {"description": "How long a picture may be kept: no longer than its URL lives."},
     "retry-after": {"description": "Seconds after which to ask again.", "schema": {"type": "integer"}},
     "retry-after-ms": {
         "description": "The same in milliseconds; OpenAI's SDKs read it first.",

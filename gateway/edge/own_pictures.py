@@ -30,8 +30,8 @@ class OwnPictures(ImageUrls):
             return await self.others.fetch(url)
         name = match["name"]
         try:
-            size = await self.files.find(name, dict(parse_qsl(match["query"])))
-            if size > self.largest:
+            found = await self.files.find(name, dict(parse_qsl(match["query"])))
+            if found.size > self.largest:
                 raise InvalidRequest(f"The image at this URL is larger than {self.largest} bytes.")
             return b"".join([piece async for piece in self.files.blobs.read(name, CHUNK)])
         except (NotFound, FileNotFoundError):

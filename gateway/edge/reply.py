@@ -59,11 +59,13 @@ class Body:
 class Reply:
     """An ASGI application that sends one answer. Raises FileNotFoundError before its first byte, as `Body.check` does."""
 
-    def __init__(self, status: int, headers: Headers, body: Body) -> None:
+    def __init__(self, status: int, headers: Headers, body: Body | None) -> None:
+        """`body`: None where the status allows none (304). A length would then speak of the bytes that were not sent."""
         self._status = status
         self._headers = encoded(headers)
-        self._headers.append((b"content-length", b"%d" % body.length))
-        self._body = body
+        if body is not None:
+            self._headers.append((b"content-length", b"%d" % body.length))
+        self._body = body or Body(())
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - the shape of ASGI
         await self._body.check()

@@ -5,7 +5,7 @@ from urllib.parse import parse_qsl, urlsplit
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from gateway.core.signed_url import sign, verify
+from gateway.core.signed_url import Signed, sign, verify
 
 SECRET = b"s" * 32
 NEWER = b"n" * 32
@@ -14,6 +14,7 @@ KEY = "AbC123xyz789"
 EXPIRES = 1_795_400_000
 NOW = EXPIRES - 1
 URL = sign(SECRET, NAME, KEY, EXPIRES)
+SIGNED = Signed(KEY, EXPIRES)
 
 
 def taken_apart(url: str) -> tuple[str, dict[str, str]]:
@@ -21,14 +22,14 @@ def taken_apart(url: str) -> tuple[str, dict[str, str]]:
     return split.path.removeprefix("/files/"), dict(parse_qsl(split.query))
 
 
-def visit(url: str, *secrets: bytes, now: int = NOW) -> str | None:
+def visit(url: str, *secrets: bytes, now: int = NOW) -> Signed | None:
     name, query = taken_apart(url)
     return verify(secrets or (SECRET,), name, query, now)
 
 
-def test_a_good_url_names_the_key_it_was_signed_for() -> None:
+def test_a_good_url_names_the_key_and_the_time_it_was_signed_for() -> None:
     assert URL.startswith(f"/files/{NAME}?")
-    assert visit(URL) == KEY
+    assert visit(URL) == SIGNED
 
 
 @given(st.integers(len("/files/"), len(URL) - 1), st.characters(min_codepoint=32, max_codepoint=126))
@@ -62,6 +63,6 @@ def test_a_url_dies_at_its_time_and_that_time_is_signed() -> None:
 
 
 def test_the_ring_rotates_without_breaking_what_is_out() -> None:
-    assert visit(URL, NEWER, SECRET) == KEY
-    assert visit(sign(NEWER, NAME, KEY, EXPIRES), NEWER, SECRET) == KEY
+    assert visit(URL, NEWER, SECRET) == SIGNED
+    assert visit(sign(NEWER, NAME, KEY, EXPIRES), NEWER, SECRET) == SIGNED
     assert visit(URL, NEWER) is None

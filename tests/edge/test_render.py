@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from orders import A_CAT
 
 from gateway.core.job import Attempt, Failure, Job, Picture, State
-from gateway.core.signed_url import verify
+from gateway.core.signed_url import Signed, verify
 from gateway.edge.render import Renderer, Viewer, _pieces
 from gateway.edge.reply import Reply
 from gateway.stores.blobs import open_blobs
@@ -87,7 +87,8 @@ async def test_urls_are_signed_for_who_asks_on_the_address_it_asked_at(press: Pr
         url = urlsplit(item["url"])
         assert (url.scheme, url.netloc, url.path) == ("https", "images.example", f"/files/{picture.name}")
         query = dict(parse_qsl(url.query))
-        assert verify((SECRET,), picture.name, query, NOON // 1000 + 86_399) == "keyofred"
+        signed = Signed("keyofred", NOON // 1000 + 86_400)
+        assert verify((SECRET,), picture.name, query, NOON // 1000 + 86_399) == signed
         assert verify((SECRET,), picture.name, query, NOON // 1000 + 86_400) is None
         assert "b64_json" not in item
 

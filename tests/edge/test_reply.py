@@ -101,6 +101,12 @@ async def test_an_empty_answer_ends_too() -> None:
     assert answer.messages[-1]["more_body"] is False
 
 
+async def test_where_there_can_be_no_body_no_length_is_told() -> None:
+    answer = await sent(Reply(304, (("etag", '"a"'),), None))
+    assert (answer.body, answer.headers) == (b"", {b"etag": b'"a"'})
+    assert answer.messages[-1]["more_body"] is False
+
+
 async def test_head_has_the_headers_and_no_body(blobs: Blobs) -> None:
     _, piece = await kept(blobs, 1000, as_base64=False)
     answer = await sent(Reply(200, (), Body((piece,), blobs)), "HEAD")
@@ -115,7 +121,7 @@ async def test_a_picture_that_is_not_whole_is_told_before_the_first_byte(
     _, good = await kept(blobs, 100, as_base64=True)
     _, bad = await kept(blobs, 2000, as_base64=True)
     if state == "gone":
-        await blobs.forget(bad.name)
+        await blobs.forget(bad.name, 0)
     else:
         (tmp_path / bad.name).write_bytes(b"half")
     answer = Sent()
