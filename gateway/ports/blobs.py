@@ -2,9 +2,19 @@
 
 from abc import abstractmethod
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 from gateway.core.order import Codec
+
+
+@dataclass(frozen=True, slots=True)
+class Blob:
+    """What is kept under `name`: its `size` in bytes, and its `age` in seconds since it was last kept, by the store's clock."""
+
+    name: str
+    size: int
+    age: float
 
 
 class Blobs(Protocol):
@@ -23,7 +33,12 @@ class Blobs(Protocol):
         """The bytes in pieces of `chunk`, read off the event loop. Raises FileNotFoundError."""
 
     @abstractmethod
-    async def names(self) -> Sequence[str]: ...
+    async def kept(self) -> Sequence[Blob]:
+        """All that is there, by name."""
 
     @abstractmethod
-    async def forget(self, name: str) -> None: ...
+    async def forget(self, name: str, unkept_for: float) -> bool:
+        """Delete it, unless it was kept again within the last `unkept_for` seconds; whether it is gone by this call.
+
+        What `keep` has returned from since is never deleted.
+        """

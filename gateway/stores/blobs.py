@@ -3,22 +3,25 @@
 import asyncio
 import os
 import re
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
+from fcntl import LOCK_EX, LOCK_SH, flock
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
-from tempfile import NamedTemporaryFile, TemporaryFile
+from tempfile import NamedTemporaryFile
 from typing import BinaryIO, TypeVar
 
 from gateway.core.order import Codec
-from gateway.ports import Blobs, StoreDown
+from gateway.ports import Blob, Blobs, StoreDown
 
 Result = TypeVar("Result")
 
 _NAME = re.compile(r"[0-9a-f]{64}\.(png|webp|jpeg)")
 _TEMPORARY = ".tmp"
+#: Held by those who say that a picture is kept (shared) and by who deletes one (alone). Its own age tells the time.
+_LOCK = ".lock"
 #: Seconds after which a temporary file has no writer any more; younger ones may be another process's.
 _ABANDONED = 60.0
 
@@ -52,12 +55,13 @@ class FileBlobs(Blobs):
                 for start in range(0, len(block), chunk):
                     yield block[start : start + chunk]
 
-    async def names(self) -> Sequence[str]:
-        return await self._in_thread(partial(_names, self._directory))
+    async def kept(self) -> Sequence[Blob]:
+        return await self._in_thread(partial(_kept, self._directory))
 
-    async def forget(self, name: str) -> None:
-        if _NAME.fullmatch(name):
-            await self._in_thread(partial((self._directory / name).unlink, missing_ok=True))
+    async def forget(self, name: str, unkept_for: float) -> bool:
+        if not _NAME.fullmatch(name):
+            return False
+        return await self._in_thread(partial(_forget, self._directory, name, unkept_for))
 
     async def _in_thread(self, work: Callable[[], Result]) -> Result:
         try:
@@ -82,8 +86,8 @@ async def open_blobs(directory: Path) -> AsyncIterator[FileBlobs]:
 
 def _prepare(directory: Path) -> None:
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with TemporaryFile(dir=directory) as probe:
-        now = os.fstat(probe.fileno()).st_mtime  # the file system's own clock, which need not be ours
+    with _locked(directory, LOCK_SH):  # a file system without locks is told at the start, not by the first picture
+        now = _now(directory)
     for path in directory.glob(f"*{_TEMPORARY}"):
         if path.stat().st_mtime < now - _ABANDONED:
             path.unlink(missing_ok=True)
@@ -92,10 +96,15 @@ def _prepare(directory: Path) -> None:
 def _keep(directory: Path, data: bytes, codec: Codec) -> str:
     name = f"{sha256(data).hexdigest()}.{codec}"
     path = directory / name
-    if _size(path) != len(data):
-        _write(path, data)
-    _sync_directory(directory)  # also for a file that is there already: its rename may not be durable yet
-    return name
+    while True:
+        if _size(path) != len(data):
+            _write(path, data)
+        _sync_directory(directory)  # also for a file that is there already: its rename may not be durable yet
+        # Its age begins as the last thing, so that a slow disk takes nothing from it. Who deleted the old file a moment
+        # ago has won: then it is written again. A power cut may forget this new age, but not the picture.
+        with _locked(directory, LOCK_SH), suppress(FileNotFoundError):
+            os.utime(path)
+            return name
 
 
 def _write(path: Path, data: bytes) -> None:
@@ -104,10 +113,43 @@ def _write(path: Path, data: bytes) -> None:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-            Path(file.name).rename(path)
+            with _locked(path.parent, LOCK_SH):
+                Path(file.name).rename(path)
+                os.utime(path)  # another may have kept the same since this was written: it must not look older now
         except BaseException:
             Path(file.name).unlink(missing_ok=True)
             raise
+
+
+def _forget(directory: Path, name: str, unkept_for: float) -> bool:
+    path = directory / name
+    with _locked(directory, LOCK_EX), suppress(FileNotFoundError):
+        if _now(directory) - path.stat().st_mtime < unkept_for:
+            return False
+        path.unlink()  # not synced: a file that a power cut brings back is found again by who looks for what to forget
+        return True
+    return False
+
+
+@contextmanager
+def _locked(directory: Path, how: int) -> Iterator[None]:
+    """Opened anew each time: flock belongs to the open file, so that threads shut one another out as processes do."""
+    descriptor = os.open(directory / _LOCK, os.O_RDWR | os.O_CREAT, 0o600)  # NFS locks only what may be written
+    try:
+        flock(descriptor, how)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _now(directory: Path) -> float:
+    """By the clock that stamps the pictures: touched without a time, a file has its file system's, on NFS the server's.
+
+    So replicas whose clocks differ agree on ages. And a full disk, where much is to be forgotten, has no room for a new file.
+    """
+    clock = directory / _LOCK
+    clock.touch(0o600)
+    return clock.stat().st_mtime
 
 
 def _sync_directory(directory: Path) -> None:
@@ -118,8 +160,16 @@ def _sync_directory(directory: Path) -> None:
         os.close(descriptor)
 
 
-def _names(directory: Path) -> list[str]:
-    return sorted(path.name for path in directory.iterdir() if _NAME.fullmatch(path.name))
+def _kept(directory: Path) -> list[Blob]:
+    now = _now(directory)
+    found = []
+    with os.scandir(directory) as entries:
+        for entry in entries:
+            if _NAME.fullmatch(entry.name):
+                with suppress(FileNotFoundError):  # forgotten while we look
+                    status = entry.stat()
+                    found.append(Blob(entry.name, status.st_size, max(0.0, now - status.st_mtime)))
+    return sorted(found, key=lambda blob: blob.name)
 
 
 def _size(path: Path) -> int | None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import shutil
 from hashlib import sha256
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from gateway.stores.blobs import READ, open_blobs
 
 DATA = bytes(range(256)) * 5_000
 NAME = f"{sha256(DATA).hexdigest()}.png"
+HOUR = 3600
 FOREIGN = [
     "",
     ".",
@@ -31,11 +33,20 @@ async def read(blobs: Blobs, name: str, chunk: int = 96 * 1024) -> list[bytes]:
     return [piece async for piece in blobs.read(name, chunk)]
 
 
+async def names(blobs: Blobs) -> list[str]:
+    return [blob.name for blob in await blobs.kept()]
+
+
+def kept_an_hour_ago(path: Path) -> None:
+    then = path.stat().st_mtime - HOUR
+    os.utime(path, (then, then))
+
+
 async def test_what_is_kept_is_named_by_its_content_and_read_back(blobs: Blobs) -> None:
     assert await blobs.keep(DATA, "png") == NAME
     assert await blobs.size(NAME) == len(DATA)
     assert b"".join(await read(blobs, NAME)) == DATA
-    assert await blobs.names() == [NAME]
+    assert await names(blobs) == [NAME]
 
 
 @pytest.mark.parametrize("chunk", [1000, 96 * 1024, READ, READ + 1, 2 * len(DATA)])
@@ -48,31 +59,69 @@ async def test_pieces_have_the_size_that_was_asked(blobs: Blobs, chunk: int) -> 
 
 
 async def test_the_same_bytes_are_kept_once(blobs: Blobs) -> None:
-    names = await asyncio.gather(*(blobs.keep(DATA, "png") for _ in range(20)))
-    assert set(names) == {NAME}
-    assert await blobs.names() == [NAME]
+    assert set(await asyncio.gather(*(blobs.keep(DATA, "png") for _ in range(20)))) == {NAME}
+    assert await names(blobs) == [NAME]
     assert await blobs.size(NAME) == len(DATA)
 
 
 async def test_other_codecs_are_other_names(blobs: Blobs) -> None:
-    names = {await blobs.keep(DATA, codec) for codec in ("png", "webp", "jpeg")}
-    assert sorted(names) == await blobs.names()
-    assert len(names) == 3
+    kept = {await blobs.keep(DATA, codec) for codec in ("png", "webp", "jpeg")}
+    assert sorted(kept) == await names(blobs)
+    assert len(kept) == 3
 
 
 async def test_what_was_never_kept_is_not_there(blobs: Blobs) -> None:
     assert await blobs.size(NAME) is None
     with pytest.raises(FileNotFoundError):
         await read(blobs, NAME)
-    await blobs.forget(NAME)
-    assert await blobs.names() == []
+    assert not await blobs.forget(NAME, 0)
+    assert await names(blobs) == []
 
 
-async def test_forgotten_is_gone(blobs: Blobs) -> None:
+async def test_forgotten_is_gone_once(blobs: Blobs) -> None:
     await blobs.keep(DATA, "png")
-    await blobs.forget(NAME)
+    assert await blobs.forget(NAME, 0)
     assert await blobs.size(NAME) is None
-    assert await blobs.names() == []
+    assert await names(blobs) == []
+    assert not await blobs.forget(NAME, 0)
+    assert await blobs.keep(DATA, "png") == NAME
+    assert b"".join(await read(blobs, NAME)) == DATA
+
+
+async def test_each_has_its_size_and_its_age_since_it_was_last_kept(tmp_path: Path) -> None:
+    async with open_blobs(tmp_path) as blobs:
+        other = await blobs.keep(b"another", "webp")
+        await blobs.keep(DATA, "png")
+        kept_an_hour_ago(tmp_path / NAME)
+        sizes = {blob.name: blob.size for blob in await blobs.kept()}
+        assert sizes == {NAME: len(DATA), other: len(b"another")}
+        ages = {blob.name: blob.age for blob in await blobs.kept()}
+        assert HOUR <= ages[NAME] < HOUR + 60
+        assert 0 <= ages[other] < 60
+        await blobs.keep(DATA, "png")
+        assert all(0 <= blob.age < 60 for blob in await blobs.kept())
+
+
+async def test_a_clock_that_was_put_back_makes_nothing_younger_than_new(tmp_path: Path) -> None:
+    async with open_blobs(tmp_path) as blobs:
+        await blobs.keep(DATA, "png")
+        tomorrow = (tmp_path / NAME).stat().st_mtime + 24 * HOUR
+        os.utime(tmp_path / NAME, (tomorrow, tomorrow))
+        assert [blob.age for blob in await blobs.kept()] == [0]
+        assert not await blobs.forget(NAME, HOUR)
+
+
+async def test_what_was_kept_again_within_the_time_is_not_forgotten(tmp_path: Path) -> None:
+    async with open_blobs(tmp_path) as blobs:
+        await blobs.keep(DATA, "png")
+        kept_an_hour_ago(tmp_path / NAME)
+        assert not await blobs.forget(NAME, HOUR + 60)
+        await blobs.keep(DATA, "png")
+        assert not await blobs.forget(NAME, HOUR - 60)
+        assert b"".join(await read(blobs, NAME)) == DATA
+        kept_an_hour_ago(tmp_path / NAME)
+        assert await blobs.forget(NAME, HOUR - 60)
+        assert await names(blobs) == []
 
 
 @pytest.mark.parametrize("name", FOREIGN)
@@ -83,10 +132,10 @@ async def test_a_name_that_is_not_ours_is_not_there(blobs: Blobs, tmp_path: Path
     assert await blobs.size(name) is None
     with pytest.raises(FileNotFoundError):
         await read(blobs, name)
-    await blobs.forget(name)
+    assert not await blobs.forget(name, 0)
     assert (tmp_path / NAME).exists()
     assert (tmp_path / "secret.png").exists()
-    assert await blobs.names() == [NAME]
+    assert await names(blobs) == [NAME]
 
 
 async def test_files_are_private_and_outlive_a_restart(tmp_path: Path) -> None:
@@ -116,15 +165,27 @@ async def test_leftovers_of_a_crash_are_removed_and_young_ones_left(tmp_path: Pa
     async with open_blobs(tmp_path) as blobs:
         assert not old.exists()
         assert young.exists()
-        assert await blobs.names() == []
+        assert await names(blobs) == []
+
+
+async def test_other_files_are_no_pictures_and_stay(tmp_path: Path) -> None:
+    others = [tmp_path / name for name in (".lock", "note.txt", "half.tmp", NAME.replace(".png", ".gif"))]
+    for path in others:
+        path.write_bytes(b"not ours")
+    async with open_blobs(tmp_path) as blobs:
+        await blobs.keep(DATA, "png")
+        assert await names(blobs) == [NAME]
+        assert [await blobs.forget(path.name, 0) for path in others] == [False] * len(others)
+    assert {path.read_bytes() for path in others} == {b"not ours"}
 
 
 async def test_a_disk_that_fails_is_a_store_that_is_down(tmp_path: Path) -> None:
     directory = tmp_path / "pictures"
     async with open_blobs(directory) as blobs:
-        directory.rmdir()
-        with pytest.raises(StoreDown, match="pictures"):
-            await blobs.keep(DATA, "png")
+        shutil.rmtree(directory)
+        for asked in (blobs.keep(DATA, "png"), blobs.kept(), blobs.forget(NAME, 0)):
+            with pytest.raises(StoreDown, match="pictures"):
+                await asked
     directory.write_bytes(b"a file where the directory should be")
     with pytest.raises(StoreDown, match="pictures"):
         async with open_blobs(directory):

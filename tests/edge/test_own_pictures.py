@@ -114,7 +114,7 @@ async def test_a_revoked_key_takes_its_urls_along(desk: Desk) -> None:
 
 async def test_a_picture_that_is_gone_is_left_to_others(desk: Desk) -> None:
     url = HOSTS[0] + await desk.url()
-    await desk.blobs.forget(url.partition("/files/")[2].partition("?")[0])
+    await desk.blobs.forget(url.partition("/files/")[2].partition("?")[0], 0)
     await desk.check_left_to_others(url)
 
 

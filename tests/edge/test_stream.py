@@ -128,7 +128,7 @@ async def test_a_failure_is_an_error_frame_as_the_sdks_read_it(house: House) -> 
 async def test_a_picture_that_is_gone_is_an_error_frame_and_our_fault(house: House) -> None:
     client = await listener(house)
     job = await house.landed((await house.job()).id)
-    await house.blobs.forget(job.pictures[0].name)
+    await house.blobs.forget(job.pictures[0].name, 0)
     await client.listen()
     (frame,) = client.frames
     assert json.loads(frame.partition(b"data: ")[2])["error"]["code"] == "internal_error"

@@ -62,7 +62,7 @@ async def test_nothing_is_bought_without_a_reference_that_was_lost(tmp_path: Pat
         await house.governor.exhausted(500)
         call = asyncio.ensure_future(house.edit(CAT, HAT))
         await until(lambda: house.telemetry.in_flight)
-        await house.blobs.forget(HAT.reference.name)
+        await house.blobs.forget(HAT.reference.name, 0)
         house.next_minute()
         with pytest.raises(errors.UpstreamFailed, match="was lost before"):
             await call
@@ -84,7 +84,7 @@ async def test_a_refused_order_keeps_no_reference(house: House) -> None:
     await house.store.set_budgets("org", [Budget("total", 1)])
     with pytest.raises(errors.BudgetSpent):
         await house.edit(CAT)
-    assert await house.blobs.names() == []
+    assert await house.blobs.kept() == []
 
 
 async def test_a_reference_that_travels_ahead_is_sent_once_for_many_submits(tmp_path: Path) -> None:

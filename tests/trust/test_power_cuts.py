@@ -96,7 +96,7 @@ async def lost(folder: Path, acknowledged: Acknowledged) -> Losses:
         running = {attempt.id for each in await store.open_jobs() for attempt in each.attempts}
         assert running == {attempt_id for attempt_id, kind in found if kind == "reserve"} - ended
         named = {picture.name for job in await store.list_jobs(limit=STEPS) for picture in job.pictures}
-        kept = {name for name in await blobs.names() if await is_whole(blobs, name)}
+        kept = {blob.name for blob in await blobs.kept() if await is_whole(blobs, blob.name)}
     return Losses(len(acknowledged.rows - found), len((acknowledged.pictures | named) - kept))
 
 
