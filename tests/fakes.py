@@ -143,6 +143,9 @@ class RememberingTelemetry(Telemetry):
         self.outcomes: list[str] = []
         self.circuits: list[tuple[str, str]] = []
         self.rejections: list[str] = []
+        #: how orders came to their jobs, and what was found made
+        self.cache: list[str] = []
+        self.savings: list[tuple[int, int]] = []
         self.spendings: list[tuple[int, int]] = []
         self.in_flight = 0
         #: what `rate_card` was told, in order
@@ -176,6 +179,12 @@ class RememberingTelemetry(Telemetry):
 
     def spent(self, *, team: str, key_id: str, model: str, images: int, amount: int, source: str) -> None:
         self.spendings.append((images, amount))
+
+    def cached(self, model: str, result: str) -> None:
+        self.cache.append(result)
+
+    def saved(self, team: str, model: str, images: int, amount: int) -> None:
+        self.savings.append((images, amount))
 
     def rejected(self, reason: str, team: str) -> None:
         self.rejections.append(reason)

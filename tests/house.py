@@ -26,7 +26,10 @@ from gateway.pipeline.governor import Governor
 from gateway.pipeline.jobs import TeamJobs
 from gateway.pipeline.leg import Leg
 from gateway.pipeline.recovery import Recovery
+from gateway.pipeline.retrying import Retrying
+from gateway.pipeline.sharing import Sharing
 from gateway.pipeline.spending import Spending
+from gateway.pipeline.sweeping import Sweeping
 from gateway.pipeline.waiting import Waiting
 from gateway.ports import Blobs
 from gateway.settings import packaged_policies, policy_texts
@@ -35,6 +38,8 @@ from gateway.stores.sqlite.allowance import LocalAllowance
 from gateway.stores.sqlite.store import SqliteStore, open_store
 
 RED = Caller("keyofred", "red")
+#: seconds
+URL_TTL = 86_400
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +57,7 @@ class House:
     generate: Generate
     team_jobs: TeamJobs
     recovery: Recovery
+    sweeping: Sweeping
 
     async def ask(self, call: Call | None = None, *, caller: Caller = RED, **fields: object) -> Answer:
         """One request for a picture of a cat, from its ask to its answer. Raises any GatewayError."""
@@ -134,11 +140,14 @@ async def open_house(
         generate = Generate(
             catalogue=Catalogue(policies),
             jobs=store,
+            retrying=Retrying(store, clock, policies.gateway.retries.adopt_within),
+            sharing=Sharing(store, blobs, policies.gateway.cache, clock, telemetry),
             spending=spending,
             dispatch=dispatch,
             flights=flights,
             elsewhere=elsewhere,
             clock=clock,
+            telemetry=telemetry,
         )
         recovery = Recovery(
             jobs=store,
@@ -151,8 +160,12 @@ async def open_house(
             clock=clock,
             telemetry=telemetry,
         )
-        team_jobs = TeamJobs(store, dispatch, flights, spending)
-        house = House(provider, clock, store, blobs, telemetry, crew, flights, governor, generate, team_jobs, recovery)
+        team_jobs = TeamJobs(
+            jobs=store, retention=store, dispatch=dispatch, flights=flights, spending=spending, clock=clock
+        )
+        sweeping = Sweeping(store, blobs, policies.gateway, URL_TTL, clock=clock, telemetry=telemetry)
+        pipeline = (generate, team_jobs, recovery, sweeping)
+        house = House(provider, clock, store, blobs, telemetry, crew, flights, governor, *pipeline)
         await store.set_budgets("org", [Budget("total", 10 * MICROS)])
         try:
             yield house

@@ -63,6 +63,11 @@ class Ask(BaseModel):
     frame_count: Annotated[_Int, Field(ge=2, le=64)] | None = None
     frame_duration_ms: Annotated[_Int, Field(ge=1, le=655_350)] | None = None
 
+    @property
+    def seeded(self) -> bool:
+        """Does it name the seed, and so a picture?"""
+        return self.seed is not None and self.seed >= 0
+
     @model_validator(mode="before")
     @classmethod
     def _nulls_are_absent(cls, data: Any) -> Any:  # noqa: ANN401 - whatever came in

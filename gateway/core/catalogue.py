@@ -58,7 +58,7 @@ class Catalogue:
             model=model.id,
             prompt=prompt,
             negative_prompt=ask.negative_prompt,
-            seed=draw_seed() if ask.seed is None or ask.seed < 0 else ask.seed,
+            seed=draw_seed() if ask.seed is None or not ask.seeded else ask.seed,
             width=width,
             height=height,
             steps=_within(ask.num_inference_steps, "num_inference_steps", model.limits.steps, model.defaults.steps),

@@ -69,9 +69,10 @@ class Exchange:
             told.append((f"x-ratelimit-reset-{what}", duration(room.reset)))
         return [(name.encode(), value.encode()) for name, value in told]
 
-    def about(self, job: Job, cache: str, waited: float) -> None:
+    def about(self, job: Job, cache: str, waited: float, cost: int) -> None:
+        """`cost` of the answer, in micro-dollars."""
         self.job, self.cache, self.model = job.id, cache, job.order.model
-        self.waited, self.cost = waited, job.cost if cache == "miss" else 0
+        self.waited, self.cost = waited, cost
 
     def failed(self, error: GatewayError, reason: str | None = None) -> None:
         """The first error counts: it is what the client was told."""

@@ -11,6 +11,7 @@ from gateway.core.ask import Ask, Edit, Generation, Variation
 from gateway.core.job import Status
 from gateway.edge.exchange import Call, of, watching
 from gateway.edge.front import Front
+from gateway.edge.render import cost
 from gateway.edge.schema import heartbeat, patience, read_call
 from gateway.edge.stream import Stream
 from gateway.pipeline.generate import Generate
@@ -63,7 +64,7 @@ async def _make(request: Call, front: Front, generate: Generate, kind: type[Ask]
         answer = await generate.finish(underway)
     exchange.warning = answer.warning
     job = answer.job
-    exchange.about(job, answer.cache, answer.waited)
+    exchange.about(job, answer.cache, answer.waited, cost(job, answer.cache))
     if job.status is not Status.COMPLETED:
         return front.renderer.accepted(job, cache=answer.cache, remaining=answer.remaining)
     return front.renderer.images(

@@ -76,7 +76,7 @@ class Renderer:
     def job(self, job: Job, viewer: Viewer, progress: float, remaining: int | None) -> Reply:
         shown = self._job(job, progress)
         done = job.status is Status.COMPLETED
-        shown["result"] = self._result(job, viewer, "miss", remaining) if done else None
+        shown["result"] = self._result(job, viewer, job.source, remaining) if done else None
         return self._reply(200, shown, _streamed(job), [("x-imagegate-job", job.id)])
 
     def job_list(self, jobs: list[tuple[Job, float]], *, more: bool) -> Reply:
@@ -92,7 +92,7 @@ class Renderer:
             ("x-imagegate-seed", str(job.order.seed)),
         ]
         if ms is not None:
-            headers += [("openai-processing-ms", str(ms)), ("x-imagegate-cost", dollars(_cost(job, cache)))]
+            headers += [("openai-processing-ms", str(ms)), ("x-imagegate-cost", dollars(cost(job, cache)))]
         if remaining is not None:
             headers.append(("x-imagegate-budget-remaining", dollars(remaining)))
         if job.order.ignored:
@@ -128,7 +128,7 @@ class Renderer:
                 "provider": _provider(job),
                 "cache": cache,
                 "seed": job.order.seed,
-                "cost": dollars(_cost(job, cache)),
+                "cost": dollars(cost(job, cache)),
                 "budget_remaining": dollars(remaining) if remaining is not None else None,
             },
         }
@@ -169,6 +169,6 @@ def _pieces(body: dict[str, Any], pictures: tuple[Picture, ...]) -> Iterator[Pie
         yield text
 
 
-def _cost(job: Job, cache: str) -> int:
-    """Of this answer: a replayed or joined one was paid for by the call that it repeats."""
-    return job.cost if cache == "miss" else 0
+def cost(job: Job, cache: str) -> int:
+    """Of this answer, in micro-dollars: what is given once more was paid for by the call that made it."""
+    return job.cost if cache in {"miss", "bypass"} else 0

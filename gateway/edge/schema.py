@@ -1,5 +1,6 @@
 """What a request says beside its body: the headers by which its client waits, and what a retry is recognised by."""
 
+import re
 from collections.abc import Sequence
 from hashlib import sha256
 
@@ -8,16 +9,15 @@ from litestar.datastructures import Headers
 
 from gateway.core.ask import Ask
 from gateway.core.catalogue import end_user
-from gateway.core.errors import InvalidRequest, NotFound
+from gateway.core.errors import InvalidRequest
 from gateway.core.order import Upload
-from gateway.pipeline.call import Call
+from gateway.pipeline.call import CacheWish, Call
 
 #: Answer this much before the client's own deadline, so that it learns the job's id.
 _MARGIN = 2.0
 _LEAST = 0.1
 _HEARTBEAT = 10.0
-#: Headers that ask for less than a purchase, or for one purchase in several calls.
-_UNSERVED = ("idempotency-key", "x-imagegate-dry-run")
+_IDEMPOTENCY_KEY = re.compile(r"[\x20-\x7e]{1,255}")
 _TIMEOUT_HEADERS = ("x-stainless-read-timeout", "x-stainless-timeout")
 
 
@@ -25,9 +25,8 @@ def read_call(ask: Ask, uploads: Sequence[Upload], headers: Headers, max_wait: f
     """How long to wait and in what manner; `spent`: seconds since the request came. Malformed hints are as if they were
     absent: they change no picture.
 
-    Raises InvalidRequest for a promise that this version cannot keep: to take it silently would cost money.
+    Raises InvalidRequest for those that would have changed what is bought.
     """
-    _refuse_unserved(headers)
     prefer = {} if ask.stream else _preferences(headers.get("prefer", ""))
     return Call(
         # the heartbeats of a stream keep its client's own deadline from striking
@@ -37,18 +36,40 @@ def read_call(ask: Ask, uploads: Sequence[Upload], headers: Headers, max_wait: f
         user=end_user(ask),
         respond_async=ask.sync is False or ("respond-async" in prefer and "wait" not in prefer),
         prefer_wait=prefer.get("wait"),
+        idempotency=_idempotency(ask, headers),
+        cache=_cache_wish(headers),
     )
 
 
-def _refuse_unserved(headers: Headers) -> None:
-    for name in _UNSERVED:
-        if headers.get(name, "").strip().lower() not in {"", "false"}:
-            raise InvalidRequest(f"'{name}' is not served yet.", code="unsupported_parameter", param=name)
-    wish = headers.get("x-imagegate-cache", "").strip().lower()
-    if wish == "only":
-        raise NotFound("Nothing is cached: this version keeps no cache.", code="not_cached")
-    if wish not in {"", "bypass"}:
-        raise InvalidRequest("'x-imagegate-cache' must be bypass or only.", param="x-imagegate-cache")
+def dry_run(headers: Headers) -> bool:
+    """Is only asked what an order would cost? Raises InvalidRequest: taken for a no, a typing mistake would buy."""
+    value = headers.get("x-imagegate-dry-run", "").strip().lower()
+    if value not in {"", "false", "true"}:
+        raise InvalidRequest("'x-imagegate-dry-run' must be true or false.", param="x-imagegate-dry-run")
+    return value == "true"
+
+
+def _idempotency(ask: Ask, headers: Headers) -> str | None:
+    """By endpoint and key: a digest, since it is kept."""
+    given = headers.getall("idempotency-key", [])
+    if not given:
+        return None
+    if len(given) > 1 or not _IDEMPOTENCY_KEY.fullmatch(given[0]):
+        raise InvalidRequest(
+            "'Idempotency-Key' must be 1 to 255 printable ASCII characters, sent once.", param="idempotency-key"
+        )
+    return sha256(f"{ask.operation}\n{given[0]}".encode()).hexdigest()
+
+
+def _cache_wish(headers: Headers) -> CacheWish | None:
+    match headers.get("x-imagegate-cache", "").strip().lower():
+        case "":
+            return None
+        case "bypass":
+            return "bypass"
+        case "only":
+            return "only"
+    raise InvalidRequest("'x-imagegate-cache' must be bypass or only.", param="x-imagegate-cache")
 
 
 def heartbeat(headers: Headers) -> float:

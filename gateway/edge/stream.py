@@ -15,7 +15,7 @@ from litestar.types import Receive, Scope, Send
 from gateway.core.errors import ClientLeft, GatewayError
 from gateway.edge.exchange import Exchange, watching
 from gateway.edge.problems import of_raised
-from gateway.edge.render import Renderer, Viewer
+from gateway.edge.render import Renderer, Viewer, cost
 from gateway.edge.reply import Body, encoded
 from gateway.pipeline.generate import Answer, Generate, Underway
 from gateway.ports import Clock
@@ -92,7 +92,7 @@ class Stream:
             yield b"\n\n"
 
     async def _completed(self, answer: Answer) -> tuple[str, Body]:
-        self.exchange.about(answer.job, answer.cache, answer.waited)
+        self.exchange.about(answer.job, answer.cache, answer.waited, cost(answer.job, answer.cache))
         name, body = self.renderer.completed(answer.job, self.viewer, cache=answer.cache, remaining=answer.remaining)
         await body.check()
         return name, body

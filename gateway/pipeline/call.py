@@ -2,6 +2,10 @@
 
 import asyncio
 from dataclasses import dataclass
+from typing import Literal
+
+#: bypass: ask for nothing that was made, only: make nothing
+CacheWish = Literal["bypass", "only"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,5 +18,8 @@ class Call:
     user: str | None = None
     respond_async: bool = False
     prefer_wait: float | None = None
+    #: digest of endpoint and `Idempotency-Key`
+    idempotency: str | None = None
+    cache: CacheWish | None = None
     #: ends when the client has gone away
     gone: asyncio.Future[None] | None = None

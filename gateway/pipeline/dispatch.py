@@ -65,7 +65,7 @@ class Dispatch:
     ) -> None:
         self._legs = legs
         self._replicas = replicas
-        self._replica = replica
+        self.replica = replica
         self._jobs = jobs
         self._blobs = blobs
         self._spending = spending
@@ -107,12 +107,13 @@ class Dispatch:
         return makeable and not self._flights.makes(job.id)
 
     async def drop(self, job: Job, failure: Failure, *, unless_promised: bool = False) -> bool:
-        """End a job none of whose parts has been submitted; False when it is too late for that, or it was promised."""
-        dropped = await self._jobs.cancel(job.id, failure, self._clock.now(), unless_promised=unless_promised)
+        """End a job none of whose parts has been submitted, and whoever follows it; False when it is too late for that, or
+        it was promised."""
+        dropped = await self._jobs.cancel(job.flight, failure, self._clock.now(), unless_promised=unless_promised)
         if dropped:
             for provider in {attempt.provider for attempt in job.attempts} & self._legs.keys():
-                self._legs[provider].governor.drop(job.id)
-            await self._land(job.id)
+                self._legs[provider].governor.drop(job.flight)
+            await self._land(job.flight)
         return dropped
 
     async def _land(self, job_id: str) -> None:
@@ -206,7 +207,7 @@ class Dispatch:
             return _Refused(references)
         now = self._clock.now()
         # also at a stop: it may be journalled and the answer lost, and what never left must not count as sent
-        if not await self._journal.surely(self._jobs.submitting, attempt.id, now, self._replica):
+        if not await self._journal.surely(self._jobs.submitting, attempt.id, now, self.replica):
             leg.leave_submit()  # dropped while it stood in the queue, or taken over by another replica
             return None
         with ExitStack() as until_kept:

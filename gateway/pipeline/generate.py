@@ -1,8 +1,8 @@
 """The recipe: one request from its ask to its answer, one line a step. Nobody else decides the order.
 
 1 who asks (admission) · 2 how often (limiting), both before the body is read · 3 the words into an ask (edge) · 4 ask →
-order · 5 allowed? · 6 a retry of an earlier call? · 9 limits, hold and journal · 10 submit, 11 wait, 12 keep, 13 settle
-(dispatch, a task of the app) · 14 answer (edge)
+order · 5 allowed? · 6 a retry of an earlier call? (retrying) · 7 made already? · 8 being made? (sharing) · 9 limits, hold and
+journal · 10 submit, 11 wait, 12 keep, 13 settle (dispatch, a task of the app) · 14 answer (edge)
 """
 
 import asyncio
@@ -14,23 +14,26 @@ from typing import Literal
 from gateway.core import errors
 from gateway.core.ask import Ask
 from gateway.core.catalogue import Catalogue
-from gateway.core.job import Failure, Job, Status
+from gateway.core.job import Failure, Job, Source, Status
 from gateway.core.order import Order, Upload
 from gateway.core.rate import Room
 from gateway.pipeline.admission import Caller
 from gateway.pipeline.call import Call
 from gateway.pipeline.dispatch import Dispatch
+from gateway.pipeline.draft import draft
 from gateway.pipeline.elsewhere import Elsewhere
 from gateway.pipeline.flights import Flights
-from gateway.pipeline.refusals import Refusals
+from gateway.pipeline.retrying import Retrying, given
+from gateway.pipeline.sharing import Sharing
 from gateway.pipeline.spending import Spending
-from gateway.ports import Clock, Jobs, StoreDown
+from gateway.pipeline.turns import Turns
+from gateway.ports import Clock, Jobs, StoreDown, Telemetry
 
 _DRAWN_SEEDS = 2**31
 _LEFT = Failure("cancelled", "Everybody who waited for this order left before it was submitted.")
 _NOT_KEPT = Failure("no_capacity", "The gateway could not keep a reference image.")
 
-CacheWord = Literal["miss", "joined", "replayed"]
+CacheWord = Source | Literal["replayed"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +56,8 @@ class _Request:
     caller: Caller
     order: Order
     call: Call
+    #: by its client, which says that it wants that very picture
+    seeded: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,20 +77,26 @@ class Generate:
         *,
         catalogue: Catalogue,
         jobs: Jobs,
+        retrying: Retrying,
+        sharing: Sharing,
         spending: Spending,
         dispatch: Dispatch,
         flights: Flights,
         elsewhere: Elsewhere,
         clock: Clock,
+        telemetry: Telemetry,
     ) -> None:
         self._catalogue = catalogue
         self._jobs = jobs
+        self._retrying = retrying
+        self._sharing = sharing
         self._spending = spending
         self._dispatch = dispatch
         self._flights = flights
         self._elsewhere = elsewhere
         self._clock = clock
-        self._refusals = Refusals(clock)
+        self._telemetry = telemetry
+        self._turns = Turns()
 
     async def begin(self, caller: Caller, ask: Ask, call: Call, uploads: Sequence[Upload] = ()) -> Underway:
         """Up to the job that makes the order (4 to 10): whatever refuses it has done so. Raises any GatewayError.
@@ -95,15 +106,20 @@ class Generate:
         references = [upload.reference for upload in uploads]
         order = self._catalogue.order(ask, references, lambda: secrets.randbelow(_DRAWN_SEEDS))
         caller.allowed.check(order)
-        request = _Request(caller, order, call)
-        job = await self._adopt(caller, call)
-        if job is not None:
-            return Underway(request, job, "replayed" if job.ended else "joined")
+        request = _Request(caller, order, call, ask.seeded)
+        earlier = await self._retrying.earlier(caller, call)
+        if earlier is not None:
+            underway = _repeated(request, earlier)
+        else:
+            underway = await self._first(request, uploads)
+        self._telemetry.cached(order.model, underway.cache)
+        return underway
+
+    async def _first(self, request: _Request, uploads: Sequence[Upload]) -> Underway:
         try:
-            return await self._make(request, uploads)
+            return await self._share(request) or await self._make(request, uploads)
         except errors.GatewayError as error:
-            if error.retry:
-                self._refusals.note(caller.key_id, call, error)
+            await self._retrying.refused(request.caller, request.call, error)
             raise
 
     async def finish(self, underway: Underway) -> Answer:
@@ -111,10 +127,10 @@ class Generate:
         try:
             return await self._follow(underway)
         except errors.Cancelled as error:
-            if underway.cache == "miss" or error.message != _LEFT.message:
+            if underway.cache in {"miss", "bypass"} or error.message != _LEFT.message:
                 raise
-            # the last client of the adopted job left in this very moment and took it along: nothing was bought
-        # its references were kept for the job that it had adopted: they are the same
+            # the last client of the job that it waited for left in this very moment and took it along: nothing was bought
+        # its references were kept for that job: they are the same
         return await self._follow(await self._make(underway.request, ()))
 
     async def _follow(self, underway: Underway) -> Answer:
@@ -122,32 +138,59 @@ class Generate:
         await self._wait(underway.job, underway.request.call)
         return await self._answer(underway, self._clock.monotonic() - began)
 
-    async def _adopt(self, caller: Caller, call: Call) -> Job | None:
-        """An SDK repeats a call whose answer it lost, with nothing but a count to tell: one picture must be bought once."""
-        if not call.retry_count:
-            return None
-        since = self._clock.now() - self._catalogue.policies.gateway.retries.adopt_within * 1000
-        refused_at = self._refusals.take(caller.key_id, call)
-        if refused_at is not None:
-            since = max(since, refused_at + 1)  # what was ordered before that is another call's
-        job = await self._jobs.adopt(caller.key_id, call.body_hash, call.retry_count, since)
-        if job is None or (
-            job.failure is not None and job.ended and job.failure.code != errors.UpstreamUnconfirmed.code
-        ):
-            return None  # an attempt that bought nothing runs anew
-        return job
+    async def _share(self, request: _Request) -> Underway | None:
+        """Follow an equal order that was made, or is being made (7, 8)."""
+        wish = request.call.cache
+        if request.seeded and wish != "bypass":
+            job = await self._sharing.share(self._draft(request), made=wish == "only")
+            if job is not None:
+                return Underway(request, job, job.source)
+        if wish == "only":
+            raise errors.NotFound("No equal order's pictures are cached.", code="not_cached")
+        return None
 
     async def _make(self, request: _Request, uploads: Sequence[Upload]) -> Underway:
-        caller, order, call = request.caller, request.order, request.call
+        """Make the order; of equal ones that come at once, one does, and the others follow it."""
+        job = self._draft(request)
+        if job.entry is None or not request.seeded or job.source == "bypass":
+            return await self._start(request, job, uploads, since=None)
+        while True:
+            async with self._turns.taken(job.entry) as turn:
+                if turn.made is None:
+                    underway = await self._start(request, job, uploads, since=self._sharing.since())
+                    turn.made = underway.job.id
+                    return underway
+                made = turn.made
+            if (shared := await self._share(request)) is not None:
+                return shared
+            turn.failed(made)
+
+    async def _start(self, request: _Request, job: Job, uploads: Sequence[Upload], since: int | None) -> Underway:
+        caller, call, provider = request.caller, request.call, job.attempts[0].provider
         policies = self._catalogue.policies
-        provider = policies.route(order.model).legs[0]
-        per_call = policies.models[order.model].images_per_call
         patience = policies.gateway.queue.detached_wait if call.respond_async else call.patience
-        async with self._dispatch.place(order, provider, -(-order.count // per_call), patience):
-            reserved = await self._spending.reserve(caller, order, call, provider=provider, per_call=per_call)
-            await self._keep_references(reserved.job, uploads)
-            self._dispatch.start(reserved.job)
-        return Underway(request, reserved.job, "miss", reserved.room)
+        async with self._dispatch.place(request.order, provider, len(job.attempts), patience):
+            reserved = await self._spending.reserve(caller, job, since)
+            if reserved.job.id != job.id:
+                return _repeated(request, given(reserved.job, call))
+            if reserved.job.leader is None:
+                await self._keep_references(job, uploads)
+                self._dispatch.start(job)
+        return Underway(request, reserved.job, reserved.job.source, reserved.room)
+
+    def _draft(self, request: _Request) -> Job:
+        policies = self._catalogue.policies
+        provider = policies.route(request.order.model).legs[0]
+        return draft(
+            request.caller,
+            request.order,
+            request.call,
+            provider=provider,
+            per_call=policies.models[request.order.model].images_per_call,
+            entry=self._sharing.entry(request.caller, request.order, provider),
+            now=self._clock.now(),
+            replica=self._dispatch.replica,
+        )
 
     async def _keep_references(self, job: Job, uploads: Sequence[Upload]) -> None:
         try:
@@ -159,20 +202,20 @@ class Generate:
     async def _wait(self, job: Job, call: Call) -> None:
         if call.respond_async:
             if not job.detached:
-                await self._jobs.detach(job.id)  # joined: its own clients may leave, this one was promised the job
+                await self._jobs.detach(job.flight)  # joined: its own clients may leave, this one was promised the job
             return
         if not job.ended:
-            await self._elsewhere.expect(job.id)
+            await self._elsewhere.expect(job.flight)
         seconds = call.patience if call.prefer_wait is None else min(call.patience, call.prefer_wait)
-        ending = await self._flights.wait(job.id, seconds, call.gone)
+        ending = await self._flights.wait(job.flight, seconds, call.gone)
         if ending == "gone":
-            if self._flights.abandoned(job.id):
+            if self._flights.abandoned(job.flight):
                 # the last client takes along an order that was not submitted, unless somebody was promised its job
                 await self._dispatch.drop(job, _LEFT, unless_promised=True)
             raise errors.ClientLeft("The client has gone away.", job_id=job.id)
         if ending in {"late", "stopping"}:
             # from here on somebody knows the job's id and may come back for it
-            await self._jobs.detach(job.id)
+            await self._jobs.detach(job.flight)
         if ending == "stopping":
             raise errors.WaitedTooLong(
                 f"The gateway is stopping; the job {job.id} goes on with its next start.",
@@ -194,3 +237,7 @@ class Generate:
         raise errors.WaitedTooLong(
             f"The images were not ready in time; the job {job.id} goes on.", job_id=job.id, retry_after=1.0
         )
+
+
+def _repeated(request: _Request, job: Job) -> Underway:
+    return Underway(request, job, "replayed" if job.ended else "joined")

@@ -8,20 +8,37 @@ from gateway.pipeline.admission import Caller
 from gateway.pipeline.dispatch import Dispatch
 from gateway.pipeline.flights import Flights
 from gateway.pipeline.spending import Spending
-from gateway.ports import Jobs
+from gateway.ports import Clock, Jobs, Retention
 
 _CANCELLED = Failure("cancelled", "The job was cancelled before it was submitted.")
 
 
 class TeamJobs:
-    def __init__(self, jobs: Jobs, dispatch: Dispatch, flights: Flights, spending: Spending) -> None:
+    def __init__(
+        self,
+        *,
+        jobs: Jobs,
+        retention: Retention,
+        dispatch: Dispatch,
+        flights: Flights,
+        spending: Spending,
+        clock: Clock,
+    ) -> None:
         self._jobs = jobs
+        self._retention = retention
+        self._clock = clock
         self._dispatch = dispatch
         self._flights = flights
         self._spending = spending
 
     async def get(self, caller: Caller, job_id: str) -> Job:
         """Raises NotFound, the same for an unknown job and another team's."""
+        job = await self._job(caller, job_id)
+        if job.pictures:
+            await self._retention.used(job.id, self._clock.now())  # URLs are signed anew for whoever asks
+        return job
+
+    async def _job(self, caller: Caller, job_id: str) -> Job:
         job = await self._jobs.job(job_id)
         if job is None or job.team != caller.team:
             raise NotFound("No such job.", code="job_not_found")
@@ -31,11 +48,14 @@ class TeamJobs:
         return await self._jobs.list_jobs(team=caller.team, limit=limit, after=after)
 
     async def cancel(self, caller: Caller, job_id: str) -> Job:
-        """Raises NotFound, and JobNotCancellable once a submit has left: the provider's price is then owed."""
-        job = await self.get(caller, job_id)
+        """Raises NotFound, and JobNotCancellable once a submit has left: the provider's price is then owed; and while other
+        orders wait for the same pictures."""
+        job = await self._job(caller, job_id)
+        if job.leader is not None:
+            raise JobNotCancellable(f"The job {job.id} costs nothing: its pictures are another's.", job_id=job.id)
         if job.ended or not await self._dispatch.drop(job, _CANCELLED):
             raise JobNotCancellable(f"The job {job.id} can no longer be cancelled.", job_id=job.id)
-        return await self.get(caller, job_id)
+        return await self._job(caller, job_id)
 
     async def remaining(self, caller: Caller) -> int | None:
         """Micro-dollars left in the caller's tightest budget; None: there is none."""
@@ -45,4 +65,4 @@ class TeamJobs:
         """0 to 1."""
         if job.status is Status.COMPLETED:
             return 1.0
-        return self._flights.progress(job.id)
+        return self._flights.progress(job.flight)

@@ -63,7 +63,7 @@ class Recovery:
         self._crew.every("recovery", _ROUND, self.round)
 
     async def round(self) -> None:
-        """Resolve what stayed unconfirmed, forget what is old."""
+        """Resolve what stayed unconfirmed."""
         await self._take_up(await self._neglected_twice())
         policy = self._policy.unconfirmed
         for job, attempt in await self._jobs.unconfirmed_attempts(self._clock.now() - policy.after * 1000):
@@ -71,7 +71,6 @@ class Recovery:
                 self._telemetry.log(
                     "warning", "unconfirmed_resolved", {"job": job.id, "attempt": attempt.id, "outcome": policy.outcome}
                 )
-        await self._jobs.forget_jobs(self._clock.now() - self._policy.jobs.keep * 1000)
 
     async def _neglected_twice(self) -> Sequence[Job]:
         """Open jobs of this replica that nobody here makes, now and a round ago: one that has just been reserved is not

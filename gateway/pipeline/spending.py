@@ -1,21 +1,17 @@
 """Money around an order: hold the worst case with the job's journal row, then settle what was returned or release it."""
 
-import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Literal
 
-from gateway.core import keys as key_form
 from gateway.core.errors import BudgetReserved, BudgetSpent, GatewayError
 from gateway.core.instants import iso
 from gateway.core.job import Attempt, Failure, Job, Picture
 from gateway.core.money import dollars, payers
-from gateway.core.order import Order, parts
-from gateway.core.rate import Exceeded, Room
+from gateway.core.rate import Exceeded, Limit, Room
 from gateway.pipeline.admission import Caller
 from gateway.pipeline.budget_warnings import BudgetWarnings
-from gateway.pipeline.call import Call
 from gateway.pipeline.limiting import IMAGE_KINDS, too_many
 from gateway.ports import Clock, Ledger, Refusal, Telemetry
 
@@ -27,7 +23,8 @@ _RESERVED_RETRY = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Reserved:
-    """A journalled job, and what is left of its payers' images a minute; None: nothing limits them."""
+    """A journalled job, or the one that stands in its place; and what is left of its payers' images a minute: None, nothing
+    limits them."""
 
     job: Job
     room: Room | None
@@ -59,24 +56,26 @@ class Spending:
         self._telemetry = telemetry
         self._warnings = BudgetWarnings(warn_at, telemetry)
 
-    async def reserve(self, caller: Caller, order: Order, call: Call, *, provider: str, per_call: int) -> Reserved:
+    async def reserve(self, caller: Caller, job: Job, since: int | None) -> Reserved:
         """Hold n × price in every budget, count n in every limit and journal the job, in one transaction, before a byte
-        leaves.
+        leaves; unless another stands in its place, as `Ledger.reserve` has it of `since`.
 
         Raises BudgetSpent, BudgetReserved and RateLimited, with nothing held or counted.
         """
-        job = self._draft(caller, order, call, provider, per_call)
         began = self._clock.monotonic()
-        verdict = await self._ledger.reserve(job, [limit for limit in caller.limits if limit.kind in IMAGE_KINDS])
+        verdict = await self._ledger.reserve(job, _image_limits(caller), since=since)
         self._telemetry.phase("reserve", self._clock.monotonic() - began)
         if isinstance(verdict, Exceeded):
             self._telemetry.rejected(verdict.limit.kind, caller.team)
-            raise too_many(verdict, order.count)
-        if isinstance(verdict, Refusal):
-            problem = _problem(verdict)
-            self._telemetry.rejected(problem.code, caller.team)
-            raise problem
-        return Reserved(job, verdict)
+        elif isinstance(verdict, Refusal):
+            self._telemetry.rejected(_problem(verdict).code, caller.team)
+        elif isinstance(verdict, Job):
+            return Reserved(verdict, None)
+        return Reserved(job, _admitted(verdict, job))
+
+    async def weigh(self, caller: Caller, job: Job) -> None:
+        """Raises what `reserve` would, with nothing held or counted in any case."""
+        _admitted(await self._ledger.weigh(job, _image_limits(caller)), job)
 
     async def settle(self, job: Job, attempt: Attempt, pictures: Sequence[Picture]) -> None:
         """Charge the images that were returned, once. `attempt` was held for those asked."""
@@ -121,39 +120,21 @@ class Spending:
         states = await self._ledger.budgets(payers(caller.key_id, caller.team), self._clock.now())
         return Purse(min((state.remaining for state in states), default=None), self._warnings.heed(states))
 
-    def _draft(self, caller: Caller, order: Order, call: Call, provider: str, per_call: int) -> Job:
-        now = self._clock.now()
-        job_id = "job_" + key_form.draw(22, secrets.choice)
-        attempts = tuple(
-            Attempt(
-                id=f"{job_id}.{part.number}",
-                job_id=job_id,
-                part=part.number,
-                provider=provider,
-                images=part.images,
-                seed=part.seed,
-                held=part.images * order.unit_price,
-                reserved_at=now,
-            )
-            for part in parts(order, per_call)
-        )
-        return Job(
-            id=job_id,
-            key_id=caller.key_id,
-            team=caller.team,
-            user=call.user,
-            order=order,
-            created_at=now,
-            detached=call.respond_async,
-            body_hash=call.body_hash,
-            retry_count=call.retry_count,
-            attempts=attempts,
-            maker=self._replica,
-        )
-
 
 RELEASED = Failure("upstream_error", "The provider's answer was lost; nothing was charged.")
 UNCONFIRMED = Failure("upstream_unconfirmed", "The provider may or may not have accepted this order.")
+
+
+def _image_limits(caller: Caller) -> Sequence[Limit]:
+    return [limit for limit in caller.limits if limit.kind in IMAGE_KINDS]
+
+
+def _admitted(verdict: Refusal | Exceeded | Room | None, job: Job) -> Room | None:
+    if isinstance(verdict, Exceeded):
+        raise too_many(verdict, job.order.count)
+    if isinstance(verdict, Refusal):
+        raise _problem(verdict)
+    return verdict
 
 
 def _problem(refusal: Refusal) -> GatewayError:

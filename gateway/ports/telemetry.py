@@ -40,6 +40,14 @@ class Telemetry(Protocol):
     def spent(self, *, team: str, key_id: str, model: str, images: int, amount: int, source: str) -> None: ...
 
     @abstractmethod
+    def cached(self, model: str, result: str) -> None:
+        """How an order came to its job: miss, bypass, hit, joined or replayed."""
+
+    @abstractmethod
+    def saved(self, team: str, model: str, images: int, amount: int) -> None:
+        """Pictures that were found made: micro-dollars that they would have cost."""
+
+    @abstractmethod
     def rejected(self, reason: str, team: str) -> None: ...
 
     @abstractmethod

@@ -53,6 +53,7 @@ class Metrics:
         self._jobs()
         self._upstream()
         self._money()
+        self._cache()
         self._inside()
         Info("imagegate_build", "The running version.", registry=self.registry).info({"version": version})
 
@@ -112,6 +113,14 @@ class Metrics:
             "rate_card_drift", "Dollars an image: the provider's price less the policy's; none while unknown.", "model"
         )
         self.unconfirmed_dollars = self._gauge("unconfirmed_dollars", "Held for unconfirmed jobs.")
+
+    def _cache(self) -> None:
+        self.cache_requests = self._counter(
+            "cache_requests_total", "Orders by how they came to their pictures.", "model", "result"
+        )
+        self.cache_saved = self._counter(
+            "cache_saved_dollars_total", "What pictures that were found made would have cost.", "model"
+        )
 
     def _inside(self) -> None:
         self.store_duration = self._histogram(

@@ -15,6 +15,9 @@ MOST_TEAMS = 500
 MOST_KEYS = 200
 
 _OUTCOMES = ("completed", errors.UpstreamFailed.code, errors.UpstreamUnconfirmed.code)
+#: how orders come to their jobs; and the source of images that were found made
+_RESULTS = ("miss", "bypass", "hit", "joined", "replayed")
+_CACHE = "cache"
 _CIRCUITS = ("submit", "read")
 _CIRCUIT_STATES = ("closed", "half_open", "open")
 _UPSTREAM_OPS = ("submit", "upload", "poll", "download", "models")
@@ -48,6 +51,7 @@ class Recorder(Telemetry):
         self._status, self._error, self._reason, self._source = words(), words(), words(), words()
         self._phase, self._outcome, self._store_op = words(), words(), words()
         self._op, self._upstream_code = words(), words()
+        self._result = Declared(_RESULTS)
         self._start_at_zero()
 
     def known_key(self, team: str, key_id: str) -> None:
@@ -55,7 +59,7 @@ class Recorder(Telemetry):
         team_label = self._team(team)
         for model in self._vocabulary.models:
             self._metrics.cost.labels(team_label, model)
-            for source in self._vocabulary.providers:
+            for source in (*self._vocabulary.providers, _CACHE):
                 self._metrics.images.labels(model, team_label, self._source(source))
         for reason in _REJECTIONS:
             self._metrics.rejections.labels(self._reason(reason), team_label)
@@ -100,6 +104,15 @@ class Recorder(Telemetry):
         self._metrics.images.labels(model, team, self._source(source)).inc(images)
         self._metrics.cost.labels(team, model).inc(dollars)
         self._metrics.key_cost.labels(team, self._key(key_id)).inc(dollars)
+
+    def cached(self, model: str, result: str) -> None:
+        self._metrics.cache_requests.labels(self._model(model), self._result(result)).inc()
+
+    def saved(self, team: str, model: str, images: int, amount: int) -> None:
+        """`amount` in micro-dollars."""
+        model = self._model(model)
+        self._metrics.cache_saved.labels(model).inc(amount / MICROS)
+        self._metrics.images.labels(model, self._team(team), self._source(_CACHE)).inc(images)
 
     def rejected(self, reason: str, team: str) -> None:
         self._metrics.rejections.labels(self._reason(reason), self._team(team)).inc()
@@ -156,6 +169,10 @@ class Recorder(Telemetry):
                 metrics.requests.labels(route, model, self._status("200"), NONE)
                 for error in _WATCHED:
                     metrics.requests.labels(route, model, self._status(str(error.status)), self._error(error.code))
+        for model in known.models:
+            metrics.cache_saved.labels(model)
+            for result in _RESULTS:
+                metrics.cache_requests.labels(model, result)
         for phase in known.phases:
             metrics.phase_duration.labels(self._phase(phase))
         for provider in known.providers:

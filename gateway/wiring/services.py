@@ -35,7 +35,10 @@ from gateway.pipeline.leg import Leg
 from gateway.pipeline.limiting import Limiting
 from gateway.pipeline.rate_card import RateCard
 from gateway.pipeline.recovery import Recovery
+from gateway.pipeline.retrying import Retrying
+from gateway.pipeline.sharing import Sharing
 from gateway.pipeline.spending import Spending
+from gateway.pipeline.sweeping import Sweeping
 from gateway.pipeline.system_clock import SystemClock
 from gateway.pipeline.waiting import Waiting
 from gateway.ports import Blobs, Clock, ImageUrls, Limiter, StoreDown
@@ -111,6 +114,7 @@ async def open_services(settings: Settings, clock: Clock | None = None) -> Async
             recorder.known_key(key.team, key.id)
         await pipeline.recovery.resume()
         pipeline.recovery.watch()
+        pipeline.sweeping.watch(crew)
         rate_card = RateCard(legs, policies, crew=crew, clock=clock, telemetry=recorder)
         rate_card.watch()
         crew.start("watch", Watch(store, store, recorder, clock).run(crew.rest))
@@ -154,13 +158,14 @@ class _Pipeline:
     generate: Generate
     team_jobs: TeamJobs
     recovery: Recovery
+    sweeping: Sweeping
 
 
 def _pipeline(base: _Base) -> _Pipeline:
     store, clock, crew, recorder = base.store, base.clock, base.crew, base.recorder
     flights = Flights(clock, crew)
-    warn_at = base.catalogue.policies.gateway.budgets.warn_at
-    spending = Spending(store, clock, recorder, base.replica, warn_at=warn_at)
+    policy = base.catalogue.policies.gateway
+    spending = Spending(store, clock, recorder, base.replica, warn_at=policy.budgets.warn_at)
     elsewhere = Elsewhere(store, store, flights)
     elsewhere.watch(crew)
     dispatch = Dispatch(
@@ -179,11 +184,14 @@ def _pipeline(base: _Base) -> _Pipeline:
     generate = Generate(
         catalogue=base.catalogue,
         jobs=store,
+        retrying=Retrying(store, clock, policy.retries.adopt_within),
+        sharing=Sharing(store, base.blobs, policy.cache, clock, recorder),
         spending=spending,
         dispatch=dispatch,
         flights=flights,
         elsewhere=elsewhere,
         clock=clock,
+        telemetry=recorder,
     )
     recovery = Recovery(
         jobs=store,
@@ -191,12 +199,16 @@ def _pipeline(base: _Base) -> _Pipeline:
         replica=base.replica,
         spending=spending,
         dispatch=dispatch,
-        policy=base.catalogue.policies.gateway,
+        policy=policy,
         crew=crew,
         clock=clock,
         telemetry=recorder,
     )
-    return _Pipeline(generate, TeamJobs(store, dispatch, flights, spending), recovery)
+    team_jobs = TeamJobs(
+        jobs=store, retention=store, dispatch=dispatch, flights=flights, spending=spending, clock=clock
+    )
+    sweeping = Sweeping(store, base.blobs, policy, base.settings.url_ttl, clock=clock, telemetry=recorder)
+    return _Pipeline(generate, team_jobs, recovery, sweeping)
 
 
 def _app(base: _Base, pipeline: _Pipeline, images: ImageUrls, administration: Administration) -> Observed:

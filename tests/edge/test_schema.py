@@ -15,7 +15,7 @@ from gateway.core.errors import GatewayError, InvalidRequest, UnsupportedMediaTy
 from gateway.core.order import Reference, Upload
 from gateway.core.request_body import decode, parse
 from gateway.edge.jobs import _limit
-from gateway.edge.schema import heartbeat, read_call
+from gateway.edge.schema import dry_run, heartbeat, read_call
 from gateway.pipeline.call import Call
 
 MAX_WAIT = 280.0
@@ -188,19 +188,35 @@ def test_a_retry_count_that_is_junk_is_none(text: str, count: int) -> None:
     assert call_of(x_stainless_retry_count=text).retry_count == count
 
 
+def test_wishes_of_the_cache_and_idempotency_keys_are_read() -> None:
+    assert (call_of().cache, call_of().idempotency) == (None, None)
+    assert (call_of(x_imagegate_cache="Bypass ").cache, call_of(x_imagegate_cache="only").cache) == ("bypass", "only")
+    keyed = call_of(idempotency_key="order 66").idempotency
+    assert keyed == call_of({"prompt": "another"}, idempotency_key="order 66").idempotency
+    assert keyed != call_of(idempotency_key="order 67").idempotency
+    assert "order" not in str(keyed)
+
+
 @pytest.mark.parametrize(
-    ("headers", "code"),
+    "headers",
     [
-        ({"idempotency_key": "k"}, "unsupported_parameter"),
-        ({"x_imagegate_dry_run": "true"}, "unsupported_parameter"),
-        ({"x_imagegate_cache": "only"}, "not_cached"),
-        ({"x_imagegate_cache": "sometimes"}, "invalid_value"),
+        {"x_imagegate_cache": "sometimes"},
+        {"idempotency_key": ""},
+        {"idempotency_key": "k" * 256},
+        {"idempotency_key": "schl\xfcssel"},
     ],
 )
-def test_a_promise_that_cannot_be_kept_is_refused_before_it_costs(headers: dict[str, str], code: str) -> None:
-    with pytest.raises(GatewayError) as refused:
+def test_a_wish_that_is_not_understood_is_refused_before_it_costs(headers: dict[str, str]) -> None:
+    with pytest.raises(InvalidRequest) as refused:
         call_of(**headers)
-    assert refused.value.code == code
+    assert refused.value.param == next(iter(headers)).replace("_", "-")
+
+
+@pytest.mark.parametrize(("value", "dry"), [("true", True), (" TRUE", True), ("false", False), ("", False)])
+def test_a_dry_run_is_asked_for_in_plain_words(value: str, dry: bool) -> None:
+    assert dry_run(Headers({"x-imagegate-dry-run": value})) is dry
+    with pytest.raises(InvalidRequest):
+        dry_run(Headers({"x-imagegate-dry-run": value + "1"}))
 
 
 def test_what_asks_for_nothing_special_is_let_in() -> None:

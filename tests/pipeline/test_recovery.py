@@ -256,19 +256,3 @@ async def test_a_job_that_hung_until_the_upstream_forgot_it_is_unconfirmed(site:
         await house.recovery.resume()
         assert (await house.landed(job.id)).attempts[0].state is State.UNCONFIRMED
         assert len(site.provider.polls) >= 1
-
-
-async def test_old_jobs_are_forgotten_unless_money_hangs_on_them(site: Site) -> None:
-    async with site.house(policies=packaged(after=str(30 * DAY))) as house:
-        done = (await house.ask()).job
-        site.provider.on_submit = in_turn(Unknown("cut"))
-        with pytest.raises(errors.UpstreamUnconfirmed) as lost:
-            await house.ask()
-        site.clock.skip(6.9 * DAY)
-        await house.recovery.round()
-        assert await house.store.job(done.id) is not None
-        site.clock.skip(0.2 * DAY)
-        await house.recovery.round()
-        assert await house.store.job(done.id) is None
-        assert await house.store.job(lost.value.job_id or "") is not None
-        assert await house.books() == (PRICE, PRICE)

@@ -6,14 +6,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from fakes import NOON, ScriptedProvider, StoppedClock, in_turn, until
+from fakes import ScriptedProvider, in_turn, until
 from house import RED, House, a_call, open_house
 
 from gateway.core import errors
 from gateway.core.job import Failure, Status
 from gateway.core.money import Budget
 from gateway.pipeline.admission import Caller
-from gateway.pipeline.refusals import Refusals
+from gateway.pipeline.call import Call
 from gateway.ports import Declined, Unknown
 
 PRICE = 8500
@@ -156,13 +156,61 @@ async def test_a_refusal_that_nobody_retried_costs_no_second_purchase(house: Hou
     assert len(house.provider.submits) == 1
 
 
-def test_refusals_are_remembered_within_bounds() -> None:
-    refusals = Refusals(StoppedClock())
-    for _ in range(1000):
-        refusals.note("key", a_call(body="one"), errors.NoCapacity("full"))
-    for number in range(20_000):
-        refusals.note("key", a_call(body=str(number)), errors.NoCapacity("full"))
-    assert len(refusals._refused) == 10_000
-    assert refusals.take("key", a_call(body="one", retry=1)) is None
-    assert refusals.take("key", a_call(body="19999", retry=1)) == NOON
-    assert refusals.take("key", a_call(body="19999", retry=1)) is None
+async def test_a_refusal_outlives_the_process(tmp_path: Path) -> None:
+    async with open_house(tmp_path, ScriptedProvider()) as house:
+        first = (await house.ask(a_call(body="b"))).job
+        house.clock.skip(1)
+        await house.store.refused(RED.key_id, "b", 0, house.clock.now(), house.clock.now() + 60_000)
+        clock = house.clock
+    async with open_house(tmp_path, ScriptedProvider(), clock=clock) as house:
+        again = await house.ask(a_call(body="b", retry=1))
+        assert (again.cache, again.job.id == first.id) == ("miss", False)
+
+
+def keyed(body: str = "b", key: str = "k") -> Call:
+    return replace(a_call(body=body), idempotency=key)
+
+
+async def test_under_an_idempotency_key_one_call_buys_however_often_it_comes(house: House) -> None:
+    """Whatever repeats it need not say so: five at once, and one after the other."""
+    answers = await asyncio.gather(*(house.ask(keyed()) for _ in range(5)))
+    assert sorted(answer.cache for answer in answers) == ["joined"] * 4 + ["miss"]
+    house.clock.skip(23 * 3600)
+    again = await house.ask(keyed())
+    assert (again.cache, again.job.id) == ("replayed", answers[0].job.id)
+    assert len(house.provider.submits) == 1
+    assert await house.books() == (PRICE, 0)
+
+
+@pytest.mark.parametrize(("caller", "call"), [(BLUE, keyed()), (RED, keyed(key="l")), (RED, a_call(body="b"))])
+async def test_an_idempotency_key_is_a_keys_own(house: House, caller: Caller, call: Call) -> None:
+    await house.ask(keyed())
+    assert (await house.ask(call, caller=caller)).cache == "miss"
+    assert len(house.provider.submits) == 2
+
+
+async def test_an_idempotency_key_ends_after_a_day(house: House) -> None:
+    await house.ask(keyed())
+    house.clock.skip(24 * 3600 + 1)
+    assert (await house.ask(keyed())).cache == "miss"
+
+
+async def test_an_idempotency_key_is_not_taken_for_another_body(house: House) -> None:
+    first = asyncio.gather(*(house.ask(keyed(body)) for body in "bc"), return_exceptions=True)
+    kinds = sorted(type(outcome).__name__ for outcome in await first)
+    assert kinds == ["Answer", "IdempotencyKeyReused"]
+    with pytest.raises(errors.IdempotencyKeyReused):
+        await house.ask(keyed("d"))
+    assert len(house.provider.submits) == 1
+
+
+async def test_under_an_idempotency_key_what_bought_nothing_runs_anew_and_what_is_unconfirmed_does_not(
+    house: House,
+) -> None:
+    house.provider.on_submit = in_turn(FAILED, Unknown("cut"))
+    with pytest.raises(errors.UpstreamFailed):
+        await house.ask(keyed())
+    for _ in range(2):
+        with pytest.raises(errors.UpstreamUnconfirmed):
+            await house.ask(keyed())
+    assert len(house.provider.submits) == 2

@@ -1,0 +1,50 @@
+"""Equal orders are made once: found made, or found being made, by their fingerprint among those who share."""
+
+import asyncio
+
+from gateway.core.fingerprint import fingerprint
+from gateway.core.job import Entry, Job
+from gateway.core.order import Order
+from gateway.core.policy import CachePolicy
+from gateway.pipeline.admission import Caller
+from gateway.ports import Blobs, Cache, Clock, Telemetry
+
+
+class Sharing:
+    def __init__(self, cache: Cache, blobs: Blobs, policy: CachePolicy, clock: Clock, telemetry: Telemetry) -> None:
+        self._cache = cache
+        self._blobs = blobs
+        self._policy = policy
+        self._clock = clock
+        self._telemetry = telemetry
+
+    def entry(self, caller: Caller, order: Order, provider: str) -> Entry:
+        scopes = {"key": f"key:{caller.key_id}", "team": f"team:{caller.team}", "everyone": "everyone"}
+        return Entry(scopes[self._policy.scope], fingerprint(order, provider))
+
+    def since(self) -> int:
+        """The oldest that may answer (ms)."""
+        now = self._clock.now()
+        return now - self._policy.lifetime * 1000 if self._policy.lifetime else now + 1
+
+    async def share(self, job: Job, *, made: bool) -> Job | None:
+        """The job as it follows that of an equal order, `made` or also being made; None: there is none whose pictures are
+        there."""
+        followed = await self._cache.share(job, self.since(), made=made)
+        if followed is None or not followed.ended:
+            return followed
+        if not await self._kept(followed):
+            await self._cache.lose(followed)
+            return None
+        amount = len(followed.pictures) * job.order.unit_price
+        self._telemetry.saved(job.team, job.order.model, len(followed.pictures), amount)
+        return followed
+
+    async def peek(self, job: Job) -> Job | None:
+        """The one that `share` would follow, with nothing written."""
+        leader = await self._cache.peek(job.entry, self.since()) if job.entry else None
+        return leader if leader is None or not leader.ended or await self._kept(leader) else None
+
+    async def _kept(self, job: Job) -> bool:
+        sizes = await asyncio.gather(*(self._blobs.size(picture.name) for picture in job.pictures))
+        return list(sizes) == [picture.size for picture in job.pictures]
