@@ -7,7 +7,7 @@ from typing import Protocol
 
 from orders import A_CAT
 
-from gateway.core.job import Attempt, Failure, Job, Picture
+from gateway.core.job import Attempt, Entry, Failure, Job, Picture, Source
 from gateway.ports import Adjustment, Cache, Jobs, Keys, Ledger, Replicas, Retention, Retries
 
 
@@ -28,6 +28,9 @@ PRICE = 8_500
 
 TIMEOUT = Failure("upstream_unconfirmed", "The provider may or may not have accepted this order.")
 FAILED = Failure("upstream_error", "The provider failed.")
+#: What equal orders of a team are known by.
+ENTRY = Entry("team:red", "f" * 64)
+
 CANCELLED = Failure("cancelled", "Cancelled.")
 
 ORDER = replace(
@@ -52,23 +55,30 @@ def a_job(  # noqa: PLR0913 - a test names what it is about
     body: str = "body",
     retry: int = 0,
     maker: str = "",
+    detached: bool = False,
+    source: Source = "miss",
+    entry: Entry | None = None,
+    idempotency: str | None = None,
 ) -> Job:
-    """Job `j<number>`, with attempts `j<number>.0` and on, each holding `held`."""
+    """Job `j<number>`, with attempts `j<number>.0` and on, each holding `held` for one image."""
     job_id = f"j{number}"
     return Job(
         id=job_id,
         key_id=key,
         team=team,
         user="ann" if number % 2 else None,
-        order=ORDER,
+        order=replace(ORDER, count=attempts),
         created_at=at,
-        detached=False,
+        detached=detached,
         body_hash=body,
         retry_count=retry,
         attempts=tuple(
             Attempt(f"{job_id}.{part}", job_id, part, "empiriolabs", 1, 7 + part, held, at) for part in range(attempts)
         ),
         maker=maker,
+        source=source,
+        entry=entry,
+        idempotency=idempotency,
     )
 
 
@@ -86,6 +96,13 @@ def an_adjustment(
 
 def a_picture(letter: str = "a") -> Picture:
     return Picture(f"{letter * 64}.png", "png", 1024, 768, 123_456)
+
+
+async def make(store: Store, job: Job, *, since: int | None = None, now: int = NOON) -> None:
+    """Reserve a job and settle it, a picture an attempt."""
+    assert await store.reserve(job, since=since) is None
+    for attempt in job.attempts:
+        assert await store.settle(attempt.id, [a_picture()], PRICE, now)
 
 
 async def submit(store: Store, attempt_id: str, at: int = NOON, maker: str = "") -> None:

@@ -198,7 +198,7 @@ async def test_a_retry_adopts_the_newest_job_not_yet_adopted_by_its_count(store:
     await store.reserve(a_job(2, at=NOON + 1))
 
     async def adopt(retry: int) -> str | None:
-        job = await store.adopt("key1", "body", retry, NOON)
+        job = await store.adopt("key1", "body", retry, NOON, NOON)
         return job.id if job else None
 
     assert [await adopt(1), await adopt(1), await adopt(1)] == ["j2", "j1", None]
@@ -210,19 +210,19 @@ async def test_a_retry_adopts_only_its_own_kind(store: Store) -> None:
     await store.reserve(a_job(2, body="other", at=NOON + 9))
     await store.reserve(a_job(3, retry=1, at=NOON + 9))
     await store.reserve(a_job(4, at=NOON - 1))
-    assert await store.adopt("key1", "body", 1, NOON) is None
-    older = await store.adopt("key1", "body", 1, NOON - 1)
+    assert await store.adopt("key1", "body", 1, NOON, NOON) is None
+    older = await store.adopt("key1", "body", 1, NOON - 1, NOON)
     assert older is not None
     assert older.id == "j4"
-    assert await store.adopt("key1", "body", 0, 0) is None
-    second = await store.adopt("key1", "body", 2, NOON)
+    assert await store.adopt("key1", "body", 0, 0, NOON) is None
+    second = await store.adopt("key1", "body", 2, NOON, NOON)
     assert second is not None
     assert second.id == "j3"
 
 
 async def test_of_many_retries_at_once_one_adopts(store: Store) -> None:
     await store.reserve(a_job(1))
-    adopted = await asyncio.gather(*(store.adopt("key1", "body", 1, NOON) for _ in range(20)))
+    adopted = await asyncio.gather(*(store.adopt("key1", "body", 1, NOON, NOON) for _ in range(20)))
     assert [job.id for job in adopted if job] == ["j1"]
 
 
@@ -264,7 +264,7 @@ async def test_old_jobs_are_forgotten_and_their_money_is_not(store: Store) -> No
     for number, state in enumerate(State):
         await store.reserve(a_job(number, at=NOON - 1))
         await bring(store, f"j{number}.0", state)
-    await store.adopt("key1", "body", 1, 0)
+    await store.adopt("key1", "body", 1, 0, NOON)
     await store.reserve(a_job(10, at=NOON))
     await store.release("j10.0", FAILED, NOON)
     before = await store.budgets(["org"], NOON), await store.ledger(99)

@@ -105,12 +105,12 @@ async def test_what_a_maker_says_of_its_submit_is_heard_once_and_answered_twice(
 
 async def test_an_adopted_job_is_not_lost_with_the_answer(far: Far) -> None:
     await far.store.reserve(a_job(1))
-    await far.lose(far.store.adopt("key1", "body", 1, NOON))
-    assert await far.near.adopt("key1", "body", 1, NOON) is None
-    job = await far.store.adopt("key1", "body", 1, NOON)
+    await far.lose(far.store.adopt("key1", "body", 1, NOON, NOON))
+    assert await far.near.adopt("key1", "body", 1, NOON, NOON) is None
+    job = await far.store.adopt("key1", "body", 1, NOON, NOON)
     assert job is not None
     assert job.id == "j1"
-    assert await far.store.adopt("key1", "body", 1, NOON) is None
+    assert await far.store.adopt("key1", "body", 1, NOON, NOON) is None
 
 
 async def test_a_hold_that_nobody_heard_of_is_found_by_its_own_maker(far: Far) -> None:
@@ -135,7 +135,7 @@ async def test_a_job_that_nobody_heard_of_is_promised_to_nobody_unless_a_retry_h
     await far.store.alive("here")
     await far.lose(far.store.reserve(replace(a_job(3, maker="here"), detached=True)))
     if adopted:
-        assert await far.near.adopt("key1", "body", 1, NOON) is not None
+        assert await far.near.adopt("key1", "body", 1, NOON, NOON) is not None
     taken = {job.id: job.detached for job in await far.store.take_over("here")}
     assert taken == {"j1": True, "j2": True, "j3": adopted}
     assert await far.store.cancel("j3", CANCELLED, NOON, unless_promised=True) != adopted

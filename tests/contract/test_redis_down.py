@@ -3,15 +3,16 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from redis_server import RedisServer
-from samples import CANCELLED, FAILED, NOON, PRICE, TIMEOUT, a_job, a_picture, an_adjustment
+from samples import CANCELLED, ENTRY, FAILED, NOON, PRICE, TIMEOUT, a_job, a_picture, an_adjustment
 
 from gateway.core.money import Budget
 from gateway.core.rate import Limit
-from gateway.ports import Allowance, Key, KeyTerms, Limiter, StoreDown, Team, TeamTerms
+from gateway.ports import Allowance, Cached, Key, KeyTerms, Limiter, StoreDown, Team, TeamTerms
 from gateway.ports.upkeep import NoSnapshot
 from gateway.stores.redis.store import RedisStore, open_redis_store
 
@@ -34,6 +35,7 @@ CALLS: dict[str, Callable[[Any], Awaitable[object]]] = {
     "change_team": lambda store: store.change_team("blue", TeamTerms(disabled=True)),
     "secret": lambda store: store.secret(b"s"),
     "reserve": lambda store: store.reserve(a_job(1)),
+    "weigh": lambda store: store.weigh(a_job(1)),
     "settle": lambda store: store.settle("j1.0", [a_picture()], PRICE, NOON),
     "release": lambda store: store.release("j1.0", FAILED, NOON),
     "adjust": lambda store: store.adjust(an_adjustment("adj_1", 1)),
@@ -44,7 +46,15 @@ CALLS: dict[str, Callable[[Any], Awaitable[object]]] = {
     "drift": lambda store: store.drift(full=True),
     "job": lambda store: store.job("j1"),
     "list_jobs": lambda store: store.list_jobs(),
-    "adopt": lambda store: store.adopt("key1", "body", 1, NOON),
+    "adopt": lambda store: store.adopt("key1", "body", 1, NOON, NOON),
+    "refused": lambda store: store.refused("key1", "body", 0, NOON, NOON),
+    "repeated": lambda store: store.repeated("key1", "idem", "body", NOON),
+    "share": lambda store: store.share(a_job(2, entry=ENTRY), NOON),
+    "peek": lambda store: store.peek(ENTRY, NOON),
+    "lose": lambda store: store.lose(replace(a_job(2, entry=ENTRY), leader="j1")),
+    "cached": lambda store: store.cached(10),
+    "purge": lambda store: store.purge([Cached(ENTRY, "j1", "red", "flux", NOON, NOON, 0, 0, 0)]),
+    "saved": lambda store: store.saved("2026-11-22"),
     "submitting": lambda store: store.submitting("j1.0", NOON, ""),
     "submitted": lambda store: store.submitted("j1.0", "up"),
     "unsubmitted": lambda store: store.unsubmitted("j1.0", NOON, FAILED, NOON),
@@ -55,7 +65,10 @@ CALLS: dict[str, Callable[[Any], Awaitable[object]]] = {
     "oldest_submitted": lambda store: store.oldest_submitted(),
     "unconfirmed_attempts": lambda store: store.unconfirmed_attempts(NOON),
     "unconfirmed_total": lambda store: store.unconfirmed_total(),
+    "used": lambda store: store.used("j1", NOON),
     "forget_jobs": lambda store: store.forget_jobs(NOON),
+    "evict": lambda store: store.evict(NOON, 1),
+    "needed": lambda store: anext(store.needed()),
     "alive": lambda store: store.alive("here"),
     "leave": lambda store: store.leave("here"),
     "take_over": lambda store: store.take_over("here"),

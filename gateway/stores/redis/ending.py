@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from gateway.core.job import Failure, Picture, State
+from gateway.core.money import period
 from gateway.stores.redis.link import Question
 from gateway.stores.redis.rows import to_json
 
@@ -11,6 +12,7 @@ def settle(pictures: Sequence[Picture], cost: int, now: int, token: str) -> Ques
     """Settled at `cost` micro-dollars."""
     return {
         "kind": to_json("settle"),
+        "day": period("day", now),
         "state": to_json(State.DONE),
         "pictures": to_json(tuple(pictures)),
         "images": to_json(len(pictures)),

@@ -8,12 +8,13 @@ from collections.abc import Sequence
 
 from gateway.core.job import Attempt, Failure, Job, State, Status
 from gateway.ports import Jobs, Unconfirmed
+from gateway.stores.redis import indexes
 from gateway.stores.redis.ending import release
 from gateway.stores.redis.line import PREFIX
 from gateway.stores.redis.port import RedisPort
 from gateway.stores.redis.rows import to_job, to_json
 
-#: Jobs read, or looked at to be forgotten, in one go: others wait for that long.
+#: Jobs read in one go: others wait for that long.
 _PAGE = 50
 
 _UNCONFIRMED = PREFIX + "attempts:unconfirmed"
@@ -26,7 +27,9 @@ class RedisJobs(RedisPort, Jobs):
     async def list_jobs(
         self, *, team: str | None = None, status: Status | None = None, limit: int = 20, after: str | None = None
     ) -> Sequence[Job]:
-        index = f"jobs:status:{status}" if status is not None else "jobs" if team is None else f"jobs:team:{team}"
+        index = (
+            f"jobs:status:{status}" if status is not None else indexes.ALL if team is None else indexes.of_team(team)
+        )
         of_team = to_json(team) if status is not None and team is not None else None
         if team is not None and after is not None and not await self._is_of(after, team):
             return []  # what comes after another team's job would tell that there is one, and when it was made
@@ -43,13 +46,6 @@ class RedisJobs(RedisPort, Jobs):
     async def _is_of(self, job_id: str, team: str) -> bool:
         job = await self.job(job_id)
         return job is not None and job.team == team
-
-    async def adopt(self, key_id: str, body_hash: str, retry_count: int, since: int) -> Job | None:
-        with self._unanswered.token("adopt", key_id, body_hash, str(retry_count)) as token:
-            index = f"jobs:body:{key_id}:{body_hash}"
-            question = {"index": index, "retry_count": retry_count, "since": since, "token": token}
-            found = await self._link.script("adopt", "adopt", question)
-        return to_job(found) if found else None
 
     async def submitting(self, attempt_id: str, now: int, maker: str) -> bool:
         question = {"attempt": attempt_id, "now": to_json(now), "maker": to_json(maker)}
@@ -114,24 +110,14 @@ class RedisJobs(RedisPort, Jobs):
         rows = await asyncio.gather(*(self._link.command(op, "HMGET", _attempt(each), ".job", "held") for each in ids))
         return Unconfirmed(len({job for job, _ in rows}), sum(int(held or 0) for _, held in rows))
 
-    async def forget_jobs(self, created_before: int) -> int:
-        deleted = 0
-        for status in (Status.COMPLETED, Status.FAILED):
-            stay, looked = 0, _PAGE
-            while looked == _PAGE:
-                question = {"status": status.value, "before": created_before, "skip": stay, "page": _PAGE}
-                looked, gone = await self._link.script("forget_jobs", "forget_jobs", question)
-                stay += looked - gone
-                deleted += gone
-        return deleted
-
     async def _open(self, op: str) -> list[str]:
-        """Ids of the open jobs, oldest first."""
-        indexes = (f"{PREFIX}jobs:status:{status}" for status in (Status.QUEUED, Status.PROCESSING))
-        reads = (self._link.command(op, "ZRANGE", index, 0, -1, "WITHSCORES") for index in indexes)
+        """Ids of the open jobs that follow no other, oldest first."""
+        open_ = (f"{PREFIX}jobs:status:{status}" for status in (Status.QUEUED, Status.PROCESSING))
+        reads = (self._link.command(op, "ZRANGE", index, 0, -1, "WITHSCORES") for index in open_)
         flat = [each for places in await asyncio.gather(*reads) for each in places]
         places = sorted({(int(created_at), place) for place, created_at in zip(flat[::2], flat[1::2], strict=True)})
-        return [place.partition(b" ")[2].decode() for _, place in places]
+        named = (place.partition(b" ") for _, place in places)
+        return [job_id.decode() for _, follows_none, job_id in named if follows_none]
 
     async def _whole(self, op: str, ids: Sequence[str]) -> list[Job]:
         jobs: list[Job] = []

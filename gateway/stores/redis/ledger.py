@@ -15,7 +15,7 @@ from gateway.stores.redis.ending import release, settle
 from gateway.stores.redis.line import PREFIX
 from gateway.stores.redis.link import Question
 from gateway.stores.redis.port import RedisPort
-from gateway.stores.redis.rows import NOT_KEPT, to_flat, to_json, to_ledger_row
+from gateway.stores.redis.rows import NOT_KEPT, to_flat, to_job, to_json, to_ledger_row
 
 #: Read in one go: others wait for that long.
 _ROWS = 500
@@ -31,12 +31,20 @@ _GROUP: dict[SpendBy, Callable[[LedgerRow], str]] = {
 
 
 class RedisLedger(RedisPort, Ledger):
-    async def reserve(self, job: Job, limits: Sequence[Limit] = ()) -> Refusal | Exceeded | Room | None:
-        of_images = [limit for limit in limits if limit.kind != "requests_per_minute"]
+    async def reserve(
+        self, job: Job, limits: Sequence[Limit] = (), *, since: int | None = None
+    ) -> Job | Refusal | Exceeded | Room | None:
         # of a reserve whose answer was lost nobody makes the job: `take_over` knows it by its token, and finds it
         with self._unanswered.token("reserve", job.id) as token:
-            answer = await self._link.script("reserve", "reserve", reserving.question(job, of_images, token))
-        return reserving.verdict(answer, job, of_images)
+            question = {**reserving.question(job, limits), **reserving.journal(job, since, token)}
+            answer = await self._link.script("reserve", "reserve", question)
+        if answer and answer[0] == b"job":
+            return to_job(answer[1])
+        return reserving.verdict(answer, job, limits)
+
+    async def weigh(self, job: Job, limits: Sequence[Limit] = ()) -> Refusal | Exceeded | Room | None:
+        question = {**reserving.question(job, limits), "weighing": True}
+        return reserving.verdict(await self._link.script("weigh", "reserve", question), job, limits)
 
     async def settle(self, attempt_id: str, pictures: Sequence[Picture], cost: int, now: int) -> bool:
         with self._unanswered.token("settle", attempt_id) as token:

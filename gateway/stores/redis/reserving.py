@@ -1,49 +1,78 @@
 """What one script needs to hold an order's money and journal its job, and what it answers."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from gateway.core.job import Attempt, Job
-from gateway.core.money import WINDOWS, payers
+from gateway.core.money import WINDOWS, payers, period
 from gateway.core.rate import Exceeded, Limit, Room, judge_order
 from gateway.ports import LedgerRow, Refusal
-from gateway.stores.redis import usage
+from gateway.ports.retries import IDEMPOTENT
+from gateway.stores.redis import indexes, usage
 from gateway.stores.redis.link import Question
 from gateway.stores.redis.rows import NOT_KEPT, to_flat, to_json
 
 
-def question(job: Job, limits: Sequence[Limit], token: str) -> Question:
-    """`asked` and all else that is money goes as text."""
-    at, own_payers = job.reserved_at, payers(job.key_id, job.team)
+def question(job: Job, limits: Sequence[Limit]) -> Question:
+    """By which it is judged; `asked` and all else that is money goes as text."""
+    at = job.reserved_at
     windows = usage.windows(at)
-    indexes = ["jobs", f"jobs:team:{job.team}", f"jobs:body:{job.key_id}:{job.body_hash}"]
+    return {
+        "job": job.id,
+        "payers": payers(job.key_id, job.team),
+        "kinds": WINDOWS,
+        "windows": windows,
+        "figures": [f"{window}/{what}" for window in windows for what in ("spent", "held")],
+        "asked": str(job.held),
+        "limits": _of_images(limits),
+        "images": job.images,
+        "at": at,
+    }
+
+
+def journal(job: Job, since: int | None, token: str) -> Question:
+    """By which it is found to be one that is there, and else written."""
     parts = sorted(job.attempts, key=lambda attempt: (attempt.part, attempt.id))
-    own = {
-        ".model": to_json(job.order.model),
-        ".unit_price": to_json(job.order.unit_price),
+    made = {
         ".policy": to_json(job.order.policy),
-        ".payers": to_json(own_payers),
-        ".windows": to_json(windows),
-        ".indexes": to_json(indexes),
+        ".payers": to_json(payers(job.key_id, job.team)),
+        ".windows": to_json(usage.windows(job.reserved_at)),
         ".parts": to_json([part.id for part in parts]),
         ".status": job.status.value,
         ".given_by": token,
     }
     return {
-        "job": job.id,
-        "fields": [*to_flat(job, frozenset({"attempts"})), *(each for item in own.items() for each in item)],
-        "attempts": [_attempt(job, attempt) for attempt in job.attempts],
-        "created_at": job.created_at,
+        **following(job, since),
+        "bypass": job.source == "bypass",
+        "idempotent": None if job.idempotency is None else indexes.of_idempotency(job.key_id, job.idempotency),
+        "idempotent_since": job.created_at - IDEMPOTENT,
+        "body_hash": to_json(job.body_hash),
         "status": job.status.value,
-        "indexes": indexes,
-        "payers": own_payers,
-        "kinds": WINDOWS,
-        "windows": windows,
-        "figures": [f"{window}/{what}" for window in windows for what in ("spent", "held")],
-        "asked": str(_asked(job)),
-        "limits": limits,
-        "images": _images(job),
-        "at": at,
+        "made": _flat(made),
+        "attempts": [_attempt(job, attempt) for attempt in job.attempts],
+    }
+
+
+def following(job: Job, since: int | None) -> Question:
+    """By which it is journalled, be it to follow another."""
+    own = {
+        ".model": to_json(job.order.model),
+        ".unit_price": to_json(job.order.unit_price),
+        ".count": to_json(job.order.count),
+        ".indexes": to_json(indexes.of_job(job)),
+    }
+    if job.entry is not None:
+        own[".entry"] = indexes.name(job.entry)
+    return {
+        "job": job.id,
+        "fields": [*to_flat(job, frozenset({"attempts"})), *_flat(own)],
+        "created_at": job.created_at,
+        "indexes": indexes.of_job(job),
+        "entry": own.get(".entry"),
+        "since": since,
+        "day": period("day", job.created_at),
+        "maker": to_json(job.maker),
+        "detached": job.detached,
     }
 
 
@@ -57,14 +86,13 @@ def verdict(
     if about == b"budget":
         scope, window, *amounts = figures
         return _refusal(scope, window, amounts, job)
-    kept = list(zip(limits, map(int, figures), strict=True))
-    return judge_order(kept, job.reserved_at * 1000, _images(job))[0]
+    kept = list(zip(_of_images(limits), map(int, figures), strict=True))
+    return judge_order(kept, job.reserved_at * 1000, job.images)[0]
 
 
 def _refusal(scope: Any, window: Any, amounts: Sequence[Any], job: Job) -> Refusal:  # noqa: ANN401 - as Redis answers
     budget = usage.state(scope, window - 1, amounts, job.reserved_at)
-    asked = _asked(job)
-    return Refusal(budget, asked, reserved=budget.spent + asked <= budget.limit)
+    return Refusal(budget, job.held, reserved=budget.spent + job.held <= budget.limit)
 
 
 def _attempt(job: Job, attempt: Attempt) -> Question:
@@ -87,9 +115,9 @@ def _attempt(job: Job, attempt: Attempt) -> Question:
     return {"id": attempt.id, "fields": [*to_flat(attempt), *own], "ledger": to_flat(row, NOT_KEPT)}
 
 
-def _asked(job: Job) -> int:
-    return sum(attempt.held for attempt in job.attempts)
+def _of_images(limits: Sequence[Limit]) -> Sequence[Limit]:
+    return [limit for limit in limits if limit.kind != "requests_per_minute"]
 
 
-def _images(job: Job) -> int:
-    return sum(attempt.images for attempt in job.attempts)
+def _flat(fields: Mapping[str, str]) -> list[str]:
+    return [each for item in fields.items() for each in item]

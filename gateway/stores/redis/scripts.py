@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from hashlib import sha1
 from importlib.resources import files
 
-#: What each begins with.
-_PRELUDE = "prelude.lua"
+#: What each begins with: what later ones of these call stands before them.
+_PRELUDE = ("prelude.lua", "sharing.lua", "ending.lua")
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,11 +20,11 @@ class Script:
 def read_scripts() -> Mapping[str, Script]:
     """By the names of their files, without `.lua`."""
     folder = files(__package__).joinpath("lua")
-    prelude = folder.joinpath(_PRELUDE).read_text(encoding="utf-8")
+    prelude = "".join(folder.joinpath(name).read_text(encoding="utf-8") for name in _PRELUDE)
     return {
         file.name.removesuffix(".lua"): _script(prelude + file.read_text(encoding="utf-8"))
         for file in folder.iterdir()
-        if file.name.endswith(".lua") and file.name != _PRELUDE
+        if file.name.endswith(".lua") and file.name not in _PRELUDE
     }
 
 

@@ -4,17 +4,20 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from gateway.stores.redis.allowance import RedisAllowance
+from gateway.stores.redis.cache import RedisCache
 from gateway.stores.redis.keys import RedisKeys
 from gateway.stores.redis.ledger import RedisLedger
 from gateway.stores.redis.limiter import RedisLimiter
 from gateway.stores.redis.link import Observe, open_link
 from gateway.stores.redis.replicas import RedisReplicas
+from gateway.stores.redis.retention import RedisRetention
+from gateway.stores.redis.retries import RedisRetries
 from gateway.stores.redis.unanswered import Unanswered
 from gateway.stores.redis.upkeep import RedisUpkeep
 
 
-class RedisStore(RedisKeys, RedisLedger, RedisReplicas, RedisUpkeep):
-    """Keys, Ledger, Jobs, Replicas and Upkeep, so that one script may span them."""
+class RedisStore(RedisKeys, RedisLedger, RedisReplicas, RedisRetries, RedisCache, RedisRetention, RedisUpkeep):
+    """Every port of the store, so that one script may span them."""
 
     def allowance(self, limit: int, replica: str) -> RedisAllowance:
         """`limit` requests a minute, which this replica shares with the others; 0: no governor."""

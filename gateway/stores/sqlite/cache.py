@@ -33,23 +33,31 @@ _CONCERNS_OTHERS = """
 SELECT source = 'bypass' OR EXISTS (SELECT 1 FROM jobs AS follower WHERE follower.leader = jobs.id) FROM jobs WHERE id = ?
 """
 
-_FOLLOWERS = "SELECT team, count(*) FROM jobs WHERE leader = ? GROUP BY team"
+_SPARE = """
+INSERT INTO saved (day, team, model, images, amount)
+SELECT :day, team, order_json ->> '$.model', count(*) * :images, sum(order_json ->> '$.unit_price') * :images
+FROM jobs WHERE leader = :leader GROUP BY team
+ON CONFLICT DO UPDATE SET images = images + excluded.images, amount = amount + excluded.amount
+"""
 
 _CACHED = """
 SELECT cached.scope, cached.fingerprint, jobs.id, jobs.team, jobs.order_json ->> '$.model', jobs.created_at, jobs.used_at,
     cached.hits, count(picture.value), coalesce(sum(picture.value ->> '$.size'), 0)
 FROM (SELECT * FROM cached WHERE (scope, fingerprint) > (?, ?) ORDER BY scope, fingerprint LIMIT ?) AS cached
     JOIN jobs ON jobs.id = cached.job_id
-    LEFT JOIN attempts ON attempts.job_id = jobs.id LEFT JOIN json_each(attempts.pictures) AS picture
+    LEFT JOIN attempts ON attempts.job_id = jobs.id AND jobs.status = 'completed'
+    LEFT JOIN json_each(attempts.pictures) AS picture
 GROUP BY cached.scope, cached.fingerprint ORDER BY cached.scope, cached.fingerprint
 """
 
-_SAVED = "SELECT day, team, model, images, amount FROM saved WHERE day >= ? ORDER BY day, team, model"
+_SAVED = """
+SELECT day, team, model, images, amount FROM saved WHERE day >= ? AND images <> 0 ORDER BY day, team, model
+"""
 
 
 class SqliteCache(SqlitePort, Cache):
     async def share(self, follower: Job, since: int, *, made: bool = False) -> Job | None:
-        return await self._writer.call("share", lambda db: follow(db, follower, since, made=made))
+        return await self._writer.call("share", lambda db: _share(db, follower, since, made=made))
 
     async def peek(self, entry: Entry, since: int) -> Job | None:
         return await self._writer.call("peek", lambda db: _leader(db, entry, since))
@@ -71,6 +79,13 @@ class SqliteCache(SqlitePort, Cache):
         return [Saved(*row) for row in await self._writer.execute("saved", _SAVED, (since,))]
 
 
+def _share(db: apsw.Connection, follower: Job, since: int, *, made: bool) -> Job | None:
+    known = select_job(db, follower.id)
+    if known is not None:
+        return known if known.leader else None
+    return follow(db, follower, since, made=made)
+
+
 def follow(db: apsw.Connection, follower: Job, since: int, *, made: bool = False) -> Job | None:
     """Journal it as following the job of an equal order, if there is one; None, and nothing written, otherwise."""
     entry = follower.entry
@@ -83,7 +98,7 @@ def follow(db: apsw.Connection, follower: Job, since: int, *, made: bool = False
     use = {"leader": leader.id, "now": follower.created_at, "detached": follower.detached, "maker": follower.maker}
     if leader.ended:
         db.execute(_HIT, (1, entry.scope, entry.fingerprint, leader.id))
-        _save(db, followed, leader.pictures, 1)
+        _save(db, followed, len(leader.pictures))
         use |= {"detached": False, "maker": leader.maker}  # nobody drops what has ended
     db.execute(_USE, use)
     return followed
@@ -102,8 +117,7 @@ def landed(db: apsw.Connection, job_id: str, pictures: Sequence[Picture], now: i
     job = select_job(db, job_id)
     if job is None:
         return
-    for team, followers in list(db.execute(_FOLLOWERS, (job_id,))):
-        _save(db, replace(job, team=team, created_at=now), pictures, followers)
+    db.execute(_SPARE, {"leader": job_id, "day": period("day", now), "images": len(pictures)})
     if job.entry and job.source == "bypass" and job.whole:
         db.execute(_ENTER, (job.entry.scope, job.entry.fingerprint, job.id))
 
@@ -116,8 +130,7 @@ def _leader(db: apsw.Connection, entry: Entry, since: int) -> Job | None:
     return job if job.whole and job.created_at >= since else None
 
 
-def _save(db: apsw.Connection, job: Job, pictures: Sequence[Picture], times: int) -> None:
-    images = len(pictures) * times
+def _save(db: apsw.Connection, job: Job, images: int) -> None:
     day = period("day", job.created_at)
     db.execute(_SAVE, (day, job.team, job.order.model, images, images * job.order.unit_price))
 
@@ -127,7 +140,7 @@ def _lose(db: apsw.Connection, follower: Job) -> None:
         return
     _forget(db, follower.entry, follower.leader)
     if list(db.execute("DELETE FROM jobs WHERE id = ? RETURNING id", (follower.id,))):
-        _save(db, follower, follower.pictures, -1)
+        _save(db, follower, -len(follower.pictures))
 
 
 def _forget(db: apsw.Connection, entry: Entry, job_id: str) -> int:

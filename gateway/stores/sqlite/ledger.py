@@ -13,7 +13,7 @@ from gateway.core.rate import Exceeded, Limit, Room, Turn
 from gateway.ports import Adjustment, BudgetState, Ledger, LedgerRow, Refusal, Spend, SpendBy
 from gateway.ports.retries import IDEMPOTENT
 from gateway.stores.sqlite import audit, cache, image_limits, retries, usage
-from gateway.stores.sqlite.rows import insert_job, to_json
+from gateway.stores.sqlite.rows import insert_job, select_job, to_json
 from gateway.stores.sqlite.writer import SqlitePort
 
 _INSERT_RESERVE = """
@@ -158,8 +158,9 @@ def end(db: apsw.Connection, ending: Ending) -> bool:
 def _reserve(
     db: apsw.Connection, job: Job, limits: Sequence[Limit], since: int | None
 ) -> Job | Refusal | Exceeded | Room | None:
-    if list(db.execute("SELECT 1 FROM jobs WHERE id = ?", (job.id,))):
-        return None
+    known = select_job(db, job.id)
+    if known is not None:
+        return known if known.leader else None
     if job.idempotency is not None:
         since_key = job.created_at - IDEMPOTENT
         earlier = retries.repeated(db, job.key_id, job.idempotency, job.body_hash, since_key)

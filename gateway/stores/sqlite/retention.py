@@ -16,17 +16,17 @@ _PAGE = 500
 #: ms between two notes of a use
 _NOTE_EVERY = 3_600_000
 
+# The job that it follows is then noted as well, whenever that was last: it must not go first.
 _USED = """
-UPDATE jobs SET used_at = ?2
-WHERE used_at <= ?2 - ?3 AND id IN (?1, (SELECT leader FROM jobs WHERE id = ?1))
+UPDATE jobs SET used_at = max(used_at, ?2)
+WHERE id IN (?1, (SELECT leader FROM jobs WHERE id = ?1)) AND (SELECT used_at FROM jobs WHERE id = ?1) <= ?2 - ?3
 """
 
 # An unconfirmed attempt still holds money: its job stays until that is resolved.
-_FORGET = """
-DELETE FROM jobs
+_IDLE = """
+FROM jobs
 WHERE used_at < ? AND status IN ('completed', 'failed')
     AND NOT EXISTS (SELECT 1 FROM attempts WHERE job_id = jobs.id AND state = 'unconfirmed')
-RETURNING id
 """
 
 _EVICTABLE = """
@@ -72,7 +72,9 @@ class SqliteRetention(SqlitePort, Retention):
 
 
 def _forget(db: apsw.Connection, unused_since: int) -> int:
-    return len(list(db.execute(_FORGET, (unused_since,))))
+    deleted: int = db.execute("SELECT count(*)" + _IDLE, (unused_since,)).get  # who goes with its leader is one of them
+    db.execute("DELETE" + _IDLE, (unused_since,))
+    return deleted
 
 
 def _evict(db: apsw.Connection, unused_since: int, size: int) -> int:

@@ -1,6 +1,7 @@
--- What every script begins with. KEYS[1]: what all keys begin with. ARGV[1]: the moment (ms, this server's clock) after
--- which the caller has given up; nothing may happen then, since the caller may have done otherwise meanwhile. ARGV[2]: what
--- is asked. Rows are hashes of JSON values; fields that begin with a dot are the store's own, and plain text.
+-- What every script begins with; then come sharing.lua and ending.lua. KEYS[1]: what all keys begin with. ARGV[1]: the moment
+-- (ms, this server's clock) after which the caller has given up; nothing may happen then, since the caller may have done
+-- otherwise meanwhile. ARGV[2]: what is asked. Rows are hashes of JSON values; fields that begin with a dot are the store's
+-- own, and plain text.
 -- Amounts come and go as strings, and are changed by HINCRBY alone. A script that fails is not undone: check first, write last.
 local clock = redis.call('TIME')
 if clock[1] * 1000 + math.floor(clock[2] / 1000) > tonumber(ARGV[1]) then
@@ -34,23 +35,66 @@ end
 
 local LIVE = {['"reserved"'] = true, ['"submitting"'] = true, ['"submitted"'] = true}
 
--- A job's place in an index: its number, so that jobs of one moment keep their order, and its id.
+-- A job's place in an index: its number, so that jobs of one moment keep their order, and its id; between them a `+` where
+-- it follows another, so that whoever wants none of those need not read them.
 local function id_of(place)
   return string.sub(place, 18)
 end
 
+local function follows(place)
+  return string.sub(place, 17, 17) == '+'
+end
+
+local OPEN = {queued = true, processing = true}
+
+-- The index of when such jobs were last used: those that follow others have their own, and go without what they follow.
+local function used(place)
+  return key('used', follows(place) and 'following' or 'made')
+end
+
+-- Write a new job with these fields, and its place in all of its indexes.
+local function journal(mark, status, fields)
+  local place = string.format('%016d', redis.call('INCR', key('jobs:seq'))) .. mark .. ask.job
+  redis.call('HSET', key('job', ask.job), '.place', place, unpack(fields))
+  redis.call('ZADD', key('jobs:status', status), ask.created_at, place)
+  redis.call('ZADD', used(place), ask.created_at, place)
+  for _, index in ipairs(ask.indexes) do
+    redis.call('ZADD', key(index), ask.created_at, place)
+  end
+  return place
+end
+
+-- A job's row and those of its attempts; nil where it is not there, or what it follows: an older gateway forgets that alone.
 local function whole(job_id)
   local job = key('job', job_id)
   local parts = redis.call('HGET', job, '.parts')
   if not parts then return nil end
   local found = {redis.call('HGETALL', job)}
   for _, part in ipairs(cjson.decode(parts)) do
-    found[#found + 1] = redis.call('HGETALL', key('attempt', part))
+    local attempt = redis.call('HGETALL', key('attempt', part))
+    if #attempt == 0 then return nil end
+    found[#found + 1] = attempt
   end
   return found
 end
 
--- The rule of core.job.Job.status, kept so that a list by status need not read every job there is.
+-- Bring places with their moments from one index to another; so many in one call, which takes no endless list.
+local function move(from, to, places)
+  local MANY = 2000
+  for first = 1, #places, MANY do
+    local gone, come = {}, {}
+    for n = first, math.min(#places, first + MANY - 1), 2 do
+      gone[#gone + 1] = places[n]
+      come[#come + 1] = places[n + 1]
+      come[#come + 1] = places[n]
+    end
+    redis.call('ZREM', from, unpack(gone))
+    redis.call('ZADD', to, unpack(come))
+  end
+end
+
+-- The rule of core.job.Job.status, kept so that a list by status need not read every job there is. Those that follow the job
+-- have none of their own: they only stand where it stands.
 local function restate(job_id)
   local job = key('job', job_id)
   local parts, was, place, created_at = get(job, '.parts', '.status', '.place', 'created_at')
@@ -62,11 +106,11 @@ local function restate(job_id)
     pictured = pictured or pictures ~= '[]'
   end
   local status = live and (queued and 'queued' or 'processing') or (pictured and 'completed' or 'failed')
-  if status ~= was then
-    redis.call('HSET', job, '.status', status)
-    redis.call('ZREM', key('jobs:status', was), place)
-    redis.call('ZADD', key('jobs:status', status), created_at, place)
-  end
+  if status == was then return end
+  redis.call('HSET', job, '.status', status)
+  move(key('jobs:status', was), key('jobs:status', status), {place, created_at})
+  move(key('jobs:status', was), key('jobs:status', status),
+    redis.call('ZRANGE', key('followers', job_id), 0, -1, 'WITHSCORES'))
 end
 
 -- Add to the counters of every payer in each window.
@@ -91,34 +135,3 @@ end
 local function fly(payers, images)
   for n = 2, #payers do redis.call('HINCRBY', key('flying'), payers[n], images) end
 end
-
--- Close an attempt and its hold, once; false when it was closed before. A failure stays beside an attempt that was charged
--- without pictures: it says why.
-local function finish(attempt_id, ending)
-  local attempt = key('attempt', attempt_id)
-  local id, state, job_id, held, images, reserved_at, failure, token = get(attempt,
-    'id', 'state', '.job', 'held', 'images', 'reserved_at', 'failure', '.ended_by')
-  if not LIVE[state] and state ~= '"unconfirmed"' then
-    return token == ending.token
-  end
-  local key_id, team, user, model, unit_price, policy, payers, windows = get(key('job', job_id),
-    'key_id', 'team', 'user', '.model', '.unit_price', '.policy', '.payers', '.windows')
-  payers, windows = cjson.decode(payers), cjson.decode(windows)
-  if ending.failure ~= 'null' or ending.pictures ~= '[]' then failure = ending.failure end
-  redis.call('HSET', attempt, 'state', ending.state, 'pictures', ending.pictures, 'cost', ending.cost, 'failure', failure,
-    'ended_at', ending.now, '.ended_by', ending.token)
-  if LIVE[state] then
-    redis.call('ZREM', key('attempts:submitted'), attempt_id)
-    fly(payers, '-' .. images)
-  else
-    redis.call('ZREM', key('attempts:unconfirmed'), attempt_id)
-  end
-  local seq = append({'attempt_id', id, 'kind', ending.kind, 'key_id', key_id, 'team', team,
-    'user', user, 'model', model, 'images', ending.images, 'unit_price', unit_price, 'policy', policy,
-    'amount', ending.cost, 'at', ending.now, 'counted_at', reserved_at})
-  if ending.kind == '"settle"' then redis.call('ZADD', key('ledger:spent'), ending.now, seq) end
-  count(payers, windows, ending.cost, '-' .. held)
-  restate(job_id)
-  return true
-end
-

@@ -1,7 +1,18 @@
--- Hold money and journal the job; a refusal writes nothing. {'budget', scope, window, limit, spent, held}: it refuses.
--- {'limits', ...}: what was kept of each limit's scope, by which they admit or refuse.
-local job = key('job', ask.job)
-if redis.call('EXISTS', job) == 1 then return nil end
+-- Hold money and journal the job; a refusal writes nothing, and nor does who only weighs it. {'job', ...}: one that is there
+-- in its place, or itself, which follows another. {'budget', scope, window, limit, spent, held}: it refuses. {'limits', ...}:
+-- what was kept of each limit's scope, by which they admit or refuse.
+if not ask.weighing then
+  if redis.call('EXISTS', key('job', ask.job)) == 1 then
+    -- by this very call, whose answer was lost: it was journalled as what it is
+    return redis.call('HEXISTS', key('job', ask.job), '.leader') == 1 and {'job', whole(ask.job)} or nil
+  end
+  local earlier = ask.idempotent and repeated(ask.idempotent, ask.body_hash, ask.idempotent_since)
+  if earlier then return {'job', earlier} end
+  if ask.entry and ask.since then
+    local leader, made = equal(ask.entry, ask.since)
+    if leader then return {'job', follow(leader, made)} end
+  end
+end
 
 -- The first budget without room; one that is spent goes before one that is only held.
 local reserved
@@ -31,19 +42,17 @@ for n, limit in ipairs(ask.limits) do
     if kept[n + 1] + ask.images > limit.most then admitted = false end
   end
 end
-if not admitted then return kept end
+if ask.weighing or not admitted then return kept end
 for scope, till in pairs(tills) do redis.call('HSET', key('image_rates'), scope, till) end
 
-local place = string.format('%016d ', redis.call('INCR', key('jobs:seq'))) .. ask.job
-redis.call('HSET', job, '.place', place, unpack(ask.fields))
-redis.call('ZADD', key('jobs:status', ask.status), ask.created_at, place)
-for _, index in ipairs(ask.indexes) do
-  redis.call('ZADD', key(index), ask.created_at, place)
-end
+local answers = ask.entry and not ask.bypass and not equal(ask.entry, ask.since or 0)
+journal(' ', ask.status, ask.fields)
+redis.call('HSET', key('job', ask.job), unpack(ask.made))
 for _, attempt in ipairs(ask.attempts) do
   redis.call('HSET', key('attempt', attempt.id), unpack(attempt.fields))
   append(attempt.ledger)
 end
 fly(ask.payers, ask.images)
 count(ask.payers, ask.windows, '0', ask.asked)
+if answers then enter(ask.entry, ask.job) end
 return kept

@@ -1,0 +1,2 @@
+local leader = equal(ask.entry, ask.since)
+return leader and whole(leader)

@@ -1,0 +1,1 @@
+return repeated(ask.idempotent, ask.body_hash, ask.since)
