@@ -25,6 +25,7 @@ class Body:
         self._directory = directory
         self._held = bytearray(data)
         self._file: IO[bytes] | None = None
+        self._written = False
         self._closed = False
         # A file closed while a thread still writes to its number could be another file by then: the store's, say.
         self._lock = Lock()
@@ -41,6 +42,7 @@ class Body:
 
     async def write(self) -> None:
         held, self._held = self._held, bytearray()
+        self._written = True
         try:
             await asyncio.to_thread(self._write, held)
         except OSError as error:
@@ -53,6 +55,8 @@ class Body:
         return self._file
 
     async def close(self) -> None:
+        if not self._written:
+            return
         try:
             await asyncio.to_thread(self._close)
         except asyncio.CancelledError:

@@ -20,7 +20,7 @@ from gateway.core.rate import Room
 from gateway.pipeline.admission import Caller
 from gateway.pipeline.call import Call
 from gateway.pipeline.dispatch import Dispatch
-from gateway.pipeline.draft import draft
+from gateway.pipeline.drafting import Drafting
 from gateway.pipeline.elsewhere import Elsewhere
 from gateway.pipeline.flights import Flights
 from gateway.pipeline.retrying import Retrying, given
@@ -97,6 +97,7 @@ class Generate:
         self._clock = clock
         self._telemetry = telemetry
         self._turns = Turns()
+        self._drafting = Drafting(catalogue, sharing, clock, dispatch.replica)
 
     async def begin(self, caller: Caller, ask: Ask, call: Call, uploads: Sequence[Upload] = ()) -> Underway:
         """Up to the job that makes the order (4 to 10): whatever refuses it has done so. Raises any GatewayError.
@@ -166,10 +167,9 @@ class Generate:
             turn.failed(made)
 
     async def _start(self, request: _Request, job: Job, uploads: Sequence[Upload], since: int | None) -> Underway:
-        caller, call, provider = request.caller, request.call, job.attempts[0].provider
-        policies = self._catalogue.policies
-        patience = policies.gateway.queue.detached_wait if call.respond_async else call.patience
-        async with self._dispatch.place(request.order, provider, len(job.attempts), patience):
+        caller, call = request.caller, request.call
+        place = await self._dispatch.place(job, self._drafting.patience(call))
+        with place.taken:
             reserved = await self._spending.reserve(caller, job, since)
             if reserved.job.id != job.id:
                 return _repeated(request, given(reserved.job, call))
@@ -179,18 +179,7 @@ class Generate:
         return Underway(request, reserved.job, reserved.job.source, reserved.room)
 
     def _draft(self, request: _Request) -> Job:
-        policies = self._catalogue.policies
-        provider = policies.route(request.order.model).legs[0]
-        return draft(
-            request.caller,
-            request.order,
-            request.call,
-            provider=provider,
-            per_call=policies.models[request.order.model].images_per_call,
-            entry=self._sharing.entry(request.caller, request.order, provider),
-            now=self._clock.now(),
-            replica=self._dispatch.replica,
-        )
+        return self._drafting.job(request.caller, request.order, request.call)
 
     async def _keep_references(self, job: Job, uploads: Sequence[Upload]) -> None:
         try:
@@ -225,7 +214,7 @@ class Generate:
 
     async def _answer(self, underway: Underway, waited: float) -> Answer:
         job, cache, call = underway.job, underway.cache, underway.request.call
-        now, purse = await asyncio.gather(self._jobs.job(job.id), self._spending.purse(underway.request.caller))
+        now, purse = await asyncio.gather(self._now(job), self._spending.purse(underway.request.caller))
         job = now or job
         if job.status is Status.COMPLETED:
             return Answer(job, cache, purse.remaining, waited, purse.warning)
@@ -237,6 +226,9 @@ class Generate:
         raise errors.WaitedTooLong(
             f"The images were not ready in time; the job {job.id} goes on.", job_id=job.id, retry_after=1.0
         )
+
+    async def _now(self, job: Job) -> Job | None:
+        return job if job.ended else await self._jobs.job(job.id)
 
 
 def _repeated(request: _Request, job: Job) -> Underway:
