@@ -166,6 +166,11 @@ class Job:
         return tuple(picture for attempt in self.attempts for picture in attempt.pictures)
 
     @property
+    def provider(self) -> str:
+        """Who made the pictures; while there are none, who is asked first."""
+        return next((attempt.provider for attempt in self.attempts if attempt.pictures), self.attempts[0].provider)
+
+    @property
     def cost(self) -> int:
         return 0 if self.leader else sum(attempt.cost for attempt in self.attempts)
 

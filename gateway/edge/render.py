@@ -87,7 +87,7 @@ class Renderer:
     def headers(self, job: Job, *, cache: str, remaining: int | None, ms: int | None = None) -> list[tuple[str, str]]:
         headers = [
             ("x-imagegate-job", job.id),
-            ("x-imagegate-provider", _provider(job)),
+            ("x-imagegate-provider", job.provider),
             ("x-imagegate-cache", cache),
             ("x-imagegate-seed", str(job.order.seed)),
         ]
@@ -125,7 +125,7 @@ class Renderer:
             "status": job.status,
             "imagegate": {
                 "job": job.id,
-                "provider": _provider(job),
+                "provider": job.provider,
                 "cache": cache,
                 "seed": job.order.seed,
                 "cost": dollars(cost(job, cache)),
@@ -143,11 +143,6 @@ class Renderer:
         self, status: int, body: dict[str, Any], pictures: tuple[Picture, ...], headers: list[tuple[str, str]]
     ) -> Reply:
         return Reply(status, [*_PRIVATE, *headers], Body(tuple(_pieces(body, pictures)), self.blobs))
-
-
-def _provider(job: Job) -> str:
-    """Who made the pictures; while there are none, who is asked first."""
-    return next((attempt.provider for attempt in job.attempts if attempt.pictures), job.attempts[0].provider)
 
 
 def _streamed(job: Job) -> tuple[Picture, ...]:

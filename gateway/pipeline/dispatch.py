@@ -1,8 +1,8 @@
 """Dispatch: make a journalled job, part by part: submit once, wait, keep the bytes, settle. The app owns it, not a client."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 
 from gateway.core.errors import NoCapacity, UpstreamFailed, UpstreamUnavailable
@@ -11,7 +11,7 @@ from gateway.core.order import Order, Part, Reference, Upload
 from gateway.pipeline.crew import Crew
 from gateway.pipeline.flights import Flights
 from gateway.pipeline.journalling import Journalling, backoff
-from gateway.pipeline.leg import Leg
+from gateway.pipeline.leg import Leg, Place
 from gateway.pipeline.spending import UNCONFIRMED, Spending
 from gateway.pipeline.waiting import Waiting
 from gateway.pipeline.weights import Weights
@@ -79,17 +79,14 @@ class Dispatch:
         self._unkept: set[str] = set()
         self._references_held = Weights(_REFERENCES)
 
-    @asynccontextmanager
-    async def place(self, order: Order, provider: str, calls: int, patience: float) -> AsyncIterator[None]:
-        """A place in the queue while its order is held and started. Raises NoCapacity and UpstreamUnavailable at once."""
+    async def place(self, job: Job, patience: float) -> Place:
+        """Where the job would stand in the queue. Raises NoCapacity and UpstreamUnavailable at once."""
+        provider = job.attempts[0].provider
         if provider not in self._legs:
             raise UpstreamUnavailable("No account with the image provider is configured.")
         if self._unkept:
             raise NoCapacity("The gateway cannot keep pictures just now.", retry_after=_FIRST_UNKEPT)
-        leg = self._legs[provider]
-        await leg.check(order, calls, patience)
-        with leg.governor.announced(leg.requests(order, calls)):
-            yield
+        return await self._legs[provider].place(job.order, len(job.attempts), patience)
 
     async def keep_references(self, uploads: Sequence[Upload]) -> None:
         """The references of a journalled order, before it is started: only orders that hold money fill the disk."""

@@ -2,8 +2,8 @@
 
 import random
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
-from dataclasses import replace
+from contextlib import AbstractContextManager, ExitStack
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import TypeVar
 
@@ -30,6 +30,15 @@ _Outcome = TypeVar("_Outcome", Accepted | Finished | Declined | Unknown, Decline
 _Bucket = tuple[str, int, int, int]
 
 
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where an order would stand in the queue. It counts from when it is `taken` until its order is held and started."""
+
+    #: until its images will likely have been made
+    seconds: float
+    taken: AbstractContextManager[None]
+
+
 class Leg:
     """Submits and reads have circuits of their own, so that paid jobs are still collected while submits are stopped."""
 
@@ -46,7 +55,7 @@ class Leg:
         #: address of each reference by its name, and until when it is used
         self._uploaded: dict[str, tuple[str, float]] = {}
 
-    async def check(self, order: Order, calls: int, patience: float) -> None:
+    async def place(self, order: Order, calls: int, patience: float) -> Place:
         """Refuse before anything is held: raises NoCapacity when the circuit is open or the turn would come too late, and
         UpstreamUnavailable while our key or credit is refused.
         """
@@ -55,13 +64,12 @@ class Leg:
             raise UpstreamUnavailable(REFUSED, retry_after=pause)
         if pause > 0:
             raise NoCapacity(NOT_ANSWERING, retry_after=pause)
-        wait = await self.governor.expected_wait(self.requests(order, calls))
-        if wait > 0 and wait + self.durations(order, order.count).due(0.0) > patience:
+        requests = requests_of(calls, self.uploads(order))
+        wait = await self.governor.expected_wait(requests)
+        durations = self.durations(order, order.count)
+        if wait > 0 and wait + durations.due(0.0) > patience:
             raise NoCapacity("The queue for the image provider is too long just now.", retry_after=wait)
-
-    def requests(self, order: Order, calls: int) -> int:
-        """What the order will take of the allowance."""
-        return requests_of(calls, self.uploads(order))
+        return Place(wait + durations.median, self.governor.announced(requests))
 
     def uploads(self, order: Order) -> int:
         """How many of its references are yet to be uploaded."""

@@ -13,7 +13,7 @@ from gateway.core.rate import Exceeded, Limit, Room
 from gateway.pipeline.admission import Caller
 from gateway.pipeline.budget_warnings import BudgetWarnings
 from gateway.pipeline.limiting import IMAGE_KINDS, too_many
-from gateway.ports import Clock, Ledger, Refusal, Telemetry
+from gateway.ports import BudgetState, Clock, Ledger, Refusal, Telemetry
 
 Outcome = Literal["charge", "release"]
 
@@ -115,9 +115,13 @@ class Spending:
             return charged
         return await self._ledger.release(attempt.id, RELEASED, now)
 
+    async def budgets(self, caller: Caller) -> Sequence[BudgetState]:
+        """Those of key, team and org."""
+        return await self._ledger.budgets(payers(caller.key_id, caller.team), self._clock.now())
+
     async def purse(self, caller: Caller) -> Purse:
         """How the budgets of key, team and org stand."""
-        states = await self._ledger.budgets(payers(caller.key_id, caller.team), self._clock.now())
+        states = await self.budgets(caller)
         return Purse(min((state.remaining for state in states), default=None), self._warnings.heed(states))
 
 

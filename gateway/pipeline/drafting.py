@@ -1,0 +1,60 @@
+"""A job as it is before anything of it is journalled: the same for a request that buys and for one that only asks."""
+
+import secrets
+
+from gateway.core import keys as key_form
+from gateway.core.catalogue import Catalogue
+from gateway.core.job import Attempt, Job
+from gateway.core.order import Order, parts
+from gateway.pipeline.admission import Caller
+from gateway.pipeline.call import Call
+from gateway.pipeline.sharing import Sharing
+from gateway.ports import Clock
+
+
+class Drafting:
+    def __init__(self, catalogue: Catalogue, sharing: Sharing, clock: Clock, replica: str) -> None:
+        """`replica`: which is to make the jobs."""
+        self._policies = catalogue.policies
+        self._sharing = sharing
+        self._clock = clock
+        self._replica = replica
+
+    def job(self, caller: Caller, order: Order, call: Call) -> Job:
+        """Split into attempts of as many images as the model makes at once, all of them reserved now."""
+        now = self._clock.now()
+        provider = self._policies.route(order.model).legs[0]
+        job_id = "job_" + key_form.draw(22, secrets.choice)
+        attempts = tuple(
+            Attempt(
+                id=f"{job_id}.{part.number}",
+                job_id=job_id,
+                part=part.number,
+                provider=provider,
+                images=part.images,
+                seed=part.seed,
+                held=part.images * order.unit_price,
+                reserved_at=now,
+            )
+            for part in parts(order, self._policies.models[order.model].images_per_call)
+        )
+        return Job(
+            id=job_id,
+            key_id=caller.key_id,
+            team=caller.team,
+            user=call.user,
+            order=order,
+            created_at=now,
+            detached=call.respond_async,
+            body_hash=call.body_hash,
+            retry_count=call.retry_count,
+            attempts=attempts,
+            maker=self._replica,
+            source="bypass" if call.cache == "bypass" else "miss",
+            entry=self._sharing.entry(caller, order, provider),
+            idempotency=call.idempotency,
+        )
+
+    def patience(self, call: Call) -> float:
+        """Seconds that the order of this call may stand in the queue: nobody waits for one that is answered 202."""
+        return self._policies.gateway.queue.detached_wait if call.respond_async else call.patience
