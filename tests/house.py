@@ -25,6 +25,7 @@ from gateway.pipeline.generate import Answer, Generate
 from gateway.pipeline.governor import Governor
 from gateway.pipeline.jobs import TeamJobs
 from gateway.pipeline.leg import Leg
+from gateway.pipeline.quoting import Quote, Quoting
 from gateway.pipeline.recovery import Recovery
 from gateway.pipeline.retrying import Retrying
 from gateway.pipeline.sharing import Sharing
@@ -58,11 +59,16 @@ class House:
     team_jobs: TeamJobs
     recovery: Recovery
     sweeping: Sweeping
+    quoting: Quoting
 
     async def ask(self, call: Call | None = None, *, caller: Caller = RED, **fields: object) -> Answer:
         """One request for a picture of a cat, from its ask to its answer. Raises any GatewayError."""
         ask = read({"prompt": "a cat", **fields}, Generation)
         return await self.generate.finish(await self.generate.begin(caller, ask, call or a_call()))
+
+    async def quote(self, call: Call | None = None, *, caller: Caller = RED, **fields: object) -> Quote:
+        """What `ask` would cost. Raises any GatewayError."""
+        return await self.quoting.quote(caller, read({"prompt": "a cat", **fields}, Generation), call or a_call())
 
     async def edit(self, *uploads: Upload, call: Call | None = None, **fields: object) -> Answer:
         """One request for a cat with a hat that builds on these images. Raises any GatewayError."""
@@ -122,8 +128,10 @@ async def open_house(
         governor = Governor(provider.name, limit, LocalAllowance(clock, limit), crew, clock)
         replica = token_hex(8)
         spending = Spending(store, clock, telemetry, replica, warn_at=policies.gateway.budgets.warn_at)
+        legs = {provider.name: Leg(provider, governor, clock, telemetry)} if account else {}
+        sharing = Sharing(store, blobs, policies.gateway.cache, clock, telemetry)
         dispatch = Dispatch(
-            legs={provider.name: Leg(provider, governor, clock, telemetry)} if account else {},
+            legs=legs,
             jobs=store,
             blobs=blobs,
             spending=spending,
@@ -141,7 +149,7 @@ async def open_house(
             catalogue=Catalogue(policies),
             jobs=store,
             retrying=Retrying(store, clock, policies.gateway.retries.adopt_within),
-            sharing=Sharing(store, blobs, policies.gateway.cache, clock, telemetry),
+            sharing=sharing,
             spending=spending,
             dispatch=dispatch,
             flights=flights,
@@ -164,7 +172,15 @@ async def open_house(
             jobs=store, retention=store, dispatch=dispatch, flights=flights, spending=spending, clock=clock
         )
         sweeping = Sweeping(store, blobs, policies.gateway, URL_TTL, clock=clock, telemetry=telemetry)
-        pipeline = (generate, team_jobs, recovery, sweeping)
+        quoting = Quoting(
+            catalogue=Catalogue(policies),
+            sharing=sharing,
+            spending=spending,
+            dispatch=dispatch,
+            legs=legs,
+            clock=clock,
+        )
+        pipeline = (generate, team_jobs, recovery, sweeping, quoting)
         house = House(provider, clock, store, blobs, telemetry, crew, flights, governor, *pipeline)
         await store.set_budgets("org", [Budget("total", 10 * MICROS)])
         try:

@@ -15,6 +15,7 @@ from gateway.edge.guard import Guard, GuardLimits
 from gateway.edge.ops import Operations
 from gateway.pipeline.generate import Generate
 from gateway.pipeline.jobs import TeamJobs
+from gateway.pipeline.quoting import Quoting
 
 _HANDLERS = (
     images.generations,
@@ -46,6 +47,7 @@ class Parts:
 
     front: Front
     generate: Generate
+    quoting: Quoting
     catalogue: Catalogue
     team_jobs: TeamJobs
     files: PictureFiles
@@ -60,6 +62,7 @@ def create_app(parts: Parts) -> Observed:
         dependencies={
             "front": _given(parts.front),
             "generate": _given(parts.generate),
+            "quoting": _given(parts.quoting),
             "catalogue": _given(parts.catalogue),
             "team_jobs": _given(parts.team_jobs),
             "files": _given(parts.files),

@@ -9,38 +9,59 @@ from litestar.types import ASGIApp
 
 from gateway.core.ask import Ask, Edit, Generation, Variation
 from gateway.core.job import Status
+from gateway.edge import quotes
 from gateway.edge.exchange import Call, of, watching
 from gateway.edge.front import Front
 from gateway.edge.render import cost
-from gateway.edge.schema import heartbeat, patience, read_call
+from gateway.edge.schema import dry_run, heartbeat, patience, read_call
 from gateway.edge.stream import Stream
 from gateway.pipeline.generate import Generate
+from gateway.pipeline.quoting import Quoting
 
 
 @post("/v1/images/generations", name="images.generations", status_code=200)
-async def generations(request: Call, front: NamedDependency[Front], generate: NamedDependency[Generate]) -> ASGIApp:
+async def generations(
+    request: Call,
+    front: NamedDependency[Front],
+    generate: NamedDependency[Generate],
+    quoting: NamedDependency[Quoting],
+) -> ASGIApp:
     """Make images from a prompt, and wait for them."""
-    return await _make(request, front, generate, Generation)
+    return await _make(request, front, generate, quoting, Generation)
 
 
 @post("/v1/images/edits", name="images.edits", status_code=200)
-async def edits(request: Call, front: NamedDependency[Front], generate: NamedDependency[Generate]) -> ASGIApp:
+async def edits(
+    request: Call,
+    front: NamedDependency[Front],
+    generate: NamedDependency[Generate],
+    quoting: NamedDependency[Quoting],
+) -> ASGIApp:
     """Make images from a prompt and images."""
-    return await _make(request, front, generate, Edit)
+    return await _make(request, front, generate, quoting, Edit)
 
 
 @post("/v1/images/variations", name="images.variations", status_code=200)
-async def variations(request: Call, front: NamedDependency[Front], generate: NamedDependency[Generate]) -> ASGIApp:
+async def variations(
+    request: Call,
+    front: NamedDependency[Front],
+    generate: NamedDependency[Generate],
+    quoting: NamedDependency[Quoting],
+) -> ASGIApp:
     """Make images like one image."""
-    return await _make(request, front, generate, Variation)
+    return await _make(request, front, generate, quoting, Variation)
 
 
-async def _make(request: Call, front: Front, generate: Generate, kind: type[Ask]) -> ASGIApp:
+async def _make(request: Call, front: Front, generate: Generate, quoting: Quoting, kind: type[Ask]) -> ASGIApp:
     exchange = of(request)
     caller = await front.admit(request)  # before a byte of the body is read
     ask, uploads = await front.intake.read(request, kind, patience(request.headers, front.max_wait))
     call = read_call(ask, uploads, request.headers, front.max_wait, exchange.elapsed())
     exchange.model = ask.model
+    if dry_run(request.headers):
+        quote = await quoting.quote(caller, ask, call, [upload.reference for upload in uploads])
+        exchange.model = quote.order.model
+        return quotes.render(quote)
     if ask.stream:
         gone = asyncio.get_running_loop().create_future()
         underway = await generate.begin(caller, ask, replace(call, gone=gone), uploads)

@@ -11,6 +11,8 @@ from gateway.pipeline.call import Call
 from gateway.pipeline.sharing import Sharing
 from gateway.ports import Clock
 
+_LETTERS = 22
+
 
 class Drafting:
     def __init__(self, catalogue: Catalogue, sharing: Sharing, clock: Clock, replica: str) -> None:
@@ -24,7 +26,7 @@ class Drafting:
         """Split into attempts of as many images as the model makes at once, all of them reserved now."""
         now = self._clock.now()
         provider = self._policies.route(order.model).legs[0]
-        job_id = "job_" + key_form.draw(22, secrets.choice)
+        job_id = "job_" + key_form.base62(secrets.randbelow(62**_LETTERS), _LETTERS)
         attempts = tuple(
             Attempt(
                 id=f"{job_id}.{part.number}",

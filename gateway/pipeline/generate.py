@@ -24,7 +24,7 @@ from gateway.pipeline.drafting import Drafting
 from gateway.pipeline.elsewhere import Elsewhere
 from gateway.pipeline.flights import Flights
 from gateway.pipeline.retrying import Retrying, given
-from gateway.pipeline.sharing import Sharing
+from gateway.pipeline.sharing import Sharing, not_cached
 from gateway.pipeline.spending import Spending
 from gateway.pipeline.turns import Turns
 from gateway.ports import Clock, Jobs, StoreDown, Telemetry
@@ -147,7 +147,7 @@ class Generate:
             if job is not None:
                 return Underway(request, job, job.source)
         if wish == "only":
-            raise errors.NotFound("No equal order's pictures are cached.", code="not_cached")
+            raise not_cached()
         return None
 
     async def _make(self, request: _Request, uploads: Sequence[Upload]) -> Underway:

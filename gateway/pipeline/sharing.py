@@ -2,6 +2,7 @@
 
 import asyncio
 
+from gateway.core.errors import NotFound
 from gateway.core.fingerprint import fingerprint
 from gateway.core.job import Entry, Job
 from gateway.core.order import Order
@@ -48,3 +49,8 @@ class Sharing:
     async def _kept(self, job: Job) -> bool:
         sizes = await asyncio.gather(*(self._blobs.size(picture.name) for picture in job.pictures))
         return list(sizes) == [picture.size for picture in job.pictures]
+
+
+def not_cached() -> NotFound:
+    """What a call that asks only for what was made is answered where nothing was."""
+    return NotFound("No equal order's pictures are cached.", code="not_cached")

@@ -33,6 +33,7 @@ from gateway.pipeline.generate import Generate
 from gateway.pipeline.jobs import TeamJobs
 from gateway.pipeline.leg import Leg
 from gateway.pipeline.limiting import Limiting
+from gateway.pipeline.quoting import Quoting
 from gateway.pipeline.rate_card import RateCard
 from gateway.pipeline.recovery import Recovery
 from gateway.pipeline.retrying import Retrying
@@ -156,6 +157,7 @@ class _Base:
 @dataclass(frozen=True, slots=True)
 class _Pipeline:
     generate: Generate
+    quoting: Quoting
     team_jobs: TeamJobs
     recovery: Recovery
     sweeping: Sweeping
@@ -181,17 +183,26 @@ def _pipeline(base: _Base) -> _Pipeline:
         replicas=store,
         replica=base.replica,
     )
+    sharing = Sharing(store, base.blobs, policy.cache, clock, recorder)
     generate = Generate(
         catalogue=base.catalogue,
         jobs=store,
         retrying=Retrying(store, clock, policy.retries.adopt_within),
-        sharing=Sharing(store, base.blobs, policy.cache, clock, recorder),
+        sharing=sharing,
         spending=spending,
         dispatch=dispatch,
         flights=flights,
         elsewhere=elsewhere,
         clock=clock,
         telemetry=recorder,
+    )
+    quoting = Quoting(
+        catalogue=base.catalogue,
+        sharing=sharing,
+        spending=spending,
+        dispatch=dispatch,
+        legs=base.legs,
+        clock=clock,
     )
     recovery = Recovery(
         jobs=store,
@@ -208,7 +219,7 @@ def _pipeline(base: _Base) -> _Pipeline:
         jobs=store, retention=store, dispatch=dispatch, flights=flights, spending=spending, clock=clock
     )
     sweeping = Sweeping(store, base.blobs, policy, base.settings.url_ttl, clock=clock, telemetry=recorder)
-    return _Pipeline(generate, team_jobs, recovery, sweeping)
+    return _Pipeline(generate, quoting, team_jobs, recovery, sweeping)
 
 
 def _app(base: _Base, pipeline: _Pipeline, images: ImageUrls, administration: Administration) -> Observed:
@@ -240,6 +251,7 @@ def _app(base: _Base, pipeline: _Pipeline, images: ImageUrls, administration: Ad
                 settings.public_url,
             ),
             generate=pipeline.generate,
+            quoting=pipeline.quoting,
             catalogue=base.catalogue,
             team_jobs=pipeline.team_jobs,
             files=files,
