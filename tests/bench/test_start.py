@@ -10,10 +10,10 @@ from statistics import median
 
 import psutil
 from figures import show, spread, times
+from floors import BareApp
 from processes import Process, free_port, gateway
 
 STARTS = times(5, 20)
-BARE_APP = Path(__file__).with_name("bare_app.py")
 #: after the first answer: what the start left behind has been collected by then
 IDLE = 2.0
 
@@ -60,14 +60,6 @@ def test_start_to_healthy_and_idle_memory(tmp_path: Path) -> None:
         ]
         + [("imagegate serve, first (compiles)", f"{first.seconds:.2f} s", f"{first.cpu:.2f} s", "")],
     )
-
-
-class BareApp(Process):
-    """As `Process`, but for what runs in it."""
-
-    def launch(self) -> subprocess.Popen[bytes]:
-        self.running = subprocess.Popen([sys.executable, BARE_APP, str(self.port)], env=self.environment)
-        return self.running
 
 
 def start(process: Process) -> Started:
