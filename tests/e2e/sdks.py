@@ -112,13 +112,18 @@ class NodeSdk:
         answer.pop("requestId", None)
         return Outcome(**answer)
 
-    async def calls(self, base_url: str, key: str, *calls: dict[str, Any]) -> list[Any]:
-        """All at once; an answer each, in order."""
+    async def calls(self, base_url: str, key: str, *calls: dict[str, Any], at_once: int = 0) -> list[Any]:
+        """So many at once (0: all); an answer each, in order."""
         process = await asyncio.create_subprocess_exec(
             "node",
             "call.mjs",
             cwd=self.folder,
-            env={"PATH": os.environ["PATH"], "OPENAI_BASE_URL": base_url, "OPENAI_API_KEY": key},
+            env={
+                "PATH": os.environ["PATH"],
+                "OPENAI_BASE_URL": base_url,
+                "OPENAI_API_KEY": key,
+                "AT_ONCE": str(at_once),
+            },
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
         )

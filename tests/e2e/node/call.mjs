@@ -1,6 +1,6 @@
 // Reads calls as JSON lines, {method?, fields, image?, mask?, options?, retries?, timeout?, key?}, and answers each with a
 // line: what openai-node returned (a stream as its events), or the error that it threw, and how many requests it sent for
-// it. `image` and `mask` are paths, `image` also a list of them.
+// it. `image` and `mask` are paths, `image` also a list of them. AT_ONCE: so many at once, else all.
 import { createReadStream } from 'node:fs';
 import { createInterface } from 'node:readline';
 import OpenAI from 'openai';
@@ -40,10 +40,16 @@ async function answer(call) {
   }
 }
 
-const answers = [];
+const calls = [];
 for await (const line of createInterface({ input: process.stdin })) {
-  answers.push(answer(JSON.parse(line)));
+  calls.push(JSON.parse(line));
 }
-for (const each of await Promise.all(answers)) {
+const answers = [];
+const numbers = calls.keys();
+async function some() {
+  for (const number of numbers) answers[number] = await answer(calls[number]);
+}
+await Promise.all(Array.from({ length: Number(process.env.AT_ONCE) || calls.length }, some));
+for (const each of answers) {
   console.log(JSON.stringify(each));
 }
