@@ -1,24 +1,38 @@
-"""Two gateways that share a Redis or Valkey and a directory of pictures, before one simulator: all of them processes."""
+"""Gateways that share a Redis or Valkey and a directory of pictures, before one simulator: all of them processes."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from processes import ADMIN_KEY, Process, gateway, simulator
 from redis_server import RedisServer
 
+from gateway.stores.redis.line import PREFIX
+
 
 @dataclass(frozen=True)
 class Cluster:
     upstream: Process
-    one: Process
-    two: Process
+    gateways: Sequence[Process]
     redis: RedisServer
+
+    @property
+    def one(self) -> Process:
+        return self.gateways[0]
+
+    @property
+    def two(self) -> Process:
+        return self.gateways[1]
+
+    def end_lease(self, job_id: str) -> None:
+        """Of the replica that makes the job and was killed, as if it had been silent for long enough."""
+        maker = self.redis.call("HGET", f"{PREFIX}job:{job_id}", "maker").decode()
+        assert self.redis.call("DEL", f"{PREFIX}replica:{maker}") == 1
 
 
 @contextmanager
-def cluster_of_two(directory: Path, *options: str) -> Iterator[Cluster]:
+def cluster_of(size: int, directory: Path, *options: str) -> Iterator[Cluster]:
     """`options` are the simulator's."""
     redis = RedisServer(directory)
     redis.start()
@@ -27,15 +41,18 @@ def cluster_of_two(directory: Path, *options: str) -> Iterator[Cluster]:
         "IMAGEGATE_BLOBS": f"file://{directory / 'pictures'}",
         "IMAGEGATE_ADMIN_KEY": ADMIN_KEY,
     }
-    homes = directory / "one", directory / "two"
-    for home in homes:
-        home.mkdir()
     try:
-        with (
-            simulator(directory, *options) as upstream,
-            gateway(homes[0], upstream.url, started=True, **shared) as one,
-            gateway(homes[1], upstream.url, started=True, **shared) as two,
-        ):
-            yield Cluster(upstream, one, two, redis)
+        with ExitStack() as stack:
+            upstream = stack.enter_context(simulator(directory, *options))
+            gateways = []
+            for number in range(size):
+                home = directory / f"replica-{number}"
+                home.mkdir()
+                gateways.append(stack.enter_context(gateway(home, upstream.url, started=True, **shared)))
+            yield Cluster(upstream, gateways, redis)
     finally:
         redis.kill()
+
+
+def cluster_of_two(directory: Path, *options: str) -> AbstractContextManager[Cluster]:
+    return cluster_of(2, directory, *options)

@@ -43,7 +43,8 @@ class Books:
 
     @property
     def attempts(self) -> list[Entry]:
-        return [attempt for job in self.jobs for attempt in job["attempts"]]
+        """Each once: whoever follows a job has its attempts as well."""
+        return list({attempt["id"]: attempt for job in self.jobs for attempt in job["attempts"]}.values())
 
     @property
     def unconfirmed(self) -> list[Entry]:
