@@ -24,7 +24,7 @@ def commands(address: str, path: str, method: str, operation: Schema) -> list[tu
         # curl says POST by itself when there is a body, and -N shows the events of a stream as they come
         (title, _joined([f"curl {'-N ' if value.get('stream') else ''}{address}{filled}", *key, *_body(kind, value)]))
         for kind, media in operation["requestBody"]["content"].items()
-        for title, value in _examples(media)
+        for title, value in examples(media)
     ]
 
 
@@ -33,7 +33,8 @@ def _filled(path: str, operation: Schema) -> str:
     return re.sub(r"\{(\w+)\}", lambda match: str(examples.get(match[1], match[0])), path)
 
 
-def _examples(media: Schema) -> list[tuple[str, Schema]]:
+def examples(media: Schema) -> list[tuple[str, Schema]]:
+    """(What it shows, the example itself)."""
     if "examples" in media:
         return [(each.get("summary", ""), each["value"]) for each in media["examples"].values()]
     return [("", media["example"])] if "example" in media else []

@@ -158,9 +158,9 @@ def _answer(status: str, response: Schema) -> str:
     )
     headers = " ".join(f"<code>{escape(name)}</code>" for name in response["headers"])
     examples = "".join(
-        f"<details><summary>Example</summary>{_code(json.dumps(media['example'], indent=2))}</details>"
+        f"<details><summary>{_prose(title or 'Example')}</summary>{_code(json.dumps(value, indent=2))}</details>"
         for media in response["content"].values()
-        if "example" in media
+        for title, value in docs_curl.examples(media)
     )
     return (
         f"<h4>{escape(status)}: {_prose(response['description'])}</h4>"

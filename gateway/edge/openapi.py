@@ -1,10 +1,12 @@
 """/openapi.json: the team-facing API, described from the very types and errors that make it."""
 
-from typing import Any
+from typing import Any, get_args
 
 from gateway.edge import openapi_images
 from gateway.edge.openapi_answers import Schema, error_table, failures, headers, json_of, response
+from gateway.edge.openapi_quote import quote_schemas
 from gateway.edge.openapi_schemas import JOB_EXAMPLE, schemas
+from gateway.pipeline.call import CacheWish
 
 _DESCRIPTION = (
     "OpenAI Images, made elsewhere, under budgets: point any OpenAI SDK at this address. "
@@ -33,8 +35,23 @@ _PARAMETERS: dict[str, Schema] = {
     "Cache": {
         "name": "x-imagegate-cache",
         "in": "header",
-        "description": "`bypass`: make it anew. `only`: 404 `not_cached` unless it is there. This version keeps no cache.",
-        "schema": {"type": "string", "enum": ["bypass", "only"]},
+        "description": "An order with a seed is made once: an equal one is given the same images at no cost. `bypass`: make "
+        "them anew. `only`: 404 `not_cached` unless they have been made.",
+        "schema": {"type": "string", "enum": list(get_args(CacheWish))},
+    },
+    "DryRun": {
+        "name": "x-imagegate-dry-run",
+        "in": "header",
+        "description": "`true`: answer 200 with a quote of what this call would cost, and of what would refuse it. Nothing "
+        "is made, held or remembered; it counts as a request.",
+        "schema": {"type": "string", "enum": ["true", "false"]},
+    },
+    "IdempotencyKey": {
+        "name": "idempotency-key",
+        "in": "header",
+        "description": "For a day, calls with this key and body are answered by the first one's job, and cost nothing. "
+        "With another body: 422 `idempotency_key_reused`. What had bought nothing is made anew.",
+        "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[ -~]+$"},
     },
     "Job": {
         "name": "job_id",
@@ -65,7 +82,7 @@ def document(version: str, most_references: int) -> dict[str, Any]:
             "securitySchemes": {"key": key},
             "parameters": _PARAMETERS,
             "headers": headers(),
-            "schemas": openapi_images.request_schemas(most_references) | schemas(),
+            "schemas": openapi_images.request_schemas(most_references) | schemas() | quote_schemas(),
         },
         "x-imagegate-errors": error_table(),
     }

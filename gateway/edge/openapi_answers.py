@@ -1,10 +1,11 @@
 """What answers of every operation share in the API's description: headers, and the errors, taken from their classes."""
 
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, get_args
 
 from gateway.core import errors
 from gateway.core.errors import GatewayError
+from gateway.core.job import Source
 
 Schema: TypeAlias = dict[str, Any]
 
@@ -37,6 +38,9 @@ PROBLEMS = (
     Problem(errors.MethodNotAllowed, "method_not_allowed", "The path has no such method; `allow` lists those it has."),
     Problem(errors.RequestTimeout, "request_timeout", "The request did not arrive in time."),
     Problem(errors.JobNotCancellable, "job_not_cancellable", "The job has ended, or its price is already owed."),
+    Problem(
+        errors.IdempotencyKeyReused, "idempotency_key_reused", "The `Idempotency-Key` came with another body before."
+    ),
     Problem(errors.Cancelled, "cancelled", "The job was cancelled while its client waited."),
     Problem(errors.RequestTooLarge, "request_too_large", "The body is too large."),
     Problem(errors.UnsupportedMediaType, "unsupported_media_type", "The body is of another media type."),
@@ -62,6 +66,9 @@ _ANYWHERE = (
 )
 FIELDS = ("invalid_type", "missing_required_parameter", "unknown_parameter", "unsupported_parameter")
 
+#: How a call may have come to its images.
+CACHE_WORDS: list[str] = [*get_args(Source), "replayed"]
+
 _LIMITED = {
     "limit": "{} a minute, of the tightest limit of the key and its team; absent if there is none.",
     "remaining": "How many {} there is room for now.",
@@ -74,9 +81,10 @@ HEADERS: dict[str, Schema] = {
     "x-imagegate-job": {"description": "The job that the answer is of."},
     "x-imagegate-provider": {"description": "Who made the images, or is asked first."},
     "x-imagegate-cache": {
-        "description": "`miss`: made for this call. `joined`: an earlier attempt of the same call was waited for. "
-        "`replayed`: it had already ended.",
-        "schema": {"type": "string", "enum": ["miss", "joined", "replayed"]},
+        "description": "`miss`: made for this call. `bypass`: the same, as it asked. `hit`: an equal order's images, made "
+        "before. `joined`: an equal order, or an earlier attempt of the same call, was being made and was waited for. "
+        "`replayed`: an earlier attempt had already ended.",
+        "schema": {"type": "string", "enum": CACHE_WORDS},
     },
     "x-imagegate-seed": {"description": "Seed of the first image.", "schema": {"type": "integer"}},
     "x-imagegate-cost": {"description": "Dollars that this call cost, a plain decimal."},

@@ -11,6 +11,7 @@ from gateway.core.images import (
     MOST_REFERENCE_PIXELS,
 )
 from gateway.edge.openapi_answers import FIELDS, LIMIT_HEADERS, Schema, failures, json_of, reference, response
+from gateway.edge.openapi_quote import QUOTE_EXAMPLE
 from gateway.edge.openapi_schemas import ACCEPTED_EXAMPLE, IMAGES_EXAMPLE
 
 _FILE = {"type": "string", "contentMediaType": "application/octet-stream"}
@@ -59,9 +60,10 @@ _FORM_EXAMPLES = {
 _VARIATION_EXAMPLES = {"file": {"summary": "With a file", "value": {"image": "@photo.png", "n": 2}}}
 
 _ASKED = (*FIELDS, "invalid_image_file", "invalid_api_key", "model_not_allowed", "model_not_found", "not_cached")
-_MADE = ("moderation_blocked", "cancelled", "unsupported_media_type")
+_MADE = ("moderation_blocked", "cancelled", "idempotency_key_reused", "unsupported_media_type")
 _LIMITED = ("insufficient_quota", "budget_reserved", "rate_limit_exceeded")
 _UPSTREAM = ("upstream_error", "upstream_unconfirmed", "upstream_unavailable", "timeout")
+_PARAMETERS = ("Prefer", "Cache", "DryRun", "IdempotencyKey")
 _HEADERS = (
     "openai-processing-ms",
     "x-imagegate-job",
@@ -123,17 +125,25 @@ def _variation() -> Schema:
 
 def _operation(name: str, summary: str, content: Schema, event: str | None = None) -> Schema:
     """`event`: the component of a stream's event, where the operation can be streamed."""
-    answers = json_of("Images", IMAGES_EXAMPLE)
+    answers: Schema = {
+        "application/json": {
+            "schema": {"oneOf": [reference("Images"), reference("Quote")]},
+            "examples": {
+                "images": {"summary": "The images", "value": IMAGES_EXAMPLE},
+                "quote": {"summary": "A quote, of a dry run", "value": QUOTE_EXAMPLE},
+            },
+        }
+    }
     if event is not None:
         answers["text/event-stream"] = {"schema": {"oneOf": [reference(event), reference("ErrorEvent")]}}
     return {
         "operationId": name,
         "tags": ["Images"],
         "summary": summary,
-        "parameters": [{"$ref": f"#/components/parameters/{each}"} for each in ("Prefer", "Cache")],
+        "parameters": [{"$ref": f"#/components/parameters/{each}"} for each in _PARAMETERS],
         "requestBody": {"required": True, "content": content},
         "responses": {
-            "200": response("The images.", answers, *_HEADERS),
+            "200": response("The images; of a dry run the quote.", answers, *_HEADERS),
             "202": response("The job goes on.", json_of("Accepted", ACCEPTED_EXAMPLE), *_HEADERS[1:], "location"),
             **failures(*_ASKED, *_MADE, *_LIMITED, *_UPSTREAM),
         },

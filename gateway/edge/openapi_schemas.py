@@ -6,7 +6,7 @@ import msgspec
 
 from gateway.core.job import Status
 from gateway.core.model_cards import ModelCard
-from gateway.edge.openapi_answers import Schema, error_schema, reference
+from gateway.edge.openapi_answers import CACHE_WORDS, Schema, error_schema, reference
 
 _TEXT = {"type": "string"}
 _WHOLE = {"type": "integer"}
@@ -23,7 +23,7 @@ _URL = (
 )
 
 
-def _object(properties: Schema, description: str, *optional: str) -> Schema:
+def object_of(properties: Schema, description: str, *optional: str) -> Schema:
     return {
         "description": description,
         "type": "object",
@@ -32,28 +32,28 @@ def _object(properties: Schema, description: str, *optional: str) -> Schema:
     }
 
 
-def _nullable(schema: Schema) -> Schema:
+def nullable(schema: Schema) -> Schema:
     return {"anyOf": [schema, {"type": "null"}]}
 
 
-_ACCOUNT = _object(
+_ACCOUNT = object_of(
     {
         "job": _TEXT,
         "provider": _TEXT | {"description": "Who made the images."},
-        "cache": {"type": "string", "enum": ["miss", "joined", "replayed"], "description": "As `x-imagegate-cache`."},
+        "cache": {"type": "string", "enum": CACHE_WORDS, "description": "As `x-imagegate-cache`."},
         "seed": _WHOLE | {"description": "Of the first image; the next ones count on from it."},
         "cost": _TEXT | {"description": f"Of this call: {_DOLLARS}."},
-        "budget_remaining": _nullable(_TEXT)
+        "budget_remaining": nullable(_TEXT)
         | {"description": f"Of the tightest budget: {_DOLLARS}; null if there is none."},
     },
     "How they came about.",
 )
-_USAGE = _object(
+_USAGE = object_of(
     {
         "input_tokens": _WHOLE,
         "output_tokens": _WHOLE,
         "total_tokens": _WHOLE,
-        "input_tokens_details": _object({"text_tokens": _WHOLE, "image_tokens": _WHOLE}, "Zeros."),
+        "input_tokens_details": object_of({"text_tokens": _WHOLE, "image_tokens": _WHOLE}, "Zeros."),
     },
     "All zeros: images are priced by the image.",
 )
@@ -66,7 +66,7 @@ _COMPLETED = {
     "status": {"type": "string", "const": "completed"},
     "imagegate": reference("Account"),
 }
-_IMAGE = _object(
+_IMAGE = object_of(
     {
         "url": _TEXT | {"description": "Signed for your key; lives a day unless the gateway is set otherwise."},
         "b64_json": _TEXT | {"description": "The bytes in base64.", "contentEncoding": "base64"},
@@ -75,7 +75,7 @@ _IMAGE = _object(
     "url",
     "b64_json",
 )
-_IMAGES = _object(
+_IMAGES = object_of(
     {
         "created": _CREATED,
         "data": {"type": "array", "minItems": 1, "items": _IMAGE},
@@ -83,7 +83,7 @@ _IMAGES = _object(
     },
     "The images, in OpenAI's shape and with EmpirioLabs' `job_id` and `status`.",
 )
-_ACCEPTED = _object(
+_ACCEPTED = object_of(
     {
         "job_id": _JOB_ID,
         "id": _TEXT | {"description": "The same."},
@@ -103,10 +103,10 @@ _LISTED = {
     "progress": {"type": "number", "minimum": 0, "maximum": 1},
     "created_at": _TEXT | {"format": "date-time"},
     "completed_at": {"type": ["string", "null"], "format": "date-time"},
-    "error": _nullable(_object({"code": _TEXT, "message": _TEXT}, "As an error would say it."))
+    "error": nullable(object_of({"code": _TEXT, "message": _TEXT}, "As an error would say it."))
     | {"description": "Why it failed."},
 }
-_READY = _object(
+_READY = object_of(
     {
         "status": {"type": "string", "const": "ready"},
         "version": _TEXT,
@@ -132,9 +132,9 @@ def schemas() -> Schema:
         "ImageEditEvent": _event("image_edit.completed"),
         "ErrorEvent": _frame("error", _error_event(), "What went wrong after the stream had begun; it ends it."),
         "Accepted": _ACCEPTED,
-        "Job": _object(_LISTED | {"result": _nullable(reference("Images"))}, "A job; `result` once it is completed."),
-        "ListedJob": _object(_LISTED, "A job without its result."),
-        "JobList": _object(
+        "Job": object_of(_LISTED | {"result": nullable(reference("Images"))}, "A job; `result` once it is completed."),
+        "ListedJob": object_of(_LISTED, "A job without its result."),
+        "JobList": object_of(
             {
                 "object": {"type": "string", "const": "list"},
                 "data": {"type": "array", "items": reference("ListedJob")},
@@ -143,11 +143,11 @@ def schemas() -> Schema:
             "A page of jobs.",
         ),
         **{name: _tidied(schema) for name, schema in cards.items()},
-        "ModelList": _object(
+        "ModelList": object_of(
             {"object": {"type": "string", "const": "list"}, "data": {"type": "array", "items": reference("ModelCard")}},
             "What the key may ask for.",
         ),
-        "Alive": _object({"status": {"type": "string", "const": "ok"}}, "It answers."),
+        "Alive": object_of({"status": {"type": "string", "const": "ok"}}, "It answers."),
         "Ready": _READY,
         "Error": error_schema(),
     }
@@ -206,18 +206,18 @@ def _event(name: str) -> Schema:
         "background": {"type": "string", "const": "opaque"},
         **_COMPLETED,
     }
-    return _frame(name, _object(data, "The image."), "The one event of a stream, with its image.")
+    return _frame(name, object_of(data, "The image."), "The one event of a stream, with its image.")
 
 
 def _error_event() -> Schema:
     error = error_schema()["properties"]["error"]
-    return _object({"type": {"type": "string", "const": "error"}, "error": error}, "The error.")
+    return object_of({"type": {"type": "string", "const": "error"}, "error": error}, "The error.")
 
 
 def _frame(event: str, data: Schema, description: str) -> Schema:
     """A server-sent event: its `data` line holds JSON (OpenAPI 3.2 writes events this way, and 3.1 leaves them open)."""
     content = _TEXT | {"contentMediaType": "application/json", "contentSchema": data}
-    return _object({"event": {"type": "string", "const": event}, "data": content}, description)
+    return object_of({"event": {"type": "string", "const": event}, "data": content}, description)
 
 
 def _tidied(schema: Any) -> Any:  # noqa: ANN401 - any JSON value

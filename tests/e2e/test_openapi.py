@@ -17,6 +17,7 @@ pytest_plugins = ["stand"]
 GENERATIONS = "/v1/images/generations"
 EDITS = "/v1/images/edits"
 VARIATIONS = "/v1/images/variations"
+DRY_RUN = {"x-imagegate-dry-run": "true"}
 SMALL = {"prompt": "described", "size": "256x256"}
 
 
@@ -110,7 +111,7 @@ async def test_edits_and_variations(schema: OpenApiSchema, client: httpx.AsyncCl
 
 
 async def test_examples_are_served(schema: OpenApiSchema, client: httpx.AsyncClient, document: Any) -> None:
-    """Each example of a request makes pictures, or at least a job."""
+    """Each example of a request makes pictures, or at least a job; as a dry run a quote, whatever it asks for."""
     for path, methods in document["paths"].items():
         for operation in methods.values():
             for kind, media in operation.get("requestBody", {}).get("content", {}).items():
@@ -122,6 +123,10 @@ async def test_examples_are_served(schema: OpenApiSchema, client: httpx.AsyncCli
                         assert fields.pop("image") == "@photo.png"
                         sent = form(fields, "image")
                     expect(schema, path, await client.post(path, **sent), status)
+                    sent["headers"] = sent.get("headers", {}) | DRY_RUN
+                    quoted = await client.post(path, **sent)
+                    expect(schema, path, quoted, 200)
+                    assert quoted.json()["object"] == "imagegate.quote"
 
 
 async def test_refusals(schema: OpenApiSchema, client: httpx.AsyncClient, pair: Rig) -> None:
@@ -131,6 +136,19 @@ async def test_refusals(schema: OpenApiSchema, client: httpx.AsyncClient, pair: 
     expect(schema, GENERATIONS, await client.post(GENERATIONS, data={"prompt": "a form"}), 415)
     expect(schema, GENERATIONS, await client.post(GENERATIONS, json=SMALL, headers={"x-imagegate-cache": "only"}), 404)
     expect(schema, "/v1/jobs", await client.request("GET", "/v1/jobs", content=b"x" * 2_000_000), 413)
+    once = {"idempotency-key": "described once"}
+    for fields, status in ((SMALL, 200), (SMALL | {"n": 2}, 422)):
+        expect(schema, GENERATIONS, await client.post(GENERATIONS, json=fields, headers=once), status)
+    refused = await client.post(GENERATIONS, json=SMALL, headers=poor | DRY_RUN)
+    expect(schema, GENERATIONS, refused, 200)
+    assert refused.json()["refusal"]["code"] == "insufficient_quota"
+
+
+async def test_equal_orders(schema: OpenApiSchema, client: httpx.AsyncClient) -> None:
+    for word in ("miss", "hit"):
+        answer = await client.post(GENERATIONS, json=SMALL | {"prompt": "equal", "seed": 7})
+        expect(schema, GENERATIONS, answer, 200)
+        assert answer.headers["x-imagegate-cache"] == answer.json()["imagegate"]["cache"] == word
 
 
 async def test_models(schema: OpenApiSchema, client: httpx.AsyncClient) -> None:
