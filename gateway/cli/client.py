@@ -29,7 +29,7 @@ class Unanswered(click.ClickException):
     """What was asked may have been done: no answer says so or otherwise."""
 
 
-def ask(
+def ask(  # noqa: PLR0913 - the parts of a request
     method: str,
     path: str,
     *,
@@ -37,8 +37,9 @@ def ask(
     json: Mapping[str, object] | None = None,
     query: Mapping[str, str | None] | None = None,
     offline: bool = True,
+    patience: float = _TIMEOUT_S,
 ) -> dict[str, Any]:
-    """One call of /admin/v1: its JSON. `offline`: may be answered from the store when no gateway runs.
+    """One call of /admin/v1: its JSON. `offline`: may be answered from the store when no gateway runs. `patience`: seconds.
 
     Raises ClickException with a sentence for the person at the terminal, Unanswered where it may have been done.
     """
@@ -46,7 +47,7 @@ def ask(
     params = {name: value for name, value in (query or {}).items() if value is not None}
 
     async def call() -> dict[str, Any]:
-        async with _gateway_or_store(settings, url, offline=offline) as client:
+        async with _gateway_or_store(settings, url, patience, offline=offline) as client:
             return read(await client.request(method, path, params=params, json=json))
 
     try:
@@ -97,8 +98,10 @@ def read(answer: httpx.Response) -> dict[str, Any]:
 
 
 @asynccontextmanager
-async def _gateway_or_store(settings: Settings, url: str | None, *, offline: bool) -> AsyncIterator[httpx.AsyncClient]:
-    client = running_gateway(settings, url)
+async def _gateway_or_store(
+    settings: Settings, url: str | None, patience: float, *, offline: bool
+) -> AsyncIterator[httpx.AsyncClient]:
+    client = running_gateway(settings, url, patience)
     if client is not None:
         async with client:
             yield client
@@ -110,7 +113,7 @@ async def _gateway_or_store(settings: Settings, url: str | None, *, offline: boo
 
     async with (
         offline_admin(settings) as app,
-        httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=_LOCAL + _BASE, timeout=_TIMEOUT_S) as client,
+        httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=_LOCAL + _BASE, timeout=patience) as client,
     ):
         yield client
 

@@ -88,6 +88,8 @@ def _print_job(job: dict[str, Any], *, as_json: bool) -> None:
             ("team", job["team"]),
             ("key", job["key_id"]),
             ("user", job["user"] or "-"),
+            ("source", _source(job)),
+            ("fingerprint", job["fingerprint"] or "-"),
             ("model", job["model"]),
             ("images", f"{_images(job)} of {job['size']}, seed {job['seed']}"),
             ("cost", f"{usd(job['cost'])}, held {usd(job['held'])}"),
@@ -123,6 +125,10 @@ def _print_attempts(attempts: list[dict[str, Any]]) -> None:
 
 def _status(job: dict[str, Any]) -> str:
     return f"{job['status']}, unconfirmed" if job["unconfirmed"] else str(job["status"])
+
+
+def _source(job: dict[str, Any]) -> str:
+    return f"{job['source']}, follows {job['follows']}" if job["follows"] else str(job["source"])
 
 
 def _images(job: dict[str, Any]) -> str:

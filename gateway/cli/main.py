@@ -16,6 +16,7 @@ COMMANDS = {
     "budgets": Entry("gateway.cli.budgets:budgets", "Set and list budgets."),
     "spend": Entry("gateway.cli.spend:spend", "What was spent, from the ledger."),
     "jobs": Entry("gateway.cli.jobs:jobs", "What runs, what ran, and what is unconfirmed."),
+    "cache": Entry("gateway.cli.cache:cache", "What the cache holds and saved; make it forget."),
     "policies": Entry("gateway.cli.policies:policies", "Check, show and export the policies: models, prices, routes."),
     "doctor": Entry(
         "gateway.cli.doctor:doctor", "Check store, durability, policies, upstream, key, clock, disk, permissions."

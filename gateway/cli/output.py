@@ -14,6 +14,7 @@ from gateway.core.rate import WORDS
 
 #: A pipe has no width of its own; cut cells would be worse there than long lines.
 _PIPE_WIDTH = 400
+_KILO = 1000
 
 
 def print_json(value: object) -> None:
@@ -54,6 +55,18 @@ def usd(amount: dict[str, Any]) -> str:
     """A money object of /admin/v1 as `$0.0085` or `-$0.0085`."""
     dollars = str(amount["dollars"])
     return f"-${dollars[1:]}" if dollars.startswith("-") else f"${dollars}"
+
+
+def size(count: int) -> str:
+    """Bytes as `512 bytes`, `21.3 MB`."""
+    if count < _KILO:
+        return f"{count} bytes"
+    figure = float(count)
+    for unit in ("kB", "MB", "GB"):
+        figure /= _KILO
+        if round(figure, 1) < _KILO:
+            return f"{figure:.1f} {unit}"
+    return f"{figure / _KILO:,.1f} TB"
 
 
 def limits(row: dict[str, Any]) -> str:

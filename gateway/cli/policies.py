@@ -1,12 +1,14 @@
 """`imagegate policies`: the data that prices, limits and routes are; checked before a gateway is started on it."""
 
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import click
 
 from gateway.cli.configuration import load
 from gateway.cli.options import json_option
-from gateway.cli.output import print_json, print_table
+from gateway.cli.output import print_facts, print_json, print_table
 from gateway.core.money import dollars
 from gateway.core.policy import Policies, PolicyError, parse
 from gateway.settings import packaged_policies, policy_texts
@@ -55,6 +57,8 @@ def show(*, as_json: bool) -> None:
         right=["Price an image", "Images a call"],
         empty="No models.",
     )
+    click.echo()
+    print_facts(_facts(found.gateway.model_dump(mode="json")))
 
 
 @policies.command()
@@ -72,6 +76,21 @@ def export(directory: Path, *, as_json: bool) -> None:
         print_json({"directory": str(directory), "files": sorted(texts)})
     else:
         click.echo(f"{len(texts)} files in {directory}. Use them with IMAGEGATE_POLICIES={directory}")
+
+
+def _facts(table: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, str]]:
+    """Of gateway.toml, each value by its whole name: `cache.scope`."""
+    for name, value in table.items():
+        if isinstance(value, dict):
+            yield from _facts(value, f"{path}{name}.")
+        else:
+            yield path + name, _said(value)
+
+
+def _said(value: object) -> str:
+    if isinstance(value, list):
+        return ", ".join(map(str, value)) or "-"
+    return "-" if value is None else str(value)
 
 
 def _in_force() -> Path:

@@ -28,6 +28,7 @@ from gateway.edge.admin_asks import (
     Resolution,
 )
 from gateway.edge.admin_books import adjust_spend, list_ledger, list_rates, report_spend, show_drift
+from gateway.edge.admin_cache import purge_cache, show_cache
 from gateway.edge.admin_keys import change_key, create_key, list_keys, revoke_key, rotate_key, show_key
 from gateway.edge.admin_teams import change_team, create_team, list_teams, show_team
 from gateway.edge.admin_upkeep import Care, backup, doctor
@@ -64,6 +65,8 @@ def admin_routes(
             list_jobs,
             show_job,
             resolve_job,
+            show_cache,
+            purge_cache,
             put_log_level,
             backup,
             doctor,

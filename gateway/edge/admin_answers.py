@@ -76,6 +76,11 @@ class SpendReport:
     data: Sequence[SpendShape]
     total: SpendShape
 
+    @classmethod
+    def of(cls, rows: Sequence[Spend]) -> Self:
+        total = Spend("total", sum(row.images for row in rows), sum(row.amount for row in rows))
+        return cls([SpendShape.of(row) for row in rows], SpendShape.of(total))
+
 
 @dataclass(frozen=True, slots=True)
 class AdjustmentShape:
@@ -207,11 +212,15 @@ class AttemptShape:
 
 @dataclass(frozen=True, slots=True)
 class JobShape:
-    """Never the prompt: who may see money need not see what was asked."""
+    """Never the prompt: who may see money need not see what was asked. One that follows another holds and costs nothing;
+    its attempts are that one's, with what they hold and cost."""
 
     id: str
     status: str
     unconfirmed: bool
+    source: str
+    follows: str | None
+    fingerprint: str | None
     team: str
     key_id: str
     user: str | None
@@ -233,6 +242,9 @@ class JobShape:
             id=job.id,
             status=job.status,
             unconfirmed=any(attempt.state is State.UNCONFIRMED for attempt in job.attempts),
+            source=job.source,
+            follows=job.leader,
+            fingerprint=job.entry.fingerprint if job.entry else None,
             team=job.team,
             key_id=job.key_id,
             user=job.user,
@@ -241,7 +253,7 @@ class JobShape:
             seed=job.order.seed,
             images_asked=job.order.count,
             images=len(job.pictures),
-            held=Money.of(sum(_held(attempt) for attempt in job.attempts)),
+            held=Money.of(0 if job.leader else sum(_held(attempt) for attempt in job.attempts)),
             cost=Money.of(job.cost),
             policy=job.order.policy,
             created_at=_iso(job.created_at),

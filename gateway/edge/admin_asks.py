@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from gateway.core.errors import InvalidRequest
 from gateway.core.instants import midnight
 from gateway.core.job import Status
+from gateway.pipeline.cache_administration import SavedBy, Selection
 from gateway.ports import SpendBy
 
 
@@ -81,6 +82,28 @@ class JobsQuery(Asked):
     team: str | None = None
     limit: Annotated[int, Field(ge=1, le=1000)] = 20
     after: str | None = None
+
+
+class _Selected(Asked):
+    team: str | None = None
+    model: str | None = None
+    older_than: str | None = None
+    fingerprint: str | None = None
+
+    @property
+    def selection(self) -> Selection:
+        return Selection(self.team, self.model, self.older_than, self.fingerprint)
+
+
+class CacheQuery(_Selected):
+    """`since`: the first day of which savings are told."""
+
+    by: SavedBy = "team"
+    since: dt.date | None = None
+
+
+class PurgeQuery(_Selected):
+    everything: Annotated[bool, Field(alias="all")] = False
 
 
 def _refusal(error: ValidationError) -> InvalidRequest:

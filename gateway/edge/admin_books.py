@@ -7,11 +7,10 @@ from litestar import Request, Response, get, post
 from litestar.di import NamedDependency
 
 from gateway.core.sheet import csv_text
-from gateway.edge.admin_answers import AdjustmentShape, Drift, LedgerShape, Listing, RateShape, SpendReport, SpendShape
+from gateway.edge.admin_answers import AdjustmentShape, Drift, LedgerShape, Listing, RateShape, SpendReport
 from gateway.edge.admin_asks import LedgerQuery, NewAdjustment, SpendQuery
 from gateway.pipeline.adjusting import Wanted
 from gateway.pipeline.administration import Administration
-from gateway.ports import Spend
 
 _Call = Request[Any, Any, Any]
 
@@ -21,13 +20,11 @@ async def report_spend(
     request: _Call, administration: NamedDependency[Administration]
 ) -> Response[SpendReport] | Response[str]:
     asked = SpendQuery.from_query(request.query_params)
-    rows = await administration.spend(asked.by, asked.since_ms)
-    shapes = [SpendShape.of(row) for row in rows]
+    report = SpendReport.of(await administration.spend(asked.by, asked.since_ms))
     if asked.format == "csv":
-        cells = ((row.group, row.images, row.microdollars, Decimal(row.dollars)) for row in shapes)
+        cells = ((row.group, row.images, row.microdollars, Decimal(row.dollars)) for row in report.data)
         return Response(csv_text([asked.by, "images", "microdollars", "dollars"], cells), media_type="text/csv")
-    total = Spend("total", sum(row.images for row in rows), sum(row.amount for row in rows))
-    return Response(SpendReport(shapes, SpendShape.of(total)))
+    return Response(report)
 
 
 @post("/spend/adjustments")

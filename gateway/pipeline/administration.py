@@ -1,4 +1,5 @@
-"""What an administrator may do: keys, budgets, what was spent, which jobs run, and a verdict on the unconfirmed ones."""
+"""What an administrator may do: keys, budgets, what was spent, which jobs run, a verdict on the unconfirmed ones, and the
+cache."""
 
 from collections.abc import Callable, Sequence
 
@@ -7,6 +8,7 @@ from gateway.core.errors import InvalidRequest, NotFound
 from gateway.core.job import Job, State, Status
 from gateway.core.money import dollars, payers
 from gateway.pipeline.adjusting import Wanted, booked, draft
+from gateway.pipeline.cache_administration import CacheAdministration
 from gateway.pipeline.key_administration import KeyAdministration, check_team, read_budgets
 from gateway.pipeline.rate_card import Rate
 from gateway.pipeline.repeating import repeated
@@ -14,6 +16,7 @@ from gateway.pipeline.spending import Outcome, Spending
 from gateway.ports import (
     Adjustment,
     BudgetState,
+    Cache,
     Clock,
     Jobs,
     Key,
@@ -36,6 +39,7 @@ class Administration(KeyAdministration):
         keys: Keys,
         ledger: Ledger,
         jobs: Jobs,
+        cache: Cache,
         spending: Spending,
         catalogue: Catalogue,
         clock: Clock,
@@ -47,6 +51,7 @@ class Administration(KeyAdministration):
         super().__init__(keys=keys, ledger=ledger, catalogue=catalogue, clock=clock, pepper=pepper, key_made=key_made)
         self._jobs = jobs
         self._spending = spending
+        self.cache = CacheAdministration(cache, jobs, clock)
         self.rates = rates
 
     async def unlimited(self, key: Key) -> bool:
@@ -114,6 +119,8 @@ class Administration(KeyAdministration):
         """Say how a job's unconfirmed attempts ended, or the only one of that number: `charge` turns a hold into spent,
         `release` frees it."""
         job = await self.job(job_id)
+        if job.leader is not None:
+            raise InvalidRequest(f"job {job_id} follows {job.leader}, which pays: resolve that one", param="id")
         meant = [attempt for attempt in job.attempts if number in {None, attempt.part}]
         open_attempts = [attempt for attempt in meant if attempt.state is State.UNCONFIRMED]
         if not open_attempts:

@@ -58,6 +58,7 @@ def administer(
         keys=store,
         ledger=store,
         jobs=store,
+        cache=store,
         spending=spending,
         catalogue=Catalogue(policies),
         clock=clock,

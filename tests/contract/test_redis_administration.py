@@ -49,6 +49,7 @@ async def office(redis_server: RedisServer, redis_store: RedisStore) -> AsyncIte
             keys=store,
             ledger=store,
             jobs=store,
+            cache=store,
             spending=Spending(store, clock, RememberingTelemetry()),
             catalogue=Catalogue(packaged()),
             clock=clock,

@@ -112,6 +112,7 @@ def test_the_commands_are_those_of_the_contract() -> None:
         *("keys create", "keys list", "keys show", "keys set", "keys rotate", "keys revoke"),
         *("budgets set", "budgets list"),
         *("jobs list", "jobs show", "jobs resolve"),
+        *("cache stats", "cache purge"),
         *("policies check", "policies show", "policies export"),
     }
 
@@ -179,6 +180,12 @@ print(sorted({"httpx", "rich", "litestar", "pydantic", "asyncio", "PIL"} & set(s
         (["teams", "set", "nobody"], 2),
         (["budgets", "set", "key:AAAAAAAAAAAA", "5/day"], 1),
         (["jobs", "show", "job_nope"], 1),
+        (["cache", "purge"], 2),
+        (["cache", "purge", "--all", "--team", "design"], 2),
+        (["cache", "purge", "--older-than", "yesterday"], 1),
+        (["cache", "purge", "--fingerprint", "1234567"], 1),
+        (["cache", "stats", "--since", "yesterday"], 2),
+        (["cache", "stats", "--by", "key"], 2),
         (["keys", "list", "--url", "http://127.0.0.1:9"], 1),
         (["log-level", "debug"], 1),
         (["policies", "export", "/"], 1),
@@ -328,7 +335,10 @@ def test_policies_are_exported_checked_and_refused_whole(shell: Shell) -> None:
     packaged = shell.json("policies", "check")
     mine = shell.json("policies", "check", IMAGEGATE_POLICIES="mine")
     assert (mine["directory"], mine["digest"]) == ("mine", packaged["digest"])
-    assert "flux-2-klein-4b" in shell.run("policies", "show").stdout
+    shown = shell.run("policies", "show").stdout
+    assert "flux-2-klein-4b" in shown
+    for line in ("cache.scope +team", "cache.lifetime +604800", "budgets.warn_at +0.8, 0.95"):
+        assert re.search(f"(?m)^{line}$", shown)
     assert shell.run("policies", "export", "mine").exit_code == 1
 
     (shell.directory / "mine" / "gateway.toml").write_text("[jobs]\nkept = 1\n")

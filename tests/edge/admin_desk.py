@@ -45,6 +45,7 @@ class Desk:
             keys=self.store,
             ledger=self.store,
             jobs=self.store,
+            cache=self.store,
             spending=Spending(self.store, self.clock, recorder),
             catalogue=Catalogue(packaged()),
             clock=self.clock,

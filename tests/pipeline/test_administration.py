@@ -38,6 +38,7 @@ async def office(tmp_path: Path) -> AsyncIterator[Office]:
                 keys=store,
                 ledger=store,
                 jobs=store,
+                cache=store,
                 spending=spending,
                 catalogue=Catalogue(packaged()),
                 clock=clock,

@@ -34,6 +34,7 @@ async def office(tmp_path: Path, clock: HandClock) -> AsyncIterator[Administrati
             keys=store,
             ledger=store,
             jobs=store,
+            cache=store,
             spending=Spending(store, clock, RememberingTelemetry()),
             catalogue=Catalogue(packaged()),
             clock=clock,
