@@ -61,10 +61,17 @@ class House:
     sweeping: Sweeping
     quoting: Quoting
 
-    async def ask(self, call: Call | None = None, *, caller: Caller = RED, **fields: object) -> Answer:
+    async def ask(
+        self,
+        call: Call | None = None,
+        *,
+        caller: Caller = RED,
+        gone: asyncio.Future[None] | None = None,
+        **fields: object,
+    ) -> Answer:
         """One request for a picture of a cat, from its ask to its answer. Raises any GatewayError."""
         ask = read({"prompt": "a cat", **fields}, Generation)
-        return await self.generate.finish(await self.generate.begin(caller, ask, call or a_call()))
+        return await self.generate.finish(await self.generate.begin(caller, ask, call or a_call()), gone)
 
     async def quote(self, call: Call | None = None, *, caller: Caller = RED, **fields: object) -> Quote:
         """What `ask` would cost. Raises any GatewayError."""
@@ -210,6 +217,5 @@ def a_call(
     body: str = "body",
     wait: float | None = None,
     respond_async: bool = False,
-    gone: asyncio.Future[None] | None = None,
 ) -> Call:
-    return Call(patience, body, retry, prefer_wait=wait, respond_async=respond_async, gone=gone)
+    return Call(patience, body, retry, prefer_wait=wait, respond_async=respond_async)

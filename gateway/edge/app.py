@@ -13,9 +13,7 @@ from gateway.edge.files import PictureFiles
 from gateway.edge.front import Front
 from gateway.edge.guard import Guard, GuardLimits
 from gateway.edge.ops import Operations
-from gateway.pipeline.generate import Generate
 from gateway.pipeline.jobs import TeamJobs
-from gateway.pipeline.quoting import Quoting
 
 _HANDLERS = (
     images.generations,
@@ -46,8 +44,6 @@ class Parts:
     """Everything that the handlers use."""
 
     front: Front
-    generate: Generate
-    quoting: Quoting
     catalogue: Catalogue
     team_jobs: TeamJobs
     files: PictureFiles
@@ -61,8 +57,6 @@ def create_app(parts: Parts) -> Observed:
         route_handlers=[*_HANDLERS, parts.admin],
         dependencies={
             "front": _given(parts.front),
-            "generate": _given(parts.generate),
-            "quoting": _given(parts.quoting),
             "catalogue": _given(parts.catalogue),
             "team_jobs": _given(parts.team_jobs),
             "files": _given(parts.files),

@@ -1,4 +1,4 @@
-"""What every team-facing handler needs: who asks, and for whom the answer is rendered."""
+"""What every team-facing handler needs: who asks, who makes images, and for whom the answer is rendered."""
 
 from dataclasses import dataclass
 
@@ -7,15 +7,21 @@ from gateway.edge.exchange import Call, of
 from gateway.edge.intake import Intake
 from gateway.edge.render import Renderer, Viewer
 from gateway.pipeline.admission import Admission, Caller
+from gateway.pipeline.generate import Generate
 from gateway.pipeline.limiting import Limiting
+from gateway.pipeline.quoting import Quoting
 from gateway.ports import Clock
 
 
 @dataclass(frozen=True, slots=True)
 class Front:
+    """One object, since Litestar resolves several in a task group for each request."""
+
     admission: Admission
     limiting: Limiting
     intake: Intake
+    generate: Generate
+    quoting: Quoting
     renderer: Renderer
     clock: Clock
     max_wait: float

@@ -1,8 +1,5 @@
 """POST /v1/images/generations, /edits and /variations: one way for all three, as plain answers or as streams."""
 
-import asyncio
-from dataclasses import replace
-
 from litestar import post
 from litestar.di import NamedDependency
 from litestar.types import ASGIApp
@@ -15,74 +12,46 @@ from gateway.edge.front import Front
 from gateway.edge.render import cost
 from gateway.edge.schema import dry_run, heartbeat, patience, read_call
 from gateway.edge.stream import Stream
-from gateway.pipeline.generate import Generate
-from gateway.pipeline.quoting import Quoting
+from gateway.pipeline.generate import Answer, Underway
 
 
 @post("/v1/images/generations", name="images.generations", status_code=200)
-async def generations(
-    request: Call,
-    front: NamedDependency[Front],
-    generate: NamedDependency[Generate],
-    quoting: NamedDependency[Quoting],
-) -> ASGIApp:
+async def generations(request: Call, front: NamedDependency[Front]) -> ASGIApp:
     """Make images from a prompt, and wait for them."""
-    return await _make(request, front, generate, quoting, Generation)
+    return await _make(request, front, Generation)
 
 
 @post("/v1/images/edits", name="images.edits", status_code=200)
-async def edits(
-    request: Call,
-    front: NamedDependency[Front],
-    generate: NamedDependency[Generate],
-    quoting: NamedDependency[Quoting],
-) -> ASGIApp:
+async def edits(request: Call, front: NamedDependency[Front]) -> ASGIApp:
     """Make images from a prompt and images."""
-    return await _make(request, front, generate, quoting, Edit)
+    return await _make(request, front, Edit)
 
 
 @post("/v1/images/variations", name="images.variations", status_code=200)
-async def variations(
-    request: Call,
-    front: NamedDependency[Front],
-    generate: NamedDependency[Generate],
-    quoting: NamedDependency[Quoting],
-) -> ASGIApp:
+async def variations(request: Call, front: NamedDependency[Front]) -> ASGIApp:
     """Make images like one image."""
-    return await _make(request, front, generate, quoting, Variation)
+    return await _make(request, front, Variation)
 
 
-async def _make(request: Call, front: Front, generate: Generate, quoting: Quoting, kind: type[Ask]) -> ASGIApp:
+async def _make(request: Call, front: Front, kind: type[Ask]) -> ASGIApp:
     exchange = of(request)
     caller = await front.admit(request)  # before a byte of the body is read
     ask, uploads = await front.intake.read(request, kind, patience(request.headers, front.max_wait))
     call = read_call(ask, uploads, request.headers, front.max_wait, exchange.elapsed())
     exchange.model = ask.model
     if dry_run(request.headers):
-        quote = await quoting.quote(caller, ask, call, [upload.reference for upload in uploads])
+        quote = await front.quoting.quote(caller, ask, call, [upload.reference for upload in uploads])
         exchange.model = quote.order.model
         return quotes.render(quote)
+    underway = await front.generate.begin(caller, ask, call, uploads)
+    exchange.job, exchange.model = underway.job.id, underway.job.order.model
+    exchange.left("images", underway.room)
     if ask.stream:
-        gone = asyncio.get_running_loop().create_future()
-        underway = await generate.begin(caller, ask, replace(call, gone=gone), uploads)
-        exchange.job, exchange.model = underway.job.id, underway.job.order.model
-        exchange.left("images", underway.room)
-        return Stream(
-            generate,
-            underway,
-            gone,
-            front.renderer,
-            front.viewer(request, caller),
-            exchange,
-            front.clock,
-            heartbeat(request.headers),
-        )
-    async with watching(request.receive) as gone:
-        underway = await generate.begin(caller, ask, replace(call, gone=gone), uploads)
-        exchange.model = underway.job.order.model
-        del uploads  # up to 12 MB, and the wait may be long
-        exchange.left("images", underway.room)
-        answer = await generate.finish(underway)
+        every = heartbeat(request.headers)
+        viewer = front.viewer(request, caller)
+        return Stream(front.generate, underway, front.renderer, viewer, exchange, front.clock, every)
+    del uploads  # up to 12 MB, and the wait may be long
+    answer = await _finished(request, front, underway)
     exchange.warning = answer.warning
     job = answer.job
     exchange.about(job, answer.cache, answer.waited, cost(job, answer.cache))
@@ -91,3 +60,10 @@ async def _make(request: Call, front: Front, generate: Generate, quoting: Quotin
     return front.renderer.images(
         job, front.viewer(request, caller), cache=answer.cache, remaining=answer.remaining, ms=exchange.elapsed_ms()
     )
+
+
+async def _finished(request: Call, front: Front, underway: Underway) -> Answer:
+    if underway.job.ended:
+        return await front.generate.finish(underway)
+    async with watching(request.receive) as gone:
+        return await front.generate.finish(underway, gone)

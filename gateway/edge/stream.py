@@ -33,13 +33,11 @@ _HEARTBEAT = b": waiting\n\n"
 class Stream:
     """An ASGI application: what was refused before is no stream, so its headers and the first heartbeat leave at once.
 
-    `gone` is the future of the call that is under way; it ends when the client has left. `every`: seconds between
-    heartbeats.
+    `every`: seconds between heartbeats.
     """
 
     generate: Generate
     underway: Underway
-    gone: asyncio.Future[None]
     renderer: Renderer
     viewer: Viewer
     exchange: Exchange
@@ -49,19 +47,13 @@ class Stream:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - the shape of ASGI
         headers = self.renderer.headers(self.underway.job, cache=self.underway.cache, remaining=None)
         await send({"type": "http.response.start", "status": 200, "headers": encoded([*_HEADERS, *headers])})
-        async with watching(receive) as left:
-            left.add_done_callback(self._leave)
-            async with aclosing(self._frames()) as frames:
-                async for chunk in frames:
-                    await send({"type": "http.response.body", "body": chunk, "more_body": True})
+        async with watching(receive) as left, aclosing(self._frames(left)) as frames:
+            async for chunk in frames:
+                await send({"type": "http.response.body", "body": chunk, "more_body": True})
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
-    def _leave(self, left: asyncio.Future[None]) -> None:
-        if not (left.cancelled() or self.gone.done()):
-            self.gone.set_result(None)
-
-    async def _frames(self) -> AsyncGenerator[bytes, None]:
-        finishing = asyncio.ensure_future(self.generate.finish(self.underway))
+    async def _frames(self, left: asyncio.Future[None]) -> AsyncGenerator[bytes, None]:
+        finishing = asyncio.ensure_future(self.generate.finish(self.underway, left))
         try:
             while not finishing.done():
                 yield _HEARTBEAT

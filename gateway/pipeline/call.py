@@ -1,6 +1,5 @@
 """A call: what a request says about itself beside its order, read by the edge from headers and body."""
 
-import asyncio
 from dataclasses import dataclass
 from typing import Literal
 
@@ -21,5 +20,3 @@ class Call:
     #: digest of endpoint and `Idempotency-Key`
     idempotency: str | None = None
     cache: CacheWish | None = None
-    #: ends when the client has gone away
-    gone: asyncio.Future[None] | None = None

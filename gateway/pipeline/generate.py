@@ -123,20 +123,20 @@ class Generate:
             await self._retrying.refused(request.caller, request.call, error)
             raise
 
-    async def finish(self, underway: Underway) -> Answer:
-        """Its answer (11 to 14). Raises any GatewayError."""
+    async def finish(self, underway: Underway, gone: asyncio.Future[None] | None = None) -> Answer:
+        """Its answer (11 to 14). `gone` ends when the client has gone away. Raises any GatewayError."""
         try:
-            return await self._follow(underway)
+            return await self._follow(underway, gone)
         except errors.Cancelled as error:
             if underway.cache in {"miss", "bypass"} or error.message != _LEFT.message:
                 raise
             # the last client of the job that it waited for left in this very moment and took it along: nothing was bought
         # its references were kept for that job: they are the same
-        return await self._follow(await self._make(underway.request, ()))
+        return await self._follow(await self._make(underway.request, ()), gone)
 
-    async def _follow(self, underway: Underway) -> Answer:
+    async def _follow(self, underway: Underway, gone: asyncio.Future[None] | None) -> Answer:
         began = self._clock.monotonic()
-        await self._wait(underway.job, underway.request.call)
+        await self._wait(underway.job, underway.request.call, gone)
         return await self._answer(underway, self._clock.monotonic() - began)
 
     async def _share(self, request: _Request) -> Underway | None:
@@ -188,7 +188,7 @@ class Generate:
             await self._dispatch.drop(job, _NOT_KEPT)
             raise
 
-    async def _wait(self, job: Job, call: Call) -> None:
+    async def _wait(self, job: Job, call: Call, gone: asyncio.Future[None] | None) -> None:
         if call.respond_async:
             if not job.detached:
                 await self._jobs.detach(job.flight)  # joined: its own clients may leave, this one was promised the job
@@ -196,7 +196,7 @@ class Generate:
         if not job.ended:
             await self._elsewhere.expect(job.flight)
         seconds = call.patience if call.prefer_wait is None else min(call.patience, call.prefer_wait)
-        ending = await self._flights.wait(job.flight, seconds, call.gone)
+        ending = await self._flights.wait(job.flight, seconds, gone)
         if ending == "gone":
             if self._flights.abandoned(job.flight):
                 # the last client takes along an order that was not submitted, unless somebody was promised its job

@@ -63,13 +63,12 @@ class Listener:
 
 
 async def listener(house: House, *, kind: type[Generation | Edit] = Generation, every: float = 10) -> Listener:
-    gone = asyncio.get_running_loop().create_future()
     ask = read({"prompt": "a cat", "stream": True, "size": "512x512"}, kind)
-    underway = await house.generate.begin(RED, ask, a_call(gone=gone))
+    underway = await house.generate.begin(RED, ask, a_call())
     renderer = Renderer(house.blobs, house.clock, b"secret", 60)
     exchange = Exchange("req_1", "POST")
     viewer = Viewer(RED.key_id, "http://gateway")
-    return Listener(Stream(house.generate, underway, gone, renderer, viewer, exchange, house.clock, every))
+    return Listener(Stream(house.generate, underway, renderer, viewer, exchange, house.clock, every))
 
 
 @pytest.mark.parametrize(("kind", "name"), [(Generation, "image_generation"), (Edit, "image_edit")])

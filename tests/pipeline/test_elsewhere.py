@@ -72,7 +72,7 @@ async def test_a_job_that_ended_before_it_was_expected_is_answered(house: House)
 async def test_who_waits_here_and_leaves_drops_nothing_there(house: House) -> None:
     assert await house.store.unsubmitted("there.0", NOON, UNTAKEN, NOON)
     gone = asyncio.get_running_loop().create_future()
-    waiting = asyncio.ensure_future(house.ask(a_call(retry=1, gone=gone)))
+    waiting = asyncio.ensure_future(house.ask(a_call(retry=1), gone=gone))
     await until(house.clients)
     gone.set_result(None)
     with pytest.raises(errors.ClientLeft):

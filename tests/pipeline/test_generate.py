@@ -158,7 +158,7 @@ async def test_a_client_that_leaves_before_the_submit_takes_its_order_along(tmp_
     async with open_house(tmp_path, ScriptedProvider(), limit=50) as house:
         await house.governor.exhausted(500)
         gone = asyncio.get_running_loop().create_future()
-        call = asking(house, call=a_call(gone=gone))
+        call = asking(house, gone=gone)
         await until(lambda: house.telemetry.in_flight)
         gone.set_result(None)
         with pytest.raises(errors.ClientLeft):
@@ -172,7 +172,7 @@ async def test_a_client_that_leaves_before_the_submit_takes_its_order_along(tmp_
 async def test_a_client_that_leaves_after_the_submit_leaves_it_to_be_made(house: House) -> None:
     house.provider.finishing = False
     gone = asyncio.get_running_loop().create_future()
-    call = asking(house, call=a_call(gone=gone))
+    call = asking(house, gone=gone)
     job = await accepted(house)
     gone.set_result(None)
     with pytest.raises(errors.ClientLeft) as left:
@@ -187,7 +187,7 @@ async def test_an_order_that_another_client_waits_for_stays(tmp_path: Path) -> N
     async with open_house(tmp_path, ScriptedProvider(), limit=50) as house:
         await house.governor.exhausted(500)
         gone = asyncio.get_running_loop().create_future()
-        leaver = asking(house, call=a_call(gone=gone))
+        leaver = asking(house, gone=gone)
         await until(lambda: house.telemetry.in_flight)
         joiner = asking(house, call=a_call(retry=1))
         await until(lambda: house.clients() == 2)
@@ -207,7 +207,7 @@ async def test_an_order_that_somebody_was_told_of_outlives_its_last_client(tmp_p
         gone = asyncio.get_running_loop().create_future()
         told = asking(house, call=a_call(wait=50))
         await until(lambda: house.telemetry.in_flight)
-        leaver = asking(house, call=a_call(retry=1, gone=gone))
+        leaver = asking(house, call=a_call(retry=1), gone=gone)
         job = (await told).job
         assert job.detached
         gone.set_result(None)
