@@ -5,7 +5,8 @@ local index, first, created_at, place = key(ask.index), 0, nil, nil
 if ask.after then
   created_at, place = get(key('job', ask.after), 'created_at', '.place')
   if not place then return {''} end
-  first = redis.call('ZCOUNT', index, '(' .. created_at, '+inf')
+  local rank = redis.call('ZREVRANK', index, place) -- none: it has changed its status, or never was of this one
+  first = rank and rank + 1 or redis.call('ZCOUNT', index, '(' .. created_at, '+inf')
 end
 local found = {''}
 for from = first, first + LOOKS - PAGE, PAGE do

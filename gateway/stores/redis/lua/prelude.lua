@@ -80,7 +80,7 @@ end
 
 -- Bring places with their moments from one index to another; so many in one call, which takes no endless list.
 local function move(from, to, places)
-  local MANY = 2000
+  local MANY = 400
   for first = 1, #places, MANY do
     local gone, come = {}, {}
     for n = first, math.min(#places, first + MANY - 1), 2 do
