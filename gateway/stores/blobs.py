@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager, contextmanager, suppress
 from fcntl import LOCK_EX, LOCK_SH, flock
 from functools import partial
 from hashlib import sha256
+from os.path import samestat
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import BinaryIO, TypeVar
@@ -99,12 +100,14 @@ def _keep(directory: Path, data: bytes, codec: Codec) -> str:
     while True:
         if _size(path) != len(data):
             _write(path, data)
-        _sync_directory(directory)  # also for a file that is there already: its rename may not be durable yet
-        # Its age begins as the last thing, so that a slow disk takes nothing from it. Who deleted the old file a moment
-        # ago has won: then it is written again. A power cut may forget this new age, but not the picture.
-        with _locked(directory, LOCK_SH), suppress(FileNotFoundError):
-            os.utime(path)
-            return name
+        with suppress(FileNotFoundError), path.open("rb") as file:
+            _sync_directory(directory)  # also for a file that is there already: its rename may not be durable yet
+            with _locked(directory, LOCK_SH):
+                # Its age begins last of all, so that a slow disk takes nothing from it. It may have been deleted by then,
+                # and written again by another whose rename is not durable: only this very file was synced.
+                if samestat(path.stat(), os.fstat(file.fileno())):
+                    os.utime(path)
+                    return name
 
 
 def _write(path: Path, data: bytes) -> None:
@@ -124,10 +127,11 @@ def _write(path: Path, data: bytes) -> None:
 def _forget(directory: Path, name: str, unkept_for: float) -> bool:
     path = directory / name
     with _locked(directory, LOCK_EX), suppress(FileNotFoundError):
-        if _now(directory) - path.stat().st_mtime < unkept_for:
-            return False
-        path.unlink()  # not synced: a file that a power cut brings back is found again by who looks for what to forget
-        return True
+        with path.open("rb") as file:  # opened, since NFS may answer for a path with an age of a minute ago
+            age = _now(directory) - os.fstat(file.fileno()).st_mtime
+        if age >= unkept_for:
+            path.unlink()  # not synced: who looks for what to forget finds a file again that a power cut brings back
+            return True
     return False
 
 
