@@ -33,11 +33,14 @@ local function leave(entry, job_id)
   return 1
 end
 
--- So many images were not paid by a job's team on a day. The price is in the field's name: no amount is ever computed here.
-local function save(day, job_id, images)
-  local team, model, price = get(key('job', job_id), 'team', '.model', '.unit_price')
+-- What is spared by whom, if a job is not paid. The price is in the name: no amount is ever computed here.
+local function spared(job_id)
+  return table.concat(redis.call('HMGET', key('job', job_id), 'team', '.model', '.unit_price'), ',')
+end
+
+local function save(day, what, images)
   redis.call('ZADD', key('saved'), 0, day)
-  redis.call('HINCRBY', key('saved', day), team .. ',' .. model .. ',' .. price, images)
+  redis.call('HINCRBY', key('saved', day), what, images)
 end
 
 -- Journal what is asked about as a job that follows another. Its parts are that one's: they are not copied.
@@ -51,7 +54,7 @@ local function follow(leader_id, made)
   redis.call('ZADD', used(leaders_place), 'GT', ask.created_at, leaders_place)
   if made then
     redis.call('HINCRBY', key('cached', ask.entry), 'hits', 1)
-    save(ask.day, ask.job, (pictured(leader_id)))
+    save(ask.day, spared(ask.job), (pictured(leader_id)))
   elseif ask.detached or maker ~= ask.maker then
     redis.call('HSET', leader, 'detached', 'true')
   end
@@ -60,9 +63,12 @@ end
 
 -- Pictures of a job were settled: those that follow it are spared their price, and what was made past the cache enters it.
 local function land(job_id, images, day)
+  local sums = {}
   for _, place in ipairs(redis.call('ZRANGE', key('followers', job_id), 0, -1)) do
-    save(day, id_of(place), images)
+    local what = spared(id_of(place))
+    sums[what] = (sums[what] or 0) + images
   end
+  for what, sum in pairs(sums) do save(day, what, sum) end
   local source, entry, status, count = get(key('job', job_id), 'source', '.entry', '.status', '.count')
   if entry and source == '"bypass"' and status == 'completed' and pictured(job_id) == tonumber(count) then
     enter(entry, job_id)
