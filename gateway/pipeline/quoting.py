@@ -85,7 +85,7 @@ class Quoting:
             cache=("hit" if leader.ended else "joined") if leader else job.source,
             provider=(leader or job).provider,
             seconds=way.seconds,
-            budgets=sorted(await self._spending.budgets(caller), key=lambda state: state.rank),
+            budgets=await self._spending.budgets(caller),
             refusal=way.refusal,
         )
 
