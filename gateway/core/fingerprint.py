@@ -19,12 +19,12 @@ _FIELDS = tuple(sorted(field.name for field in fields(Order) if field.name not i
 
 def fingerprint(order: Order, engine: str) -> str:
     """64 hex digits. `engine`: the class of what makes it, since the same seed gives another picture elsewhere."""
-    whole = sha256()
+    pieces: list[bytes] = []
     for name, value in (("version", _VERSION), ("engine", engine), *((name, getattr(order, name)) for name in _FIELDS)):
-        for piece in (name, *_texts(value)):
-            data = piece.encode()
-            whole.update(len(data).to_bytes(8, "big") + data)
-    return whole.hexdigest()
+        for text in (name, *_texts(value)):
+            data = text.encode()
+            pieces += (len(data).to_bytes(8, "big"), data)
+    return sha256(b"".join(pieces)).hexdigest()
 
 
 def _texts(value: object) -> tuple[str, ...]:

@@ -6,9 +6,7 @@ from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryFile
 from threading import Lock
-from typing import IO
-
-from litestar.exceptions import InternalServerException
+from typing import IO, Any
 
 from gateway.core.errors import ClientLeft
 from gateway.edge.exchange import Call
@@ -82,8 +80,10 @@ class Body:
 
 async def chunks(request: Call) -> AsyncGenerator[bytes, None]:
     """Raises ClientLeft when the client goes away before its request was read: Litestar would call that our fault, 500."""
-    try:
-        async for chunk in request.stream():
-            yield chunk
-    except InternalServerException as error:
-        raise ClientLeft("The client has gone away.") from error
+    more = True
+    while more:
+        message: Any = await request.receive()  # what ASGI says, which is typed as everything at once
+        if message["type"] == "http.disconnect":
+            raise ClientLeft("The client has gone away.")
+        more = message.get("more_body", False)
+        yield message.get("body", b"")

@@ -81,7 +81,7 @@ def test_a_set_has_nothing_twice_and_nothing_else(name: str, told: str) -> None:
 
 def test_the_digest_tells_any_change() -> None:
     assert parse(SHIPPED).digest == parse(dict(reversed(SHIPPED.items()))).digest
-    assert len({parse(SHIPPED).digest, packaged(price="0.009").digest, packaged(keep="3600").digest}) == 3
+    assert len({parse(SHIPPED).digest, packaged(price="0.009").digest, packaged(keep="86400").digest}) == 3
 
 
 def test_prices_are_exact() -> None:
