@@ -155,7 +155,7 @@ async def open_house(
         generate = Generate(
             catalogue=Catalogue(policies),
             jobs=store,
-            retrying=Retrying(store, clock, policies.gateway.retries.adopt_within),
+            retrying=Retrying(store, store, clock, policies.gateway.retries.adopt_within),
             sharing=sharing,
             spending=spending,
             dispatch=dispatch,

@@ -6,7 +6,7 @@ from gateway.core.errors import GatewayError, IdempotencyKeyReused
 from gateway.core.job import Job
 from gateway.pipeline.admission import Caller
 from gateway.pipeline.call import Call
-from gateway.ports import Clock, Retries, StoreDown
+from gateway.ports import Clock, Retention, Retries, StoreDown
 from gateway.ports.retries import IDEMPOTENT
 
 #: Seconds after which an SDK has tried again what it was told nothing of, and the margin for what it was told.
@@ -16,8 +16,9 @@ _BACKOFF, _MARGIN = 8.0, 2.0
 class Retrying:
     """`adopt_within`: seconds for which an SDK's automatic retry is recognised."""
 
-    def __init__(self, retries: Retries, clock: Clock, adopt_within: int) -> None:
+    def __init__(self, retries: Retries, retention: Retention, clock: Clock, adopt_within: int) -> None:
         self._retries = retries
+        self._retention = retention
         self._clock = clock
         self._adopt_within = adopt_within
 
@@ -26,6 +27,12 @@ class Retrying:
 
         Raises IdempotencyKeyReused.
         """
+        job = await self._found(caller, call)
+        if job is not None and job.pictures:
+            await self._retention.used(job.id, self._clock.now())  # URLs are signed anew
+        return job
+
+    async def _found(self, caller: Caller, call: Call) -> Job | None:
         now = self._clock.now()
         if call.idempotency is not None:
             since = now - IDEMPOTENT

@@ -29,6 +29,7 @@ class Sweeping:
         self._blobs = blobs
         self._policy = policy
         self._spared = url_ttl * 1000 + _NOTED
+        self._kept = max(policy.jobs.keep * 1000, self._spared)
         self._clock = clock
         self._telemetry = telemetry
         #: what no job needed at the last round: deleted at the next, since a store that was down may only now be told of it
@@ -39,7 +40,7 @@ class Sweeping:
 
     async def round(self) -> None:
         now = self._clock.now()
-        forgotten = await self._retention.forget_jobs(now - self._policy.jobs.keep * 1000)
+        forgotten = await self._retention.forget_jobs(now - self._kept)
         kept = {blob.name: blob for blob in await self._blobs.kept()}  # before it is asked what is needed
         needed = {name async for page in self._retention.needed() for name in page}
         idle = {name for name, blob in kept.items() if name not in needed and blob.age > _SETTLED}

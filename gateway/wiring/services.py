@@ -187,7 +187,7 @@ def _pipeline(base: _Base) -> _Pipeline:
     generate = Generate(
         catalogue=base.catalogue,
         jobs=store,
-        retrying=Retrying(store, clock, policy.retries.adopt_within),
+        retrying=Retrying(store, store, clock, policy.retries.adopt_within),
         sharing=sharing,
         spending=spending,
         dispatch=dispatch,

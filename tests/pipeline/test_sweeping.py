@@ -4,12 +4,13 @@ import asyncio
 import os
 import time
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 
 import pytest
 from fakes import ScriptedProvider, in_turn, until
-from house import RED, URL_TTL, House, open_house, packaged
+from house import RED, URL_TTL, House, a_call, open_house, packaged
 
 from gateway.core import errors
 from gateway.core.order import Reference, Upload
@@ -115,13 +116,32 @@ async def test_a_full_disk_costs_what_was_used_longest_ago_and_spares_urls_that_
         assert (await house.ask(seed=8)).cache == "miss"
 
 
-async def test_a_job_whose_urls_were_signed_anew_is_in_use(tmp_path: Path) -> None:
-    async with open_house(tmp_path, ScriptedProvider(), policies=packaged(most_bytes="1")) as house:
-        job = (await house.ask()).job
-        house.clock.skip(URL_TTL + 2 * HOUR)
-        await house.team_jobs.get(RED, job.id)
+@pytest.mark.parametrize("how", ["asked for", "replayed", "under its key"])
+async def test_a_job_whose_urls_were_signed_anew_is_in_use(tmp_path: Path, how: str) -> None:
+    keyed = replace(a_call(), idempotency="k")
+    async with open_house(
+        tmp_path, ScriptedProvider(), policies=packaged(most_bytes="1", adopt_within="999999")
+    ) as house:
+        job = (await house.ask(keyed if how == "under its key" else a_call())).job
+        house.clock.skip(URL_TTL - HOUR)
+        if how == "asked for":
+            await house.team_jobs.get(RED, job.id)
+        else:
+            await house.ask(keyed if how == "under its key" else a_call(retry=1))
+        house.clock.skip(URL_TTL - HOUR)
         await house.sweeping.round()
         assert await house.store.job(job.id) is not None
         house.clock.skip(URL_TTL + 2 * HOUR)
+        await house.sweeping.round()
+        assert await house.store.job(job.id) is None
+
+
+async def test_no_job_is_forgotten_while_a_url_of_it_may_be_good(tmp_path: Path) -> None:
+    async with open_house(tmp_path, ScriptedProvider(), policies=packaged(keep="86400")) as house:
+        job = (await house.ask()).job
+        house.clock.skip(URL_TTL + 1)
+        await house.sweeping.round()
+        assert await house.store.job(job.id) is not None
+        house.clock.skip(HOUR)
         await house.sweeping.round()
         assert await house.store.job(job.id) is None
