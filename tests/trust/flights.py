@@ -10,7 +10,7 @@ from typing import Any, Literal
 import aiohttp
 from books import Books, settle_down
 from clusters import Cluster, cluster_of
-from processes import ADMIN_KEY, Process, administer, bill, gateway, new_key, simulator
+from processes import ADMIN_KEY, Process, administer, bill, gateway, manage, simulator
 from yarl import URL
 
 Store = Literal["sqlite", "redis"]
@@ -39,8 +39,11 @@ class Front:
 
     upstream: Process
     gateways: Sequence[Process]
-    key: str
     cluster: Cluster | None = None
+
+    def new_key(self, team: str = "alpha") -> str:
+        secret: str = administer(self.gateways[0], "keys", {"team": team})["secret"]
+        return secret
 
     @property
     def submits(self) -> int:
@@ -62,15 +65,17 @@ class Front:
 
 @contextmanager
 def front_on(store: Store, directory: Path, *options: str) -> Iterator[Front]:
-    """`options` are the simulator's."""
+    """`options` are the simulator's. One budget, of all together: every order counts in it."""
     with ExitStack() as stack:
         if store == "redis":
             cluster = stack.enter_context(cluster_of(REPLICAS, directory, *options))
-            yield Front(cluster.upstream, cluster.gateways, new_key(cluster.one, "1000/month"), cluster)
+            front = Front(cluster.upstream, cluster.gateways, cluster)
         else:
             upstream = stack.enter_context(simulator(directory, *options))
             process = stack.enter_context(gateway(directory, upstream.url, IMAGEGATE_ADMIN_KEY=ADMIN_KEY))
-            yield Front(upstream, [process], new_key(process, "1000/month"))
+            front = Front(upstream, [process])
+        manage(front.gateways[0], "budgets", "set", "org", "10000/month")
+        yield front
 
 
 @dataclass

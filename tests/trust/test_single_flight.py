@@ -32,7 +32,7 @@ async def test_a_crowd_buys_one_picture(
     tmp_path: Path, record_property: Callable[[str, object], None], store: Store
 ) -> None:
     with front_on(store, tmp_path, "--median", "1", "--sigma", "0") as front:
-        async with clients(front.key) as crowd:
+        async with clients(front.new_key()) as crowd:
             began = time.monotonic()
             for number in range(CROWD):
                 crowd.ask(front.gateways[number % len(front.gateways)])
@@ -55,7 +55,7 @@ async def test_a_crowd_buys_one_picture(
 @pytest.mark.parametrize("store", STORES)
 async def test_the_one_that_buys_leaves(tmp_path: Path, store: Store) -> None:
     with front_on(store, tmp_path, *SLOW) as front:
-        async with clients(front.key) as crowd:
+        async with clients(front.new_key()) as crowd:
             (maker,) = crowd.ask(front.gateways[0])
             await until_there(front, 1)
             for number in range(FOLLOWERS):
@@ -76,7 +76,7 @@ async def test_the_replica_that_makes_it_dies(
     with front_on("redis", tmp_path, *moment) as front:
         assert front.cluster
         dying, *others = front.gateways
-        async with clients(front.key) as crowd:
+        async with clients(front.new_key()) as crowd:
             (maker,) = crowd.ask(dying)
             await until_there(front, 1)
             (job,) = front.job_ids
@@ -101,7 +101,7 @@ async def test_the_only_gateway_dies(tmp_path: Path, moment: tuple[str, ...]) ->
     """All are cut off, and ask again once it is there, as the SDKs do."""
     with front_on("sqlite", tmp_path, *moment) as front:
         (process,) = front.gateways
-        async with clients(front.key) as crowd:
+        async with clients(front.new_key()) as crowd:
             crowd.ask(process, 1 + FOLLOWERS)
             await until_there(front, 1 + FOLLOWERS)
             process.kill()
