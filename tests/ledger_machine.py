@@ -19,7 +19,7 @@ from hypothesis.stateful import (
 from ledger_model import TEAMS, Model
 from samples import CANCELLED, DAY, FAILED, HOUR, NOON, TIMEOUT, Store, a_job, a_picture, an_adjustment
 
-from gateway.core.job import HOLDING, State
+from gateway.core.job import HOLDING, Job, State
 from gateway.core.money import WINDOWS, Budget, Window
 from gateway.core.rate import Exceeded, Limit, Room
 from gateway.ports import Key, LedgerRow, Refusal, StoreDown
@@ -40,7 +40,9 @@ STEPS = st.lists(
 )
 
 
-def run(fresh: FreshStore, examples: int, steps: int, *, same_every_time: bool = True) -> None:
+def run(
+    fresh: FreshStore, examples: int, steps: int, *, same_every_time: bool = True, machine: "type[Money] | None" = None
+) -> None:
     """Raises what the first counterexample raised, shrunk."""
     checks = settings(
         max_examples=examples,
@@ -50,7 +52,7 @@ def run(fresh: FreshStore, examples: int, steps: int, *, same_every_time: bool =
         database=None,
         suppress_health_check=list(HealthCheck),
     )
-    run_state_machine_as_test(lambda: Money(fresh), settings=checks)  # type: ignore[arg-type]  # takes a factory too
+    run_state_machine_as_test(lambda: (machine or Money)(fresh), settings=checks)  # type: ignore[arg-type]  # takes a factory too
 
 
 class Money(RuleBasedStateMachine):
@@ -114,7 +116,8 @@ class Money(RuleBasedStateMachine):
     @rule(data=st.data())
     def reserve_again(self, data: st.DataObject) -> None:
         job = self.model.jobs[data.draw(st.sampled_from(sorted(self.model.jobs)))]
-        assert self.ask(self.store.reserve(job)) is None
+        follower = self.ask(self.store.job(job.id)) if job.leader else None
+        assert self.ask(self.store.reserve(job)) == follower
 
     @precondition(lambda self: self.open_holds())
     @rule(data=st.data(), steps=STEPS.map(lambda steps: ["submitting", *steps]) | STEPS)
@@ -163,7 +166,7 @@ class Money(RuleBasedStateMachine):
     def settle_twice(self, data: st.DataObject, cost: int) -> None:
         name = self.draw_hold(data)
         for each in (cost, cost + 1):
-            expected = self.model.end(name, State.DONE, each)
+            expected = self.model.end(name, State.DONE, each, pictured=True)
             assert self.ask(self.store.settle(name, [a_picture()], each, self.now)) == expected
         self.check_job(name)
 
@@ -194,7 +197,7 @@ class Money(RuleBasedStateMachine):
     @rule(data=st.data())
     def cancel(self, data: st.DataObject) -> None:
         job = self.model.jobs[data.draw(st.sampled_from(list(self.model.jobs)))]
-        expected = set(self.model.states(job.id)) == {State.RESERVED}
+        expected = self.model.cancellable(job.id)
         assert self.ask(self.store.cancel(job.id, CANCELLED, self.now)) == expected
         for attempt in job.attempts if expected else ():
             self.model.end(attempt.id, State.FAILED, 0)
@@ -277,8 +280,10 @@ class Money(RuleBasedStateMachine):
         return data.draw(st.sampled_from(self.open_holds() or every) | st.sampled_from(every))
 
 
-def said(verdict: Refusal | Exceeded | Room | None) -> object:
-    """The budget, or the scope of the limit, that refused."""
+def said(verdict: Job | Refusal | Exceeded | Room | None) -> object:
+    """The budget, or the scope of the limit, that refused; or whom it follows, and as what."""
+    if isinstance(verdict, Job):
+        return verdict.leader, verdict.source
     if isinstance(verdict, Refusal):
         return verdict.budget.scope, verdict.budget.window
     return verdict.limit.scope if isinstance(verdict, Exceeded) else None

@@ -1,8 +1,9 @@
 """What ledger and journal are to say, in a hundred lines: all that was ever held is kept, and every sum is made anew."""
 
+from collections import Counter
 from dataclasses import dataclass, field, replace
 
-from gateway.core.job import HOLDING, LIVE, Job, State
+from gateway.core.job import HOLDING, LIVE, Entry, Job, Source, State, Status
 from gateway.core.money import WINDOWS, Window, period
 from gateway.ports import Unconfirmed
 
@@ -30,6 +31,7 @@ class Hold:
     held: int
     state: State = State.RESERVED
     spent: int = 0
+    pictured: bool = False
     #: the upstream's id is known
     named: bool = False
     #: when its last submit left
@@ -41,6 +43,12 @@ class Model:
     holds: dict[str, Hold] = field(default_factory=dict)
     #: in the order in which they were reserved, without those that are forgotten
     jobs: dict[str, Job] = field(default_factory=dict)
+    #: which of these answers for equal orders
+    entries: dict[Entry, str] = field(default_factory=dict)
+    #: when each of these was last used
+    used: dict[str, int] = field(default_factory=dict)
+    #: images that teams did not pay
+    saved: Counter[str] = field(default_factory=Counter)
     budgets: dict[tuple[str, Window], int] = field(default_factory=dict)
     #: of each key the digest of its secret, and of the one before
     digests: dict[str, tuple[bytes, bytes | None]] = field(default_factory=dict)
@@ -64,16 +72,61 @@ class Model:
     def flying(self, scope: str) -> int:
         return sum(hold.state in LIVE and scope in scopes(hold.key) for hold in self.holds.values())
 
-    def reserve(self, job: Job) -> None:
-        self.jobs[job.id] = job
+    def reserve(self, job: Job, since: int | None = None) -> None:
+        if job.entry and job.source != "bypass" and self.equal(job.entry, since or 0) is None:
+            self.entries[job.entry] = job.id
+        self.jobs[job.id], self.used[job.id] = job, job.created_at
         for attempt in job.attempts:
             self.holds[attempt.id] = Hold(job.id, job.key_id, attempt.reserved_at, attempt.held)
 
-    def end(self, name: str, state: State, cost: int) -> bool:
+    def equal(self, entry: Entry, since: int) -> tuple[str, Source] | None:
+        """The job that such an order would follow, and as what."""
+        job_id = self.entries.get(entry)
+        if job_id is None:
+            return None
+        if self.status(job_id) in {Status.QUEUED, Status.PROCESSING}:
+            return job_id, "joined"
+        return (job_id, "hit") if self.whole(job_id) and self.jobs[job_id].created_at >= since else None
+
+    def follow(self, job: Job, leader: str, source: Source) -> None:
+        self.jobs[job.id] = replace(job, leader=leader, source=source)
+        self.used[job.id] = job.created_at
+        self.used[leader] = max(self.used[leader], job.created_at)
+        self.saved[job.team] += len(job.attempts) if source == "hit" else 0
+
+    def lose(self, job_id: str) -> None:
+        job = self.jobs.pop(job_id)
+        if job.entry and self.entries.get(job.entry) == job.leader:
+            del self.entries[job.entry]
+        self.saved[job.team] -= len(job.attempts)
+
+    def use(self, job_id: str, now: int) -> None:
+        if self.used[job_id] <= now - 3_600_000:
+            for each in (job_id, self.jobs[job_id].flight):
+                self.used[each] = max(self.used[each], now)
+
+    def followers(self, job_id: str) -> list[Job]:
+        return [job for job in self.jobs.values() if job.leader == job_id]
+
+    def whole(self, job_id: str) -> bool:
+        return self.status(job_id) is Status.COMPLETED and all(hold.pictured for hold in self.parts(job_id))
+
+    def status(self, job_id: str) -> Status:
+        states = set(self.states(job_id))
+        if states & LIVE:
+            return Status.QUEUED if states == {State.RESERVED} else Status.PROCESSING
+        return Status.COMPLETED if any(hold.pictured for hold in self.parts(job_id)) else Status.FAILED
+
+    def end(self, name: str, state: State, cost: int, *, pictured: bool = False) -> bool:
         hold = self.holds[name]
         if hold.state not in HOLDING:
             return False
-        hold.state, hold.spent = state, cost
+        hold.state, hold.spent, hold.pictured = state, cost, pictured
+        if pictured and hold.job in self.jobs:
+            self.saved.update(job.team for job in self.followers(hold.job))
+            job = self.jobs[hold.job]
+            if job.entry and job.source == "bypass" and self.whole(job.id):
+                self.entries[job.entry] = job.id
         return True
 
     def step(self, name: str, step: str) -> bool:
@@ -122,23 +175,50 @@ class Model:
         self.holds[name] = Hold("", key, at, 0, State.DONE, amount)
         return None
 
+    def parts(self, job_id: str) -> list[Hold]:
+        """Its own, or those of the job that it follows."""
+        return [hold for hold in self.holds.values() if hold.job == self.jobs[job_id].flight]
+
     def states(self, job_id: str) -> list[State]:
-        return [hold.state for hold in self.holds.values() if hold.job == job_id]
+        return [hold.state for hold in self.parts(job_id)]
+
+    def cancellable(self, job_id: str) -> bool:
+        own = not self.jobs[job_id].leader and not self.followers(job_id)
+        return own and set(self.states(job_id)) == {State.RESERVED}
 
     def take_over(self, maker: str) -> list[str]:
-        taken = [job_id for job_id in self.jobs if LIVE.intersection(self.states(job_id))]
+        taken = [
+            job_id for job_id, job in self.jobs.items() if not job.leader and LIVE.intersection(self.states(job_id))
+        ]
         self.jobs |= {job_id: replace(self.jobs[job_id], maker=maker) for job_id in taken}
         return taken
 
-    def forget(self, created_before: int) -> int:
-        gone = [
+    def idle(self, unused_since: int) -> list[str]:
+        """What follows another holds no money itself."""
+        return [
             job.id
             for job in self.jobs.values()
-            if job.created_at < created_before and HOLDING.isdisjoint(self.states(job.id))
+            if self.used[job.id] < unused_since and (LIVE if job.leader else HOLDING).isdisjoint(self.states(job.id))
         ]
+
+    def forget(self, unused_since: int) -> int:
+        gone = self.idle(unused_since)
+        self.delete(gone)
+        return len(gone)
+
+    def evict(self, unused_since: int, pictures: int) -> int:
+        freed = 0
+        for job_id in sorted(self.idle(unused_since), key=lambda job_id: self.used[job_id]):
+            own = sum(hold.pictured for hold in self.holds.values() if hold.job == job_id)
+            if own and freed < pictures:
+                self.delete([job_id, *(job.id for job in self.followers(job_id))])
+                freed += own
+        return freed
+
+    def delete(self, gone: list[str]) -> None:
         for job_id in gone:
             del self.jobs[job_id]
-        return len(gone)
+        self.entries = {entry: job_id for entry, job_id in self.entries.items() if job_id in self.jobs}
 
     def unconfirmed(self) -> Unconfirmed:
         found = [hold for hold in self.holds.values() if hold.state is State.UNCONFIRMED]

@@ -7,6 +7,7 @@ from contextlib import AbstractAsyncContextManager
 import pytest
 from ledger_machine import run
 from samples import Store
+from sharing_machine import Sharing
 
 pytest_plugins = ["openings"]
 
@@ -30,7 +31,7 @@ def test_no_sequence_leaves_other_money_than_a_model_says(
         opened += 1
         return fresh()
 
-    run(counted, EXAMPLES[kind], STEPS, same_every_time=False)
+    run(counted, EXAMPLES[kind], STEPS, same_every_time=False, machine=Sharing)
     # the figure that this proof is run for, shown with -s
     print(f"\n{kind}: {opened} sequences of up to {STEPS} steps, no counterexample")  # noqa: T201
     record_property("sequences", opened)
