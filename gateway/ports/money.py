@@ -113,7 +113,8 @@ class Ledger(Protocol):
     ) -> Job | Refusal | Exceeded | Room | None:
         """ONE transaction: check every budget of org, team and key, and then these limits; hold every attempt's `held`,
         count its images, write the job row, its attempts and a `reserve` ledger row each. Refused (Refusal, Exceeded):
-        nothing is written or counted. Repeating a job id is a no-op (None).
+        nothing is written or counted. Repeating a job id is a no-op: None, or the job itself
+        where it follows another.
 
         Before all that, a Job in whose place this one is not made: the newest under the same `idempotency`, by the rule of
         `Retries.repeated`; or, with `since`, the job itself as `Cache.share` has it follow an equal one. Else its `entry` is
