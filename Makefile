@@ -7,6 +7,7 @@ UV := $(shell uv --version >/dev/null 2>&1 && command -v uv || echo .uv/bin/uv)
 PYTHON ?= >=3.11
 TRUST ?= long
 BENCH ?= long
+WORKERS ?= 2
 BIN := .venv/bin
 CLIENTS := $(patsubst tests/clients/%.txt,.cache/clients/%/.installed,$(wildcard tests/clients/*.txt))
 
@@ -20,8 +21,8 @@ help: ## list the targets
 demo: .venv/.run ## a first image through the gateway, then go on serving (ONCE=1: stop there)
 	@$(BIN)/imagegate demo $(if $(ONCE),--once)
 
-test: .venv/.dev ## the tests (ARGS='tests/core -k money' for some of them)
-	$(BIN)/pytest $(ARGS)
+test: .venv/.dev ## the tests, two files at a time (ARGS='tests/core -k money' for some of them, WORKERS=0 one by one)
+	$(BIN)/pytest --numprocesses $(WORKERS) --dist loadfile $(ARGS)
 
 trust: .venv/.dev ## the long proofs: crashes, disconnects, hostile input (TRUST=short for a taste)
 	TRUST=$(TRUST) $(BIN)/pytest tests/trust $(ARGS)
@@ -37,7 +38,7 @@ check: .venv/.dev ## all that a change must pass: format, lint, floors, types, t
 	$(BIN)/ruff check
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/mypy
-	$(BIN)/pytest
+	$(BIN)/pytest --numprocesses $(WORKERS) --dist loadfile
 
 fmt: .venv/.dev ## format, and mend what the linter can mend
 	$(BIN)/ruff format

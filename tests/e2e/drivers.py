@@ -1,5 +1,6 @@
 """The SDKs, set up: a module that says `pytest_plugins = ["drivers"]` has its fixtures."""
 
+import fcntl
 import shutil
 import subprocess
 from pathlib import Path
@@ -15,13 +16,20 @@ OLDEST = 20
 
 @pytest.fixture(scope="session")
 def node() -> NodeSdk:
-    """Installed once into `.cache/node`, and again when the lock file changes."""
+    """Installed once into `.cache/node`, and again when the lock file changes; by one worker, while the other waits."""
     if shutil.which("node") is None or shutil.which("npm") is None:
         pytest.skip("Node.js and npm are not installed")
     version = subprocess.run(["node", "--version"], capture_output=True, check=True, text=True).stdout.strip()
     if int(version.removeprefix("v").partition(".")[0]) < OLDEST:
         pytest.skip(f"Node.js {version} is older than {OLDEST}")
     CACHE.mkdir(parents=True, exist_ok=True)
+    with (CACHE / ".busy").open("w") as busy:
+        fcntl.flock(busy, fcntl.LOCK_EX)
+        _install()
+    return NodeSdk(CACHE)
+
+
+def _install() -> None:
     lock = SOURCE / "package-lock.json"
     installed = CACHE / "installed-lock.json"
     for name in ("package.json", "package-lock.json", "call.mjs"):
@@ -29,7 +37,6 @@ def node() -> NodeSdk:
     if not installed.exists() or installed.read_bytes() != lock.read_bytes():
         subprocess.run(["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"], cwd=CACHE, check=True, timeout=100)
         shutil.copy(lock, installed)
-    return NodeSdk(CACHE)
 
 
 @pytest.fixture(params=["python", "node"])
