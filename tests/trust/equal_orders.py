@@ -6,7 +6,7 @@ import io
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import count
 from random import Random
 from typing import Any
@@ -16,8 +16,10 @@ from books import Books
 from PIL import Image
 
 TEAMS = ("red", "green", "blue")
-#: Seconds: until a customer who leaves has left, between an SDK's attempts, and between two wishes.
-LEAVING, PAUSE, REST = 0.8, 0.25, 0.2
+#: Of each team; what one has bought is the others' as well.
+KEYS = 3
+#: Seconds: until a customer who leaves has left, between two wishes, between an SDK's attempts, and after a dead connection.
+LEAVING, REST, PAUSE, DOWN = 0.8, 0.2, 0.25, 1.0
 #: Wishes after which nobody asks for the oldest seed any more, so that there is always something to be bought.
 FASHION = 60
 PROMPT = "a cat"
@@ -44,6 +46,7 @@ class Wish:
     images: int
     edit_of: str | None
     seed: int | None
+    key: int
     bypass: bool = False
     #: several customers send it
     idempotent: bool = False
@@ -52,13 +55,14 @@ class Wish:
 def a_wish(number: int, random: Random) -> Wish:
     seed = number // FASHION + random.randrange(2) if random.random() < 0.8 else None
     images, edit_of = random.choice((1, 1, 1, 2)), random.choice((None, None, None, "orange", "purple"))
-    return Wish(str(number), random.choice(TEAMS), PROMPT, images, edit_of, seed, bypass=random.random() < 0.1)
+    team, key = random.choice(TEAMS), random.randrange(KEYS)
+    return Wish(str(number), team, PROMPT, images, edit_of, seed, key, bypass=random.random() < 0.1)
 
 
 def a_shared_wish(number: int) -> Wish:
     """The same for whoever sends it, under one Idempotency-Key."""
     wish = a_wish(number, Random(number))
-    return Wish(f"shared {number}", wish.team, wish.prompt, wish.images, wish.edit_of, wish.seed, idempotent=True)
+    return replace(wish, name=f"shared {number}", bypass=False, idempotent=True)
 
 
 @dataclass
@@ -66,7 +70,7 @@ class Customers:
     """At any of these URLs; `keys` by team. They leave early at times, and repeat what an SDK repeats."""
 
     urls: Sequence[str]
-    keys: dict[str, str]
+    keys: dict[str, list[str]]
     random: Random
     wishes: dict[str, Wish] = field(default_factory=dict)
     said: Counter[str] = field(default_factory=Counter)
@@ -96,9 +100,9 @@ class Customers:
             self.wishes[wish.name] = wish
             seed = await self._buy(session, wish)
             if wish.seed is None and seed is not None and self.random.random() < 0.5:
-                named = Wish(f"{number} again", wish.team, wish.prompt, wish.images, wish.edit_of, seed)
-                self.wishes[named.name] = named
-                await self._buy(session, named)
+                again = replace(wish, name=f"{number} again", seed=seed, key=0, bypass=False, idempotent=False)
+                self.wishes[again.name] = again
+                await self._buy(session, again)
             await asyncio.sleep(self.random.uniform(0, REST))
 
     async def _buy(self, session: aiohttp.ClientSession, wish: Wish) -> int | None:
@@ -115,11 +119,11 @@ class Customers:
             self.said[said] += 1
             if said[:4].strip() not in REPEATABLE or self.random.random() < 0.3:
                 return seed
-            await asyncio.sleep(PAUSE)
+            await asyncio.sleep(DOWN if said == "cut" else PAUSE)
         return None
 
     async def _send(self, session: aiohttp.ClientSession, wish: Wish, retry: int) -> tuple[str, int | None]:
-        headers = {"authorization": f"Bearer {self.keys[wish.team]}", "x-stainless-retry-count": str(retry)}
+        headers = {"authorization": f"Bearer {self.keys[wish.team][wish.key]}", "x-stainless-retry-count": str(retry)}
         headers |= {"x-imagegate-cache": "bypass"} if wish.bypass else {}
         headers |= {"idempotency-key": wish.name} if wish.idempotent else {}
         body: dict[str, Any] = {"prompt": wish.prompt, "n": wish.images, "size": "256x256", "user": wish.name}
