@@ -41,13 +41,19 @@ async def test_a_crowd_buys_one_picture(
             pictures = [await crowd.picture(heard[-1], process) for process in front.gateways]
         books, drift = await front.books(), front.drift
     said = Counter(each.said for each in heard)
-    figures = {"seconds": round(seconds, 2), **said, "submits": len(books.bought), "charged": books.spent}
+    figures = {
+        "seconds": round(seconds, 2),
+        **said,
+        "refused at first": crowd.refused,
+        "submits": len(books.bought),
+        "charged": books.spent,
+    }
     tell(record_property, f"{CROWD} equal orders at once, {len(front.gateways)} on {store}", figures)
-    assert said.keys() <= {"miss", "joined", "hit"}
-    assert (said["miss"], said.total()) == (1, CROWD)
-    assert len({each.pictures for each in heard}) == 1
+    assert said["miss"] == 1 or crowd.refused
+    assert_all_have_it(heard, "miss", "joined", "hit", *(["replayed"] if crowd.refused else []))
     assert set(pictures) == {drawn()}
-    assert len({each.job for each in heard}) == len(books.jobs) == CROWD
+    # whoever was refused may be given another's job when it asks again: the same call by the same key, as far as is known
+    assert CROWD - crowd.refused <= len({each.job for each in heard}) <= CROWD
     assert_bought_once(books)
     assert drift == 0
 
