@@ -3,6 +3,8 @@
 from dataclasses import fields
 from hashlib import sha256
 
+import msgspec
+
 from gateway.core.order import Order, Reference
 
 #: A change of how it is computed makes every older picture unknown.
@@ -18,21 +20,19 @@ _FIELDS = tuple(sorted(field.name for field in fields(Order) if field.name not i
 
 
 def fingerprint(order: Order, engine: str) -> str:
-    """64 hex digits. `engine`: the class of what makes it, since the same seed gives another picture elsewhere."""
-    pieces: list[bytes] = []
-    for name, value in (("version", _VERSION), ("engine", engine), *((name, getattr(order, name)) for name in _FIELDS)):
-        for text in (name, *_texts(value)):
-            data = text.encode()
-            pieces += (len(data).to_bytes(8, "big"), data)
-    return sha256(b"".join(pieces)).hexdigest()
+    """64 hex digits. `engine`: the class of what makes it, since the same seed gives another picture elsewhere.
+
+    MessagePack puts a kind and a length before each value, so that none runs into the next.
+    """
+    values = [_plain(getattr(order, name)) for name in _FIELDS]
+    return sha256(msgspec.msgpack.encode((_VERSION, engine, _FIELDS, values))).hexdigest()
 
 
-def _texts(value: object) -> tuple[str, ...]:
-    """A value by its kind and its text; None and an empty text differ, 1 and 1.0 of a number with decimals do not."""
-    if isinstance(value, tuple):
-        return (str(len(value)), *(text for each in value for text in _texts(each)))
-    if isinstance(value, Reference):
-        return ("image", value.name)  # named by its content, as it leaves
+def _plain(value: object) -> object:
     if isinstance(value, float):
-        return ("number", repr(value + 0.0))  # of -0.0 as well
-    return (type(value).__name__, str(value))
+        return value + 0.0  # of -0.0 as well
+    if isinstance(value, tuple):
+        return [
+            each.name if isinstance(each, Reference) else each for each in value
+        ]  # named by its content, as it leaves
+    return value

@@ -75,7 +75,7 @@ class Keyring:
 
 def digest(pepper: bytes, key: str) -> bytes:
     """What is stored of a key: an HMAC-SHA256, so that writing to the store alone forges nothing."""
-    return hmac.digest(pepper, key.encode(), sha256)
+    return hmac.new(pepper, key.encode(), sha256).digest()  # hmac.digest would let go of the interpreter for 3 µs
 
 
 def _checksum(body: str) -> str:

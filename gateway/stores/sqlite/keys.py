@@ -7,7 +7,8 @@ import msgspec
 
 from gateway.core.order import Operation
 from gateway.ports import Key, Keys, KeyTerms, Team, TeamTerms
-from gateway.stores.sqlite.writer import Row, SqlitePort, Value
+from gateway.stores.sqlite.writer import Operation as Work
+from gateway.stores.sqlite.writer import Result, Row, SqlitePort, Value, Writer
 
 _ADD = """
 INSERT INTO keys (id, team, name, digest, created_at, revoked_at, models, endpoints, most_images, most_pixels, expires_at,
@@ -59,32 +60,43 @@ _ENDPOINTS = msgspec.json.Decoder(tuple[Operation, ...])
 
 
 class SqliteKeys(SqlitePort, Keys):
+    def __init__(self, writer: Writer) -> None:
+        super().__init__(writer)
+        #: every key that was found, with the edition of keys and teams that it is of: each request looks for one
+        self._found: dict[str, tuple[int, tuple[Key, Team]]] = {}
+        self._edition = 0
+
     async def add_key(self, key: Key) -> None:
-        await self._writer.call("add_key", lambda db: _add(db, key))
+        await self._edit("add_key", lambda db: _add(db, key))
 
     async def find_key(self, key_id: str) -> tuple[Key, Team] | None:
-        return await self._writer.call("find_key", lambda db: _find(db, key_id))
+        edition, found = self._found.get(key_id, (-1, None))
+        if edition != self._edition:
+            edition, found = await self._writer.call("find_key", lambda db: (self._edition, _find(db, key_id)))
+            if found is not None:
+                self._found[key_id] = edition, found
+        return found
 
     async def list_keys(self, team: str | None = None) -> Sequence[Key]:
         return [_key(row) for row in await self._writer.execute("list_keys", _LIST, (team,))]
 
     async def change_key(self, key_id: str, terms: KeyTerms) -> bool:
-        return await self._writer.call("change_key", lambda db: _change(db, key_id, terms))
+        return await self._edit("change_key", lambda db: _change(db, key_id, terms))
 
     async def rotate_key(self, key_id: str, digest: bytes, old_until: int) -> bool:
-        return bool(await self._writer.execute("rotate_key", _ROTATE, (old_until, digest, key_id)))
+        return await self._edit("rotate_key", lambda db: _touched(db, _ROTATE, (old_until, digest, key_id)))
 
     async def revoke_key(self, key_id: str, now: int) -> bool:
-        return bool(await self._writer.execute("revoke_key", _REVOKE, (now, key_id)))
+        return await self._edit("revoke_key", lambda db: _touched(db, _REVOKE, (now, key_id)))
 
     async def used_key(self, key_id: str, now: int) -> None:
-        await self._writer.execute("used_key", _USED, (now, key_id))
+        await self._edit("used_key", lambda db: _touched(db, _USED, (now, key_id)))
 
     async def replace_digest(self, key_id: str, stored: bytes, digest: bytes) -> None:
-        await self._writer.execute("replace_digest", _REPLACE_DIGEST, (stored, digest, key_id))
+        await self._edit("replace_digest", lambda db: _touched(db, _REPLACE_DIGEST, (stored, digest, key_id)))
 
     async def add_team(self, team: Team) -> bool:
-        return bool(await self._writer.execute("add_team", _ADD_TEAM, _team_row(team)))
+        return await self._edit("add_team", lambda db: _touched(db, _ADD_TEAM, _team_row(team)))
 
     async def find_team(self, name: str) -> Team | None:
         return await self._writer.call("find_team", lambda db: _find_team(db, name))
@@ -94,10 +106,25 @@ class SqliteKeys(SqlitePort, Keys):
         return [_team(row) for row in rows]
 
     async def change_team(self, name: str, terms: TeamTerms) -> bool:
-        return await self._writer.call("change_team", lambda db: _change_team(db, name, terms))
+        return await self._edit("change_team", lambda db: _change_team(db, name, terms))
 
     async def secret(self, fresh: bytes | None) -> bytes | None:
         return await self._writer.call("secret", lambda db: _secret(db, fresh))
+
+    async def _edit(self, op: str, change: Work[Result]) -> Result:
+        """The edition ends in the writer's thread, before the commit: no key that was found is used once a change of it is
+        durable, whoever was cancelled meanwhile. Nobody else writes to the file."""
+
+        def edited(db: apsw.Connection) -> Result:
+            self._edition += 1
+            return change(db)
+
+        return await self._writer.call(op, edited)
+
+
+def _touched(db: apsw.Connection, statement: str, bindings: Sequence[Value]) -> bool:
+    """Did it change a row? The statement says which."""
+    return bool(list(db.execute(statement, bindings)))
 
 
 def _add(db: apsw.Connection, key: Key) -> None:
