@@ -143,9 +143,10 @@ class Generate:
         """Follow an equal order that was made, or is being made (7, 8)."""
         wish = request.call.cache
         if request.seeded and wish != "bypass":
-            job = await self._sharing.share(self._draft(request), made=wish == "only")
+            draft = self._draft(request)
+            job = await self._sharing.share(draft, made=wish == "only")
             if job is not None:
-                return Underway(request, job, job.source)
+                return self._instead(request, draft, job) or Underway(request, job, job.source)
         if wish == "only":
             raise not_cached()
         return None
@@ -171,12 +172,16 @@ class Generate:
         place = await self._dispatch.place(job, self._drafting.patience(call))
         with place.taken:
             reserved = await self._spending.reserve(caller, job, since)
-            if reserved.job.id != job.id:
-                return _repeated(request, given(reserved.job, call))
+            if (instead := self._instead(request, job, reserved.job)) is not None:
+                return instead
             if reserved.job.leader is None:
                 await self._keep_references(job, uploads)
                 self._dispatch.start(job)
         return Underway(request, reserved.job, reserved.job.source, reserved.room)
+
+    def _instead(self, request: _Request, draft: Job, job: Job) -> Underway | None:
+        """The call as a repeat, where another under its Idempotency-Key came between. Raises IdempotencyKeyReused."""
+        return None if job.id == draft.id else _repeated(request, given(job, request.call))
 
     def _draft(self, request: _Request) -> Job:
         return self._drafting.job(request.caller, request.order, request.call)

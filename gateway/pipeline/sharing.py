@@ -29,10 +29,10 @@ class Sharing:
         return now - self._policy.lifetime * 1000 if self._policy.lifetime else now + 1
 
     async def share(self, job: Job, *, made: bool) -> Job | None:
-        """The job as it follows that of an equal order, `made` or also being made; None: there is none whose pictures are
-        there."""
+        """The job as it follows that of an equal order, `made` or also being made; or another that stands in its place; None:
+        there is none whose pictures are there."""
         followed = await self._cache.share(job, self.since(), made=made)
-        if followed is None or not followed.ended:
+        if followed is None or followed.id != job.id or not followed.ended:
             return followed
         if not await self._kept(followed):
             await self._cache.lose(followed)

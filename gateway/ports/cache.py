@@ -44,7 +44,8 @@ class Cache(Protocol):
     async def share(self, follower: Job, since: int, *, made: bool = False) -> Job | None:
         """ONE transaction: where an order equal to the follower's (`entry`) is being made, or was made whole by a job
         created at or after `since`, journal it as following that job: the follower with its `source`, its `leader` and that
-        one's attempts; once, however often it is asked for. None: nothing is written.
+        one's attempts; once, however often it is asked for. None: nothing is written; nor is it
+        before that where a job stands under the same `idempotency`, by the rule of `Retries.repeated`: that one is returned.
 
         `made`: only what was made. A hit counts as a use of the entry, and its images as saved. A job that another replica
         (`follower.maker`) makes, or whose follower is `detached`, is detached as well: who waits there is not known here.

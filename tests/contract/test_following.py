@@ -135,6 +135,16 @@ async def test_what_failed_is_tried_again_unless_it_may_have_been_bought(store: 
     assert await store.repeated("key1", "i", "body", 0) == await store.job("j1" if stands else "j2")
 
 
+async def test_who_shares_under_a_key_for_idempotency_is_given_its_job_too(store: Store) -> None:
+    await make(store, a_job(1, entry=ENTRY))
+    first = await store.share(a_job(2, entry=ENTRY, idempotency="i"), 0)
+    assert follower(first).leader == "j1"
+    assert await store.share(a_job(3, entry=ENTRY, idempotency="i"), 0) == first
+    assert await store.share(a_job(4, entry=ENTRY, idempotency="i", body="other"), 0) == first  # to be refused
+    assert follower(await store.share(a_job(5, entry=ENTRY, idempotency="k"), 0)).id == "j5"
+    assert [each.images for each in await store.saved("")] == [2]
+
+
 async def test_a_key_for_idempotency_holds_for_a_day(store: Store) -> None:
     await make(store, a_job(1, idempotency="i"))
     assert await store.reserve(a_job(2, at=NOON + DAY, idempotency="i")) == await store.job("j1")

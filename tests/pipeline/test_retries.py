@@ -14,6 +14,7 @@ from gateway.core.job import Failure, Status
 from gateway.core.money import Budget
 from gateway.pipeline.admission import Caller
 from gateway.pipeline.call import Call
+from gateway.pipeline.generate import Answer
 from gateway.ports import Declined, Unknown
 
 PRICE = 8500
@@ -202,6 +203,17 @@ async def test_an_idempotency_key_is_not_taken_for_another_body(house: House) ->
     with pytest.raises(errors.IdempotencyKeyReused):
         await house.ask(keyed("d"))
     assert len(house.provider.submits) == 1
+
+
+async def test_an_idempotency_key_is_one_call_of_hits_as_well(house: House) -> None:
+    for seed in (1, 2):
+        await house.ask(seed=seed)
+    calls = [(keyed(str(seed)), seed) for seed in (1, 2, 1, 2)]
+    outcomes = await asyncio.gather(*(house.ask(call, seed=seed) for call, seed in calls), return_exceptions=True)
+    answers = [outcome for outcome in outcomes if isinstance(outcome, Answer)]
+    assert sorted(answer.cache for answer in answers) == ["hit", "replayed"]
+    assert len({answer.job.id for answer in answers}) == 1
+    assert {type(outcome) for outcome in outcomes} == {Answer, errors.IdempotencyKeyReused}
 
 
 async def test_under_an_idempotency_key_what_bought_nothing_runs_anew_and_what_is_unconfirmed_does_not(

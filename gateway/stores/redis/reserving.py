@@ -44,9 +44,6 @@ def journal(job: Job, since: int | None, token: str) -> Question:
     return {
         **following(job, since),
         "bypass": job.source == "bypass",
-        "idempotent": None if job.idempotency is None else indexes.of_idempotency(job.key_id, job.idempotency),
-        "idempotent_since": job.created_at - IDEMPOTENT,
-        "body_hash": to_json(job.body_hash),
         "status": job.status.value,
         "made": _flat(made),
         "attempts": [_attempt(job, attempt) for attempt in job.attempts],
@@ -54,7 +51,7 @@ def journal(job: Job, since: int | None, token: str) -> Question:
 
 
 def following(job: Job, since: int | None) -> Question:
-    """By which it is journalled, be it to follow another."""
+    """By which it is journalled, be it to follow another; and the one that stands in its place is found."""
     own = {
         ".model": to_json(job.order.model),
         ".unit_price": to_json(job.order.unit_price),
@@ -66,6 +63,9 @@ def following(job: Job, since: int | None) -> Question:
     return {
         "job": job.id,
         "fields": [*to_flat(job, frozenset({"attempts"})), *_flat(own)],
+        "idempotent": None if job.idempotency is None else indexes.of_idempotency(job.key_id, job.idempotency),
+        "idempotent_since": job.created_at - IDEMPOTENT,
+        "body_hash": to_json(job.body_hash),
         "created_at": job.created_at,
         "indexes": indexes.of_job(job),
         "entry": own.get(".entry"),

@@ -8,6 +8,7 @@ import apsw
 from gateway.core.job import Entry, Job, Picture, Source
 from gateway.core.money import period
 from gateway.ports import Cache, Cached, Saved
+from gateway.stores.sqlite import retries
 from gateway.stores.sqlite.rows import insert_job, select_job, select_jobs
 from gateway.stores.sqlite.writer import SqlitePort
 
@@ -83,7 +84,7 @@ def _share(db: apsw.Connection, follower: Job, since: int, *, made: bool) -> Job
     known = select_job(db, follower.id)
     if known is not None:
         return known if known.leader else None
-    return follow(db, follower, since, made=made)
+    return retries.standing(db, follower) or follow(db, follower, since, made=made)
 
 
 def follow(db: apsw.Connection, follower: Job, since: int, *, made: bool = False) -> Job | None:

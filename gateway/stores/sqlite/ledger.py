@@ -11,7 +11,6 @@ from gateway.core.job import Failure, Job, Picture, State
 from gateway.core.money import Budget, payers
 from gateway.core.rate import Exceeded, Limit, Room, Turn
 from gateway.ports import Adjustment, BudgetState, Ledger, LedgerRow, Refusal, Spend, SpendBy
-from gateway.ports.retries import IDEMPOTENT
 from gateway.stores.sqlite import audit, cache, image_limits, retries, usage
 from gateway.stores.sqlite.rows import insert_job, select_job, to_json
 from gateway.stores.sqlite.writer import SqlitePort
@@ -161,11 +160,9 @@ def _reserve(
     known = select_job(db, job.id)
     if known is not None:
         return known if known.leader else None
-    if job.idempotency is not None:
-        since_key = job.created_at - IDEMPOTENT
-        earlier = retries.repeated(db, job.key_id, job.idempotency, job.body_hash, since_key)
-        if earlier is not None:
-            return earlier
+    earlier = retries.standing(db, job)
+    if earlier is not None:
+        return earlier
     if since is not None:
         followed = cache.follow(db, job, since)
         if followed is not None:

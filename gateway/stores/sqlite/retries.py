@@ -6,6 +6,7 @@ import apsw
 
 from gateway.core.job import Job
 from gateway.ports import Retries
+from gateway.ports.retries import IDEMPOTENT
 from gateway.stores.sqlite.rows import select_job, select_jobs
 from gateway.stores.sqlite.writer import SqlitePort
 
@@ -51,6 +52,13 @@ class SqliteRetries(SqlitePort, Retries):
 
     async def repeated(self, key_id: str, idempotency: str, body_hash: str, since: int) -> Job | None:
         return await self._writer.call("repeated", lambda db: repeated(db, key_id, idempotency, body_hash, since))
+
+
+def standing(db: apsw.Connection, job: Job) -> Job | None:
+    """The job under the same Idempotency-Key, which stands in the place of this one."""
+    if job.idempotency is None:
+        return None
+    return repeated(db, job.key_id, job.idempotency, job.body_hash, job.created_at - IDEMPOTENT)
 
 
 def repeated(db: apsw.Connection, key_id: str, idempotency: str, body_hash: str, since: int) -> Job | None:
