@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from itertools import count
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 from hypothesis import HealthCheck, reject, settings
 from hypothesis import strategies as st
@@ -22,7 +22,7 @@ from samples import CANCELLED, DAY, FAILED, HOUR, NOON, TIMEOUT, Store, a_job, a
 from gateway.core.job import HOLDING, Job, State
 from gateway.core.money import WINDOWS, Budget, Window
 from gateway.core.rate import Exceeded, Limit, Room
-from gateway.ports import Key, LedgerRow, Refusal, StoreDown
+from gateway.ports import Key, LedgerRow, Refusal, Spare, StoreDown
 
 Answer = TypeVar("Answer")
 
@@ -194,11 +194,11 @@ class Money(RuleBasedStateMachine):
         self.check_job(name)
 
     @precondition(lambda self: self.model.jobs)
-    @rule(data=st.data())
-    def cancel(self, data: st.DataObject) -> None:
+    @rule(data=st.data(), unless=st.none() | st.sampled_from(get_args(Spare)))
+    def cancel(self, data: st.DataObject, unless: Spare | None) -> None:
         job = self.model.jobs[data.draw(st.sampled_from(list(self.model.jobs)))]
-        expected = self.model.cancellable(job.id)
-        assert self.ask(self.store.cancel(job.id, CANCELLED, self.now)) == expected
+        expected = self.model.cancellable(job.id, unless)
+        assert self.ask(self.store.cancel(job.id, CANCELLED, self.now, unless=unless)) == expected
         for attempt in job.attempts if expected else ():
             self.model.end(attempt.id, State.FAILED, 0)
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 
 from gateway.core.job import HOLDING, LIVE, Entry, Job, Source, State, Status
 from gateway.core.money import WINDOWS, Window, period
-from gateway.ports import Unconfirmed
+from gateway.ports import Spare, Unconfirmed
 
 TEAMS = {"key1": "red", "key2": "red", "key3": "blue"}
 
@@ -182,9 +182,10 @@ class Model:
     def states(self, job_id: str) -> list[State]:
         return [hold.state for hold in self.parts(job_id)]
 
-    def cancellable(self, job_id: str) -> bool:
-        own = not self.jobs[job_id].leader and not self.followers(job_id)
-        return own and set(self.states(job_id)) == {State.RESERVED}
+    def cancellable(self, job_id: str, unless: Spare | None) -> bool:
+        spared = {"promised": self.jobs[job_id].detached, "followed": bool(self.followers(job_id))}
+        free = unless is None or not spared[unless]
+        return free and not self.jobs[job_id].leader and set(self.states(job_id)) == {State.RESERVED}
 
     def take_over(self, maker: str) -> list[str]:
         taken = [

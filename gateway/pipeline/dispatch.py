@@ -24,6 +24,7 @@ from gateway.ports import (
     Image,
     Jobs,
     Replicas,
+    Spare,
     StoreDown,
     Telemetry,
     Unknown,
@@ -103,10 +104,10 @@ class Dispatch:
         makeable = any(attempt.state in LIVE and attempt.provider in self._legs for attempt in job.attempts)
         return makeable and not self._flights.makes(job.id)
 
-    async def drop(self, job: Job, failure: Failure, *, unless_promised: bool = False) -> bool:
+    async def drop(self, job: Job, failure: Failure, *, unless: Spare | None = None) -> bool:
         """End a job none of whose parts has been submitted, and whoever follows it; False when it is too late for that, or
-        it was promised."""
-        dropped = await self._jobs.cancel(job.flight, failure, self._clock.now(), unless_promised=unless_promised)
+        it is one to spare."""
+        dropped = await self._jobs.cancel(job.flight, failure, self._clock.now(), unless=unless)
         if dropped:
             for provider in {attempt.provider for attempt in job.attempts} & self._legs.keys():
                 self._legs[provider].governor.drop(job.flight)

@@ -205,7 +205,7 @@ class Generate:
         if ending == "gone":
             if self._flights.abandoned(job.flight):
                 # the last client takes along an order that was not submitted, unless somebody was promised its job
-                await self._dispatch.drop(job, _LEFT, unless_promised=True)
+                await self._dispatch.drop(job, _LEFT, unless="promised")
             raise errors.ClientLeft("The client has gone away.", job_id=job.id)
         if ending in {"late", "stopping"}:
             # from here on somebody knows the job's id and may come back for it

@@ -53,7 +53,7 @@ class TeamJobs:
         job = await self._job(caller, job_id)
         if job.leader is not None:
             raise JobNotCancellable(f"The job {job.id} costs nothing: its pictures are another's.", job_id=job.id)
-        if job.ended or not await self._dispatch.drop(job, _CANCELLED):
+        if job.ended or not await self._dispatch.drop(job, _CANCELLED, unless="followed"):
             raise JobNotCancellable(f"The job {job.id} can no longer be cancelled.", job_id=job.id)
         return await self._job(caller, job_id)
 

@@ -89,4 +89,4 @@ class Recovery:
         """A job that was never submitted, and that no client could come back for, is dropped: its money is free again."""
         if job.detached or {attempt.state for attempt in job.attempts} != {State.RESERVED}:
             return False
-        return await self._dispatch.drop(job, _INTERRUPTED, unless_promised=True)
+        return await self._dispatch.drop(job, _INTERRUPTED, unless="promised")

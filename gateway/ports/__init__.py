@@ -8,7 +8,7 @@ from gateway.ports.blobs import Blob, Blobs
 from gateway.ports.cache import Cache, Cached, Saved
 from gateway.ports.clock import Clock, StoreDown
 from gateway.ports.image_urls import ImageUrls
-from gateway.ports.jobs import Jobs
+from gateway.ports.jobs import Jobs, Spare
 from gateway.ports.keys import Key, Keys, KeyState, KeyTerms, Team, TeamTerms
 from gateway.ports.limits import Limiter
 from gateway.ports.money import (
@@ -59,6 +59,7 @@ __all__ = [
     "Retention",
     "Retries",
     "Saved",
+    "Spare",
     "Spend",
     "SpendBy",
     "StoreDown",

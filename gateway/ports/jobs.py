@@ -2,10 +2,13 @@
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Literal, Protocol
 
 from gateway.core.job import Attempt, Failure, Job, Status
 from gateway.ports.money import Unconfirmed
+
+#: What a cancellation spares: what anybody was told of (`detached`), or what another job follows.
+Spare = Literal["promised", "followed"]
 
 
 class Jobs(Protocol):
@@ -45,11 +48,9 @@ class Jobs(Protocol):
     async def detach(self, job_id: str) -> None: ...
 
     @abstractmethod
-    async def cancel(self, job_id: str, failure: Failure, now: int, *, unless_promised: bool = False) -> bool:
-        """ONE transaction: release every attempt if all are still `reserved`; False, and nothing changed, otherwise.
-
-        `unless_promised`: nor when anybody was told of the job (`detached`); else, nor when another job follows it.
-        """
+    async def cancel(self, job_id: str, failure: Failure, now: int, *, unless: Spare | None = None) -> bool:
+        """ONE transaction: release every attempt if all are still `reserved`, and the job is not one to spare; False, and
+        nothing changed, otherwise."""
 
     @abstractmethod
     async def open_jobs(self) -> Sequence[Job]:

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 from samples import CANCELLED, DAY, ENTRY, FAILED, NOON, PRICE, TIMEOUT, Store, a_job, a_picture, make, submit
 
-from gateway.core.job import Entry, Job, State
+from gateway.core.job import Entry, Job, State, Status
 from gateway.core.money import Budget
 from gateway.core.rate import Exceeded, Limit, Room
 from gateway.ports import Refusal
@@ -99,16 +99,18 @@ async def test_who_follows_is_nobodys_to_make(store: Store) -> None:
     assert [(each.id, attempt.id) for each, attempt in await store.unconfirmed_attempts(NOON + 1)] == [("j1", "j1.0")]
 
 
-async def test_what_others_wait_for_is_cancelled_only_where_nobody_was_promised_it(store: Store) -> None:
+async def test_what_others_wait_for_or_were_promised_is_spared_where_that_is_asked(store: Store) -> None:
     for number, entry in ((1, ENTRY), (2, OTHER)):
         await store.reserve(a_job(number, entry=entry))
         await store.reserve(a_job(number + 10, entry=entry), since=0)
-        assert not await store.cancel(f"j{number}", CANCELLED, NOON)
-    assert await store.cancel("j1", CANCELLED, NOON, unless_promised=True)
+        assert not await store.cancel(f"j{number}", CANCELLED, NOON, unless="followed")
+    assert await store.cancel("j1", CANCELLED, NOON, unless="promised")
     assert [each.state for each in (await job(store, 11)).attempts] == [State.FAILED]
     assert ((await job(store, 11)).cancelled, (await job(store, 1)).cancelled) == (False, True)
     await store.detach("j2")
-    assert not await store.cancel("j2", CANCELLED, NOON, unless_promised=True)
+    assert not await store.cancel("j2", CANCELLED, NOON, unless="promised")
+    assert await store.cancel("j2", CANCELLED, NOON)
+    assert {(await job(store, number)).status for number in (2, 12)} == {Status.FAILED}
     assert await store.peek(ENTRY, 0) is None
 
 

@@ -138,7 +138,7 @@ async def test_a_job_that_nobody_heard_of_is_promised_to_nobody_unless_a_retry_h
         assert await far.near.adopt("key1", "body", 1, NOON, NOON) is not None
     taken = {job.id: job.detached for job in await far.store.take_over("here")}
     assert taken == {"j1": True, "j2": True, "j3": adopted}
-    assert await far.store.cancel("j3", CANCELLED, NOON, unless_promised=True) != adopted
+    assert await far.store.cancel("j3", CANCELLED, NOON, unless="promised") != adopted
 
 
 async def test_a_hold_whose_client_left_before_the_answer_is_found_too(far: Far) -> None:

@@ -81,7 +81,7 @@ async def test_a_job_that_was_reserved_unheard_is_joined_by_its_retry_and_then_m
     await lose(line, far.reserve(a_job(1, entry=ENTRY, maker="here"), since=0))
     assert isinstance(await far.reserve(a_job(2, entry=ENTRY, maker="here"), since=0), Job)
     assert [(job.id, job.detached) for job in await far.take_over("here")] == [("j1", True)]
-    assert not await far.cancel("j1", CANCELLED, NOON, unless_promised=True)
+    assert not await far.cancel("j1", CANCELLED, NOON, unless="promised")
 
 
 async def test_a_job_that_was_reserved_unheard_is_kept_for_the_call_that_named_it(

@@ -7,7 +7,7 @@ import asyncio
 from collections.abc import Sequence
 
 from gateway.core.job import Attempt, Failure, Job, State, Status
-from gateway.ports import Jobs, Unconfirmed
+from gateway.ports import Jobs, Spare, Unconfirmed
 from gateway.stores.redis import indexes
 from gateway.stores.redis.ending import release
 from gateway.stores.redis.line import PREFIX
@@ -73,10 +73,10 @@ class RedisJobs(RedisPort, Jobs):
     async def detach(self, job_id: str) -> None:
         await self._link.script("detach", "change", {"row": f"job:{job_id}", "fields": ["detached", to_json(True)]})
 
-    async def cancel(self, job_id: str, failure: Failure, now: int, *, unless_promised: bool = False) -> bool:
+    async def cancel(self, job_id: str, failure: Failure, now: int, *, unless: Spare | None = None) -> bool:
         with self._unanswered.token("cancel", job_id) as token:
             ending = release(failure, now, token)
-            question = {"job": job_id, "ending": ending, "unless_promised": unless_promised}
+            question = {"job": job_id, "ending": ending, "unless": unless}
             return bool(await self._link.script("cancel", "cancel", question))
 
     async def open_jobs(self) -> Sequence[Job]:

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import apsw
 
 from gateway.core.job import Attempt, Failure, Job, Status
-from gateway.ports import Jobs, Unconfirmed
+from gateway.ports import Jobs, Spare, Unconfirmed
 from gateway.stores.sqlite.ledger import Ending, end
 from gateway.stores.sqlite.rows import select_job, select_jobs, to_json
 from gateway.stores.sqlite.writer import SqlitePort
@@ -47,7 +47,9 @@ _UNCONFIRMED_TOTAL = "SELECT count(DISTINCT job_id), coalesce(sum(held), 0) FROM
 
 _CANCEL = """
 UPDATE jobs SET cancelled = 1
-WHERE id = ?1 AND (NOT detached AND ?2 OR NOT ?2 AND NOT EXISTS (SELECT 1 FROM jobs AS f WHERE f.leader = ?1))
+WHERE id = ?1
+    AND NOT (?2 IS 'promised' AND detached)
+    AND NOT (?2 IS 'followed' AND EXISTS (SELECT 1 FROM jobs AS follower WHERE follower.leader = ?1))
     AND EXISTS (SELECT 1 FROM attempts WHERE job_id = ?1)
     AND NOT EXISTS (SELECT 1 FROM attempts WHERE job_id = ?1 AND state <> 'reserved')
 RETURNING id
@@ -93,8 +95,8 @@ class SqliteJobs(SqlitePort, Jobs):
     async def detach(self, job_id: str) -> None:
         await self._writer.execute("detach", "UPDATE jobs SET detached = 1 WHERE id = ?", (job_id,))
 
-    async def cancel(self, job_id: str, failure: Failure, now: int, *, unless_promised: bool = False) -> bool:
-        return await self._writer.call("cancel", lambda db: _cancel(db, (job_id, unless_promised), failure, now))
+    async def cancel(self, job_id: str, failure: Failure, now: int, *, unless: Spare | None = None) -> bool:
+        return await self._writer.call("cancel", lambda db: _cancel(db, (job_id, unless), failure, now))
 
     async def open_jobs(self) -> Sequence[Job]:
         chosen = "WHERE status IN ('queued', 'processing') AND leader IS NULL ORDER BY created_at, seq"
@@ -136,7 +138,7 @@ def _unconfirmed(db: apsw.Connection, change: Mapping[str, str | int | None]) ->
     return bool(list(db.execute(_IS_UNCONFIRMED, change)))
 
 
-def _cancel(db: apsw.Connection, which: tuple[str, bool], failure: Failure, now: int) -> bool:
+def _cancel(db: apsw.Connection, which: tuple[str, Spare | None], failure: Failure, now: int) -> bool:
     if not list(db.execute(_CANCEL, which)):
         return False
     for (attempt_id,) in list(db.execute("SELECT id FROM attempts WHERE job_id = ?", which[:1])):
