@@ -94,4 +94,5 @@ def purge(*, everything: bool, as_json: bool, url: str | None, **selection: str 
     if as_json:
         print_json(answer)
     else:
-        click.echo(f"Entries purged: {answer['purged']}")
+        told = f"Entries purged: {answer['purged']}" if answer["purged"] else "Nothing in the cache matched."
+        click.echo(told)

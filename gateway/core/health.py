@@ -31,6 +31,7 @@ class Check(StrEnum):
     UPSTREAM = "upstream"
     ACCOUNT = "account"
     CLOCK = "clock"
+    PICTURES = "pictures"
 
 
 #: Exit status by the check that failed; 1 and 2 are the command line's own.
@@ -115,6 +116,20 @@ def judge_disk(free: Mapping[str, int]) -> Finding:
     if least < _SCARCE:
         return Finding(Check.DISK, "warn", found, "Make room: pictures take up to a few MB each.")
     return Finding(Check.DISK, "ok", found)
+
+
+def judge_pictures(directory: str, store: str | None, owner: str | None) -> Finding:
+    """By the id of this store and of the one that the pictures belong to; None: it has none yet, as before a first start."""
+    if owner == store:
+        found = "are this store's" if store else "are nobody's yet: the first start claims them"
+        return Finding(Check.PICTURES, "ok", f"those in {directory} {found}")
+    if owner is None:
+        advice = "Is its disk mounted? Without them, what was made is made and paid for anew."
+        return Finding(Check.PICTURES, "fail", f"{directory} is not the one that this store had", advice)
+    found = f"those in {directory} belong to another store: none is ever deleted"
+    its_own = "Set IMAGEGATE_BLOBS to a directory of its own"
+    advice = f"{its_own}, or, where no other gateway uses these: echo {store} > {directory}/.store" if store else its_own
+    return Finding(Check.PICTURES, "warn", found, advice)
 
 
 def judge_upstream(url: str, heard: Heard | None) -> Sequence[Finding]:

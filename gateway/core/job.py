@@ -83,6 +83,8 @@ class Attempt:
 
 #: How a job came to its pictures: made (whether or not the cache was asked), found made, or found being made.
 Source = Literal["miss", "bypass", "hit", "joined"]
+#: The same of an answer: an earlier attempt of the same call may have been given it before.
+CacheWord = Source | Literal["replayed"]
 
 
 @dataclass(frozen=True, slots=True)

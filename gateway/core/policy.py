@@ -161,7 +161,7 @@ class CachePolicy(_Policy):
 
     scope: Literal["key", "team", "everyone"] = "team"
     lifetime: Annotated[int, Field(ge=0)] = 604_800
-    most_bytes: Annotated[int, Field(ge=0)] = 0
+    most_bytes: Annotated[int, Field(ge=0)] = 50_000_000_000
 
 
 class RateCardPolicy(_Policy):

@@ -34,11 +34,9 @@ class Front:
         exchange.key_id, exchange.team = caller.key_id, caller.team
         return caller
 
-    async def admit(self, request: Call) -> Caller:
-        """`identify`, for what makes images: it counts as one request. Raises RateLimited as well."""
-        caller = await self.identify(request)
+    async def count(self, request: Call, caller: Caller) -> None:
+        """One request for images. Raises RateLimited."""
         of(request).left("requests", await self.limiting.admit(caller))
-        return caller
 
     def viewer(self, request: Call, caller: Caller) -> Viewer:
         base = self.public_url or f"{request.scope['scheme']}://{request.headers.get('host', '')}"

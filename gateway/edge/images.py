@@ -1,17 +1,21 @@
 """POST /v1/images/generations, /edits and /variations: one way for all three, as plain answers or as streams."""
 
+from contextlib import suppress
+
 from litestar import post
 from litestar.di import NamedDependency
 from litestar.types import ASGIApp
 
 from gateway.core.ask import Ask, Edit, Generation, Variation
+from gateway.core.errors import GatewayError, RateLimited
 from gateway.core.job import Status
 from gateway.edge import quotes
 from gateway.edge.exchange import Call, of, watching
 from gateway.edge.front import Front
 from gateway.edge.render import cost
-from gateway.edge.schema import dry_run, heartbeat, patience, read_call
+from gateway.edge.schema import counts_retries, dry_run, heartbeat, patience, read_call
 from gateway.edge.stream import Stream
+from gateway.pipeline.admission import Caller
 from gateway.pipeline.generate import Answer, Underway
 
 
@@ -35,7 +39,7 @@ async def variations(request: Call, front: NamedDependency[Front]) -> ASGIApp:
 
 async def _make(request: Call, front: Front, kind: type[Ask]) -> ASGIApp:
     exchange = of(request)
-    caller = await front.admit(request)  # before a byte of the body is read
+    caller = await _admitted(request, front, kind)
     ask, uploads = await front.intake.read(request, kind, patience(request.headers, front.max_wait))
     call = read_call(ask, uploads, request.headers, front.max_wait, exchange.elapsed())
     exchange.model = ask.model
@@ -55,11 +59,34 @@ async def _make(request: Call, front: Front, kind: type[Ask]) -> ASGIApp:
     exchange.warning = answer.warning
     job = answer.job
     exchange.about(job, answer.cache, answer.waited, cost(job, answer.cache))
-    if job.status is not Status.COMPLETED:
+    if call.respond_async or job.status is not Status.COMPLETED:
         return front.renderer.accepted(job, cache=answer.cache, remaining=answer.remaining)
     return front.renderer.images(
         job, front.viewer(request, caller), cache=answer.cache, remaining=answer.remaining, ms=exchange.elapsed_ms()
     )
+
+
+async def _admitted(request: Call, front: Front, kind: type[Ask]) -> Caller:
+    """Before a byte of the body is read."""
+    caller = await front.identify(request)
+    try:
+        await front.count(request, caller)
+    except RateLimited as error:
+        await _note(request, front, caller, kind, error)
+        raise
+    return caller
+
+
+async def _note(request: Call, front: Front, caller: Caller, kind: type[Ask], refused: RateLimited) -> None:
+    """Its SDK will try again: so that the retry is not given an older equal call's picture, what it asks for is looked at
+    nevertheless, as far as that is cheap."""
+    if not counts_retries(request.headers):
+        return
+    with suppress(GatewayError):
+        ask = await front.intake.glance(request, kind)
+        if ask is not None:
+            call = read_call(ask, (), request.headers, front.max_wait, 0.0)
+            await front.generate.refused(caller, call, refused)
 
 
 async def _finished(request: Call, front: Front, underway: Underway) -> Answer:

@@ -21,6 +21,8 @@ from gateway.edge.intake_reader import Asker, Reader
 from gateway.ports.image_urls import ImageUrls
 
 Kind = TypeVar("Kind", bound=Ask)
+#: Bytes of a body that is only looked at.
+_GLANCE = 64 * 1024
 _Result = TypeVar("_Result")
 
 
@@ -67,6 +69,17 @@ class Intake:
                 left = patience - of(request).elapsed()
                 asker = Asker(request, asyncio.get_running_loop().time() + left)
                 return await self._attended(request, self._read(asker, body, wish, kind))
+
+    async def glance(self, request: Call, kind: type[Kind]) -> Kind | None:
+        """The ask, as far as it is in a small JSON body without images; None: it is not, or its size is not told.
+
+        Raises InvalidRequest and ClientLeft.
+        """
+        content_type, length = (request.headers.get(name, "") for name in ("content-type", "content-length"))
+        if is_form(content_type, kind.operation) or not length.isdigit() or int(length) > _GLANCE:
+            return None
+        parsed = parse(b"".join([chunk async for chunk in chunks(request)]), content_type, kind.operation, 0)
+        return None if parsed.images else asks.read(parsed.fields, kind)
 
     async def _read(self, asker: Asker, body: Body, wish: Wish, kind: type[Kind]) -> tuple[Kind, tuple[Upload, ...]]:
         read = await self._reader.read(asker, body, wish)

@@ -7,7 +7,7 @@ from typing import Literal, Self
 import msgspec
 
 from gateway.core.errors import GatewayError
-from gateway.core.job import Source
+from gateway.core.job import CacheWord
 from gateway.core.order import Codec, Operation, ResponseFormat
 from gateway.edge.admin_answers import BudgetShape, Money
 from gateway.edge.reply import Body, Reply
@@ -78,7 +78,7 @@ class QuoteShape:
     object: Literal["imagegate.quote"]
     order: OrderShape
     cost: Money
-    cache: Source
+    cache: CacheWord
     provider: str
     wait_seconds: float | None
     budgets: Sequence[BudgetShape]

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 from hashlib import sha256
+from typing import TypeVar
 
 import msgspec
 from litestar.datastructures import Headers
@@ -17,6 +18,8 @@ from gateway.pipeline.call import CacheWish, Call
 _MARGIN = 2.0
 _LEAST = 0.1
 _HEARTBEAT = 10.0
+_Word = TypeVar("_Word", bound=str)
+_RETRY_COUNT = "x-stainless-retry-count"
 _IDEMPOTENCY_KEY = re.compile(r"[\x20-\x7e]{1,255}")
 _TIMEOUT_HEADERS = ("x-stainless-read-timeout", "x-stainless-timeout")
 
@@ -28,25 +31,29 @@ def read_call(ask: Ask, uploads: Sequence[Upload], headers: Headers, max_wait: f
     Raises InvalidRequest for those that would have changed what is bought.
     """
     prefer = {} if ask.stream else _preferences(headers.get("prefer", ""))
+    wish = _cache_wish(headers)
     return Call(
         # the heartbeats of a stream keep its client's own deadline from striking
         patience=max(_LEAST, (max_wait if ask.stream else patience(headers, max_wait)) - spent),
-        body_hash=_body_hash(ask, uploads),
-        retry_count=min(_whole(headers.get("x-stainless-retry-count")) or 0, 100),
+        body_hash=_body_hash(ask, uploads, wish),
+        retry_count=min(_whole(headers.get(_RETRY_COUNT)) or 0, 100),
+        counted=counts_retries(headers),
         user=end_user(ask),
         respond_async=ask.sync is False or ("respond-async" in prefer and "wait" not in prefer),
         prefer_wait=prefer.get("wait"),
         idempotency=_idempotency(ask, headers),
-        cache=_cache_wish(headers),
+        cache=wish,
     )
+
+
+def counts_retries(headers: Headers) -> bool:
+    """Does its SDK say which attempt this is, and so come again by itself?"""
+    return _RETRY_COUNT in headers
 
 
 def dry_run(headers: Headers) -> bool:
     """Is only asked what an order would cost? Raises InvalidRequest: taken for a no, a typing mistake would buy."""
-    value = headers.get("x-imagegate-dry-run", "").strip().lower()
-    if value not in {"", "false", "true"}:
-        raise InvalidRequest("'x-imagegate-dry-run' must be true or false.", param="x-imagegate-dry-run")
-    return value == "true"
+    return _word(headers, "x-imagegate-dry-run", ("true", "false")) == "true"
 
 
 def _idempotency(ask: Ask, headers: Headers) -> str | None:
@@ -62,14 +69,18 @@ def _idempotency(ask: Ask, headers: Headers) -> str | None:
 
 
 def _cache_wish(headers: Headers) -> CacheWish | None:
-    match headers.get("x-imagegate-cache", "").strip().lower():
-        case "":
-            return None
-        case "bypass":
-            return "bypass"
-        case "only":
-            return "only"
-    raise InvalidRequest("'x-imagegate-cache' must be bypass or only.", param="x-imagegate-cache")
+    return _word(headers, "x-imagegate-cache", ("bypass", "only"))
+
+
+def _word(headers: Headers, name: str, words: tuple[_Word, _Word]) -> _Word | None:
+    """One of two words, sent once; None: the header is not there. Raises InvalidRequest."""
+    given = [value.strip().lower() for value in headers.getall(name, [])]
+    if not given:
+        return None
+    for word in words:
+        if given == [word]:
+            return word
+    raise InvalidRequest(f"'{name}' must be {' or '.join(words)}, sent once.", param=name)
 
 
 def heartbeat(headers: Headers) -> float:
@@ -78,12 +89,14 @@ def heartbeat(headers: Headers) -> float:
     return max(_LEAST, min([_HEARTBEAT, *(hint / 2 for hint in hints if hint is not None)]))
 
 
-def _body_hash(ask: Ask, uploads: Sequence[Upload]) -> str:
-    """Of what was parsed: a form's boundary changes with each attempt of an SDK."""
+def _body_hash(ask: Ask, uploads: Sequence[Upload], wish: CacheWish | None) -> str:
+    """Of what was parsed: a form's boundary changes with each attempt of an SDK. Who asks for a new picture is not given
+    that of who did not."""
     parsed = {
         "operation": ask.operation,
         "ask": ask.model_dump(exclude_none=True),
         "images": [each.reference.name for each in uploads],
+        **({"cache": wish} if wish == "bypass" else {}),
     }
     return sha256(msgspec.json.encode(parsed, order="sorted")).hexdigest()
 

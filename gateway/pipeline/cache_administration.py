@@ -100,7 +100,7 @@ class CacheAdministration:
 
 def _filter(selection: Selection, now: int) -> Callable[[Cached], bool]:
     """Raises InvalidRequest."""
-    start = selection.fingerprint
+    start = selection.fingerprint and selection.fingerprint.lower()
     if start is not None and not _FINGERPRINT.fullmatch(start):
         raise InvalidRequest(
             f"{start[:64]!r} is no fingerprint: write its 64 hex digits, or the first 8 of them or more",

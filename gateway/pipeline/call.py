@@ -9,11 +9,15 @@ CacheWish = Literal["bypass", "only"]
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """`patience`: seconds its client is willing to wait. `prefer_wait`: `Prefer: wait=N`, then 202 instead of 504."""
+    """`patience`: seconds its client is willing to wait. `prefer_wait`: `Prefer: wait=N`, then 202 instead of 504.
+
+    `body_hash`: of all that two attempts of one call have in common. `counted`: its SDK counts its retries.
+    """
 
     patience: float
     body_hash: str
     retry_count: int = 0
+    counted: bool = True
     user: str | None = None
     respond_async: bool = False
     prefer_wait: float | None = None

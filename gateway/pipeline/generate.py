@@ -8,13 +8,12 @@ journal · 10 submit, 11 wait, 12 keep, 13 settle (dispatch, a task of the app) 
 import asyncio
 import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, replace
 
 from gateway.core import errors
 from gateway.core.ask import Ask
 from gateway.core.catalogue import Catalogue
-from gateway.core.job import Failure, Job, Source, Status
+from gateway.core.job import CacheWord, Failure, Job, Status
 from gateway.core.order import Order, Upload
 from gateway.core.rate import Room
 from gateway.pipeline.admission import Caller
@@ -32,8 +31,6 @@ from gateway.ports import Clock, Jobs, StoreDown, Telemetry
 _DRAWN_SEEDS = 2**31
 _LEFT = Failure("cancelled", "Everybody who waited for this order left before it was submitted.")
 _NOT_KEPT = Failure("no_capacity", "The gateway could not keep a reference image.")
-
-CacheWord = Source | Literal["replayed"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,16 +122,19 @@ class Generate:
 
     async def finish(self, underway: Underway, gone: asyncio.Future[None] | None = None) -> Answer:
         """Its answer (11 to 14). `gone` ends when the client has gone away. Raises any GatewayError."""
-        try:
-            return await self._follow(underway, gone)
-        except errors.Cancelled as error:
-            if underway.cache in {"miss", "bypass"} or error.message != _LEFT.message:
-                raise
-            # the last client of the job that it waited for left in this very moment and took it along: nothing was bought
-        # its references were kept for that job: they are the same
-        return await self._follow(await self._make(underway.request, ()), gone)
+        ends = self._clock.monotonic() + underway.request.call.patience
+        while (answer := await self._follow(underway, gone)) is None:
+            # made anew: its references are kept, for the job that it followed or was the repeat of
+            left = max(0.0, ends - self._clock.monotonic())
+            request = replace(underway.request, call=replace(underway.request.call, patience=left))
+            underway = await self._make(request, ())
+        return answer
 
-    async def _follow(self, underway: Underway, gone: asyncio.Future[None] | None) -> Answer:
+    async def refused(self, caller: Caller, call: Call, error: errors.GatewayError) -> None:
+        """It was refused without having begun, and its SDK may try again."""
+        await self._retrying.refused(caller, call, error)
+
+    async def _follow(self, underway: Underway, gone: asyncio.Future[None] | None) -> Answer | None:
         began = self._clock.monotonic()
         await self._wait(underway.job, underway.request.call, gone)
         return await self._answer(underway, self._clock.monotonic() - began)
@@ -148,33 +148,43 @@ class Generate:
             if job is not None:
                 return self._instead(request, draft, job) or Underway(request, job, job.source)
         if wish == "only":
-            raise not_cached()
+            raise not_cached(seeded=request.seeded)
         return None
 
     async def _make(self, request: _Request, uploads: Sequence[Upload]) -> Underway:
+        while (underway := await self._once(request, uploads)) is None:
+            pass  # what it was to follow has failed in this very moment, or has lost its pictures: the next look finds it gone
+        return underway
+
+    async def _once(self, request: _Request, uploads: Sequence[Upload]) -> Underway | None:
         """Make the order; of equal ones that come at once, one does, and the others follow it."""
         job = self._draft(request)
         if job.entry is None or not request.seeded or job.source == "bypass":
             return await self._start(request, job, uploads, since=None)
-        while True:
-            async with self._turns.taken(job.entry) as turn:
-                if turn.made is None:
-                    underway = await self._start(request, job, uploads, since=self._sharing.since())
-                    turn.made = underway.job.id
-                    return underway
-                made = turn.made
-            if (shared := await self._share(request)) is not None:
-                return shared
+        async with self._turns.taken(job.entry) as turn:
+            if turn.made is None:
+                underway = await self._start(request, job, uploads, since=self._sharing.since())
+                turn.made = underway.job.id if underway else None
+                return underway
+            made = turn.made
+        shared = await self._share(request)
+        if shared is None:
             turn.failed(made)
+        return shared
 
-    async def _start(self, request: _Request, job: Job, uploads: Sequence[Upload], since: int | None) -> Underway:
+    async def _start(
+        self, request: _Request, job: Job, uploads: Sequence[Upload], since: int | None
+    ) -> Underway | None:
         caller, call = request.caller, request.call
         place = await self._dispatch.place(job, self._drafting.patience(call))
         with place.taken:
             reserved = await self._spending.reserve(caller, job, since)
             if (instead := self._instead(request, job, reserved.job)) is not None:
                 return instead
-            if reserved.job.leader is None:
+            if reserved.job.leader is not None:
+                if not await self._sharing.found(reserved.job):
+                    return None
+            else:
                 await self._keep_references(job, uploads)
                 self._dispatch.start(job)
         return Underway(request, reserved.job, reserved.job.source, reserved.room)
@@ -217,12 +227,17 @@ class Generate:
                 retry_after=1.0,
             )
 
-    async def _answer(self, underway: Underway, waited: float) -> Answer:
+    async def _answer(self, underway: Underway, waited: float) -> Answer | None:
+        """None: the last client of the job that it waited for has just left and taken it along; nothing was bought."""
         job, cache, call = underway.job, underway.cache, underway.request.call
         now, purse = await asyncio.gather(self._now(job), self._spending.purse(underway.request.caller))
         job = now or job
         if job.status is Status.COMPLETED:
+            if cache == "joined" and job.leader is not None:
+                self._sharing.spared(job)
             return Answer(job, cache, purse.remaining, waited, purse.warning)
+        if job.failure == _LEFT and cache not in {"miss", "bypass"}:
+            return None
         if job.status is Status.FAILED:
             failure = job.failure or Failure("upstream_error", "The provider made no picture.")
             raise errors.of_failure(failure.code, failure.message, job.id)

@@ -1,7 +1,7 @@
 """Quotes: what a request would cost, who would make it and what would refuse it, while nothing is bought, held or written.
 
-The recipe of `generate` with its steps only looked at: no retry is adopted and no key of one is taken up, so that the real
-call that follows is the first.
+The recipe of `generate` with its steps only looked at: no retry is adopted, so that the real call that follows finds what it
+would have found.
 """
 
 from collections.abc import Mapping, Sequence
@@ -9,14 +9,15 @@ from dataclasses import dataclass
 
 from gateway.core.ask import Ask
 from gateway.core.catalogue import Catalogue
-from gateway.core.errors import GatewayError
-from gateway.core.job import LIVE, Attempt, Job, Source
+from gateway.core.errors import GatewayError, of_failure
+from gateway.core.job import LIVE, Attempt, CacheWord, Job
 from gateway.core.order import Order, Reference
 from gateway.pipeline.admission import Caller
 from gateway.pipeline.call import Call
 from gateway.pipeline.dispatch import Dispatch
 from gateway.pipeline.drafting import Drafting
 from gateway.pipeline.leg import Leg
+from gateway.pipeline.retrying import Retrying
 from gateway.pipeline.sharing import Sharing, not_cached
 from gateway.pipeline.spending import Spending
 from gateway.ports import BudgetState, Clock
@@ -34,7 +35,7 @@ class Quote:
     #: None: without a seed it is known only of what was made
     fingerprint: str | None
     cost: int
-    cache: Source
+    cache: CacheWord
     provider: str
     #: until the images would likely be there; None: nobody knows
     seconds: float | None
@@ -45,18 +46,20 @@ class Quote:
 
 @dataclass(frozen=True, slots=True)
 class _Way:
-    """How the call would come to its images: by the job that it would follow, if any."""
+    """How the call would come to its images: by a job that is there, if any."""
 
-    leader: Job | None = None
+    cache: CacheWord
+    job: Job | None = None
     seconds: float | None = None
     refusal: GatewayError | None = None
 
 
 class Quoting:
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the recipe's steps, wired once
         self,
         *,
         catalogue: Catalogue,
+        retrying: Retrying,
         sharing: Sharing,
         spending: Spending,
         dispatch: Dispatch,
@@ -64,6 +67,7 @@ class Quoting:
         clock: Clock,
     ) -> None:
         self._catalogue = catalogue
+        self._retrying = retrying
         self._sharing = sharing
         self._spending = spending
         self._dispatch = dispatch
@@ -76,14 +80,13 @@ class Quoting:
         order = self._catalogue.order(ask, references, lambda: _UNDRAWN)
         job = self._drafting.job(caller, order, call)
         way = await self._way(caller, call, job, seeded=ask.seeded)
-        leader = way.leader
         return Quote(
             order=order,
             seeded=ask.seeded,
             fingerprint=job.entry.fingerprint if job.entry is not None and ask.seeded else None,
-            cost=0 if leader else job.held,
-            cache=("hit" if leader.ended else "joined") if leader else job.source,
-            provider=(leader or job).provider,
+            cost=0 if way.job else job.held,
+            cache=way.cache,
+            provider=(way.job or job).provider,
             seconds=way.seconds,
             budgets=await self._spending.budgets(caller),
             refusal=way.refusal,
@@ -93,22 +96,30 @@ class Quoting:
         seconds = None
         try:
             caller.allowed.check(job.order)
-            leader = await self._leader(call, job) if seeded else None
-            if leader is not None:
-                return _Way(leader, self._rest(leader))
+            there = await self._there(caller, call, job, seeded=seeded)
+            if there is not None:
+                return there
             if call.cache == "only":
-                raise not_cached()
+                raise not_cached(seeded=seeded)
             seconds = (await self._dispatch.place(job, self._drafting.patience(call))).seconds
             await self._spending.weigh(caller, job)
         except GatewayError as error:
-            return _Way(seconds=seconds, refusal=error)
-        return _Way(seconds=seconds)
+            return _Way(job.source, seconds=seconds, refusal=error)
+        return _Way(job.source, seconds=seconds)
 
-    async def _leader(self, call: Call, job: Job) -> Job | None:
-        if call.cache == "bypass":
+    async def _there(self, caller: Caller, call: Call, job: Job, *, seeded: bool) -> _Way | None:
+        """By the job under its Idempotency-Key, or that of an equal order. Raises IdempotencyKeyReused."""
+        if (earlier := await self._retrying.under_key(caller, call)) is not None:
+            return self._by(earlier, "replayed")
+        leader = await self._sharing.peek(job) if seeded and call.cache != "bypass" else None
+        if leader is None or (call.cache == "only" and not leader.ended):
             return None
-        leader = await self._sharing.peek(job)
-        return leader if leader is None or leader.ended or call.cache != "only" else None
+        return self._by(leader, "hit")
+
+    def _by(self, job: Job, made: CacheWord) -> _Way:
+        if job.failure is not None and job.ended:
+            return _Way(made, job, refusal=of_failure(job.failure.code, job.failure.message, job.id))
+        return _Way(made if job.ended else "joined", job, self._rest(job))
 
     def _rest(self, job: Job) -> float | None:
         """Until the last part of a job is made; when one that was not submitted yet has its turn is not known."""

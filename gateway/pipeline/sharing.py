@@ -32,14 +32,30 @@ class Sharing:
         """The job as it follows that of an equal order, `made` or also being made; or another that stands in its place; None:
         there is none whose pictures are there."""
         followed = await self._cache.share(job, self.since(), made=made)
-        if followed is None or followed.id != job.id or not followed.ended:
+        if followed is None or followed.id != job.id:
             return followed
-        if not await self._kept(followed):
-            await self._cache.lose(followed)
-            return None
-        amount = len(followed.pictures) * job.order.unit_price
-        self._telemetry.saved(job.team, job.order.model, len(followed.pictures), amount)
-        return followed
+        return followed if await self.found(followed) else None
+
+    async def found(self, follower: Job) -> bool:
+        """A job that was just journalled as following another: are the pictures there, if they are made?"""
+        if not follower.ended:
+            return True
+        if not await self.keeps(follower):
+            return False
+        self.spared(follower)
+        return True
+
+    async def keeps(self, job: Job) -> bool:
+        """Are the pictures of a job that was made still there? Where they are not, neither is the job."""
+        if await self._kept(job):
+            return True
+        await self._cache.lose(job)
+        return False
+
+    def spared(self, follower: Job) -> None:
+        """It has its pictures, and did not pay for them."""
+        images = len(follower.pictures)
+        self._telemetry.saved(follower.team, follower.order.model, images, images * follower.order.unit_price)
 
     async def peek(self, job: Job) -> Job | None:
         """The one that `share` would follow, with nothing written."""
@@ -51,6 +67,8 @@ class Sharing:
         return list(sizes) == [picture.size for picture in job.pictures]
 
 
-def not_cached() -> NotFound:
+def not_cached(*, seeded: bool) -> NotFound:
     """What a call that asks only for what was made is answered where nothing was."""
-    return NotFound("No equal order's pictures are cached.", code="not_cached")
+    if not seeded:
+        return NotFound("Nothing is cached for an order without a seed: it is equal to none.", code="not_cached")
+    return NotFound("Nothing is cached for this order, or it is still being made.", code="not_cached")

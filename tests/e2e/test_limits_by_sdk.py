@@ -75,6 +75,20 @@ async def test_a_request_too_many_waits_as_long_as_it_is_told_and_succeeds(tmp_p
         assert (await running.bill())["submits"] == 1
 
 
+async def test_a_call_refused_unread_is_given_no_equal_calls_picture_when_it_comes_again(tmp_path: Path) -> None:
+    policies = limits(tmp_path, keys="requests_per_minute = 60")
+    async with inside(tmp_path, IMAGEGATE_POLICIES=policies) as running, Client(running) as client:
+        first = await client.images.generate(prompt="equal", size=SIZE)
+        await use_up(running)
+        second = await client.images.generate(prompt="equal", size=SIZE)
+        assert [answer.status_code for answer in client.answers] == [200, 429, 200]
+        assert client.answers[-1].headers["x-imagegate-cache"] == "miss"
+        assert first.data
+        assert second.data
+        assert first.data[0].url != second.data[0].url
+        assert (await running.bill())["submits"] == 2
+
+
 async def test_what_is_left_is_told_on_plain_streamed_and_refused_answers(tmp_path: Path) -> None:
     policies = limits(tmp_path, keys="requests_per_minute = 3", teams="images_per_minute = 4")
     async with inside(tmp_path, IMAGEGATE_POLICIES=policies) as running, Client(running, max_retries=0) as client:

@@ -201,6 +201,7 @@ def test_wishes_of_the_cache_and_idempotency_keys_are_read() -> None:
     "headers",
     [
         {"x_imagegate_cache": "sometimes"},
+        {"x_imagegate_cache": ""},
         {"idempotency_key": ""},
         {"idempotency_key": "k" * 256},
         {"idempotency_key": "schl\xfcssel"},
@@ -212,11 +213,17 @@ def test_a_wish_that_is_not_understood_is_refused_before_it_costs(headers: dict[
     assert refused.value.param == next(iter(headers)).replace("_", "-")
 
 
-@pytest.mark.parametrize(("value", "dry"), [("true", True), (" TRUE", True), ("false", False), ("", False)])
+@pytest.mark.parametrize(("value", "dry"), [("true", True), (" TRUE", True), ("false", False)])
 def test_a_dry_run_is_asked_for_in_plain_words(value: str, dry: bool) -> None:
     assert dry_run(Headers({"x-imagegate-dry-run": value})) is dry
-    with pytest.raises(InvalidRequest):
-        dry_run(Headers({"x-imagegate-dry-run": value + "1"}))
+    assert not dry_run(Headers({}))
+
+
+@pytest.mark.parametrize("values", [[""], ["yes"], ["true1"], ["false", "true"], ["true", "true"]])
+def test_a_dry_run_that_is_not_understood_buys_nothing(values: list[str]) -> None:
+    with pytest.raises(InvalidRequest) as refused:
+        dry_run(Headers([(b"x-imagegate-dry-run", value.encode()) for value in values]))
+    assert refused.value.param == "x-imagegate-dry-run"
 
 
 def test_what_asks_for_nothing_special_is_let_in() -> None:

@@ -64,7 +64,8 @@ async def test_a_job_that_ends_elsewhere_is_found_by_looking(house: House) -> No
 
 
 async def test_a_job_that_ended_before_it_was_expected_is_answered(house: House) -> None:
-    await house.store.settle("there.0", [PICTURE], PRICE, house.clock.now())
+    kept = replace(PICTURE, name=await house.blobs.keep(b"made there", "png"), size=10)
+    await house.store.settle("there.0", [kept], PRICE, house.clock.now())
     answer = await house.ask(a_call(retry=1))
     assert (answer.job.id, answer.cache) == ("there", "replayed")
 

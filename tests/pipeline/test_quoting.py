@@ -20,7 +20,7 @@ from gateway.core.order import Reference
 from gateway.core.rate import Limit
 from gateway.pipeline.admission import Caller
 from gateway.pipeline.call import CacheWish, Call
-from gateway.ports import Declined
+from gateway.ports import Declined, Unknown
 
 PRICE = 8500
 COLLEAGUE = Caller("otherofred", "red")
@@ -197,15 +197,27 @@ async def test_a_quote_leaves_no_trace(tmp_path: Path, situation: Situation) -> 
         assert len({(quote.cost, quote.cache, str(quote.refusal)) for quote in quotes}) == 1
 
 
-async def test_a_quote_adopts_no_retry_and_takes_up_no_idempotency_key(house: House) -> None:
+async def test_a_quote_adopts_no_retry(house: House) -> None:
     first = await house.ask(a_call())
     assert (await house.quote(a_call(retry=1))).cache == "miss"
     again = await house.ask(a_call(retry=1))
     assert (again.cache, again.job.id) == ("replayed", first.job.id)
+
+
+async def test_what_stands_under_an_idempotency_key_is_quoted(house: House) -> None:
     named = replace(a_call(), idempotency="a digest")
     assert (await house.quote(named)).cost == PRICE
-    assert (await house.ask(replace(named, body_hash="another"))).cache == "miss"
-    assert (await house.quote(named)).refusal is None
+    assert (await house.ask(named)).cache == "miss"
+    again = await house.quote(named)
+    assert (again.cache, again.cost, again.seconds, again.refusal) == ("replayed", 0, 0.0, None)
+    other = await house.quote(replace(named, body_hash="another"))
+    assert isinstance(other.refusal, errors.IdempotencyKeyReused)
+    assert (await house.ask(named)).cache == "replayed"
+    house.provider.on_submit = in_turn(Unknown("cut"))
+    unconfirmed = replace(named, idempotency="another digest")
+    with pytest.raises(errors.UpstreamUnconfirmed) as told:
+        await house.ask(unconfirmed)
+    assert str((await house.quote(unconfirmed)).refusal) == str(told.value)
 
 
 async def test_a_hit_whose_picture_is_gone_is_quoted_as_a_miss(house: House) -> None:

@@ -244,3 +244,14 @@ async def test_a_follower_cannot_be_cancelled_nor_the_job_that_it_follows(house:
     house.provider.answering.set()
     assert (await house.landed(leader.id)).status is Status.COMPLETED
     assert (await house.team_jobs.get(RED, follower.id)).pictures
+
+
+@pytest.mark.parametrize("keyed", [True, False])
+async def test_a_repeat_of_a_call_whose_picture_is_gone_runs_anew(house: House, *, keyed: bool) -> None:
+    call = replace(a_call(), idempotency="k" if keyed else None)
+    first = await house.ask(call)
+    await house.blobs.forget(first.job.pictures[0].name, 0.0)
+    again = await house.ask(call if keyed else a_call(retry=1))
+    assert (again.cache, again.job.id == first.job.id) == ("miss", False)
+    assert await house.seen(again.job.pictures[0])
+    assert await house.store.job(first.job.id) is None
