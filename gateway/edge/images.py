@@ -57,13 +57,11 @@ async def _make(request: Call, front: Front, kind: type[Ask]) -> ASGIApp:
     del uploads  # up to 12 MB, and the wait may be long
     answer = await _finished(request, front, underway)
     exchange.warning = answer.warning
-    job = answer.job
+    job, viewer = answer.job, front.viewer(request, caller)
     exchange.about(job, answer.cache, answer.waited, cost(job, answer.cache))
     if call.respond_async or job.status is not Status.COMPLETED:
-        return front.renderer.accepted(job, cache=answer.cache, remaining=answer.remaining)
-    return front.renderer.images(
-        job, front.viewer(request, caller), cache=answer.cache, remaining=answer.remaining, ms=exchange.elapsed_ms()
-    )
+        return front.renderer.accepted(job, viewer, cache=answer.cache, remaining=answer.remaining)
+    return front.renderer.images(job, viewer, cache=answer.cache, remaining=answer.remaining, ms=exchange.elapsed_ms())
 
 
 async def _admitted(request: Call, front: Front, kind: type[Ask]) -> Caller:

@@ -91,8 +91,9 @@ _ACCEPTED = object_of(
         "status": _STATUS,
         "created": _CREATED,
         "model": _TEXT,
+        "result": nullable(reference("Images")),
     },
-    "A job that goes on.",
+    "A job; `result` where it is completed already.",
 )
 _LISTED = {
     "job_id": _TEXT,
@@ -182,6 +183,7 @@ ACCEPTED_EXAMPLE = {
     "status": "queued",
     "created": 1795356000,
     "model": "flux-2-klein-4b",
+    "result": None,
 }
 JOB_EXAMPLE = {
     "job_id": _JOB,

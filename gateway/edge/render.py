@@ -60,9 +60,10 @@ class Renderer:
         }
         return name, Body(tuple(_pieces(event, job.pictures[:1])), self.blobs)
 
-    def accepted(self, job: Job, *, cache: str, remaining: int | None) -> Reply:
-        """202: the job goes on, and can be asked for at its Location."""
-        body = {
+    def accepted(self, job: Job, viewer: Viewer, *, cache: str, remaining: int | None) -> Reply:
+        """202: the job can be asked for at its Location. One that has ended is whole, as there: a client that polls until then
+        asks no more."""
+        body: dict[str, Any] = {
             "job_id": job.id,
             "id": job.id,
             "object": "image.job",
@@ -70,8 +71,9 @@ class Renderer:
             "created": job.created_at // 1000,
             "model": job.order.model,
         }
+        body["result"] = self._result(job, viewer, cache, remaining) if job.status is Status.COMPLETED else None
         headers = [*self.headers(job, cache=cache, remaining=remaining), ("location", f"/v1/jobs/{job.id}")]
-        return self._reply(202, body, (), headers)
+        return self._reply(202, body, _streamed(job), headers)
 
     def job(self, job: Job, viewer: Viewer, progress: float, remaining: int | None) -> Reply:
         shown = self._job(job, progress)

@@ -98,6 +98,22 @@ def billed(pair: Rig, prompt: str) -> list[int]:
     return [job["billed_images"] for job in pair.bought(prompt)]
 
 
+@pytest.mark.parametrize("kind", ["url", "b64_json"])
+async def test_a_client_that_polls_is_served_by_a_hit_as_by_a_miss(pair: Rig, buyer: Buyer, kind: str) -> None:
+    """EmpirioLabs' own snippet: ask on until the job has ended, then take its result."""
+    asked = {"prompt": f"polled as {kind}", "seed": SEED, "size": SIZE, "sync": False, "response_format": kind}
+    results = []
+    for _ in range(2):
+        answer = await buyer.http.post("/images/generations", json=asked)
+        job = answer.json()
+        assert (answer.status_code, answer.headers["location"]) == (202, f"/v1/jobs/{job['job_id']}")
+        while job["status"] not in ("completed", "failed"):
+            job = await buyer.job(job["job_id"])
+        results.append(await picture_bytes(job["result"]["data"][0]))
+    assert results[0] == results[1] == drawn(str(asked["prompt"]), SEED, SIZE, "webp")
+    assert billed(pair, str(asked["prompt"])) == [1]
+
+
 @pytest.mark.parametrize("kinds", [("url", "url"), ("b64_json", "url"), ("url", "b64_json")], ids=" then ".join)
 async def test_an_equal_call_is_a_hit_with_a_job_of_its_own(pair: Rig, buyer: Buyer, kinds: tuple[str, str]) -> None:
     prompt = f"equal, as {kinds}"

@@ -171,10 +171,20 @@ async def test_the_provider_named_is_the_one_that_made_a_picture(press: Press) -
 
 @pytest.mark.parametrize(("state", "status"), [(State.RESERVED, "queued"), (State.SUBMITTED, "processing")])
 async def test_202_says_where_to_ask(press: Press, state: State, status: str) -> None:
-    answer = await press.sent(press.renderer.accepted(press.job(state), cache="miss", remaining=None))
+    answer = await press.sent(press.renderer.accepted(press.job(state), VIEWER, cache="miss", remaining=None))
     assert (answer.status, answer.headers["location"]) == (202, "/v1/jobs/job_a")
     assert (answer.body["job_id"], answer.body["status"], answer.body["created"]) == ("job_a", status, NOON // 1000)
+    assert answer.body["result"] is None
     assert "x-imagegate-cost" not in answer.headers
+
+
+@pytest.mark.parametrize("response_format", ["url", "b64_json"])
+async def test_202_of_a_job_that_was_found_made_has_its_result(press: Press, response_format: str) -> None:
+    job = press.job(response_format=response_format)
+    waited = await press.sent(press.renderer.images(job, VIEWER, cache="hit", remaining=None, ms=1))
+    told = await press.sent(press.renderer.accepted(job, VIEWER, cache="hit", remaining=None))
+    assert (told.status, told.body["status"], told.headers["location"]) == (202, "completed", "/v1/jobs/job_a")
+    assert told.body["result"] == waited.body
 
 
 @pytest.mark.parametrize("response_format", ["url", "b64_json"])
