@@ -152,10 +152,11 @@ async def open_house(
         )
         elsewhere = Elsewhere(store, store, flights)
         elsewhere.watch(crew)
+        retrying = Retrying(store, store, sharing, clock, policies.gateway.retries.adopt_within)
         generate = Generate(
             catalogue=Catalogue(policies),
             jobs=store,
-            retrying=Retrying(store, store, clock, policies.gateway.retries.adopt_within),
+            retrying=retrying,
             sharing=sharing,
             spending=spending,
             dispatch=dispatch,
@@ -178,9 +179,13 @@ async def open_house(
         team_jobs = TeamJobs(
             jobs=store, retention=store, dispatch=dispatch, flights=flights, spending=spending, clock=clock
         )
-        sweeping = Sweeping(store, blobs, policies.gateway, URL_TTL, clock=clock, telemetry=telemetry)
+        sweeping = Sweeping(
+            store, store, blobs, policies.gateway, URL_TTL, replica=replica, clock=clock, telemetry=telemetry
+        )
+        await sweeping.claim()
         quoting = Quoting(
             catalogue=Catalogue(policies),
+            retrying=retrying,
             sharing=sharing,
             spending=spending,
             dispatch=dispatch,

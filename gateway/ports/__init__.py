@@ -7,6 +7,7 @@ Times are ms since the epoch (UTC) unless a name says seconds; money is micro-do
 from gateway.ports.blobs import Blob, Blobs
 from gateway.ports.cache import Cache, Cached, Saved
 from gateway.ports.clock import Clock, StoreDown
+from gateway.ports.custody import Custody
 from gateway.ports.image_urls import ImageUrls
 from gateway.ports.jobs import Jobs, Spare
 from gateway.ports.keys import Key, Keys, KeyState, KeyTerms, Team, TeamTerms
@@ -24,10 +25,11 @@ from gateway.ports.money import (
 from gateway.ports.provider import Accepted, Allowance, Declined, Finished, Image, Later, Pending, Provider, Unknown
 from gateway.ports.replicas import LEASE, Replicas
 from gateway.ports.retention import Retention
-from gateway.ports.retries import Retries
+from gateway.ports.retries import IDEMPOTENT, Retries
 from gateway.ports.telemetry import Fields, Telemetry
 
 __all__ = [
+    "IDEMPOTENT",
     "LEASE",
     "Accepted",
     "Adjustment",
@@ -38,6 +40,7 @@ __all__ = [
     "Cache",
     "Cached",
     "Clock",
+    "Custody",
     "Declined",
     "Fields",
     "Finished",

@@ -18,7 +18,11 @@ class Blob:
 
 
 class Blobs(Protocol):
-    """Pictures by content-addressed name. What `keep` returned from is durable: it survives kill -9 and a power cut."""
+    """Pictures by content-addressed name. What `keep` returned from is durable: it survives kill -9 and a power cut.
+
+    Where they were at the start and are no more, as on a disk that was unmounted, everything raises StoreDown: what cannot
+    be looked for is not lost.
+    """
 
     @abstractmethod
     async def keep(self, data: bytes, codec: Codec) -> str:
@@ -42,3 +46,15 @@ class Blobs(Protocol):
 
         What `keep` has returned from since is never deleted.
         """
+
+    @abstractmethod
+    async def tidy(self) -> None:
+        """Delete what writers that died left half written."""
+
+    @abstractmethod
+    async def owner(self) -> str | None:
+        """The id of the store that these pictures belong to; None: nobody has said so yet."""
+
+    @abstractmethod
+    async def own(self, store_id: str) -> None:
+        """They belong to that store from now on, unless they belong to one already."""

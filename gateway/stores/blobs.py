@@ -21,10 +21,13 @@ Result = TypeVar("Result")
 
 _NAME = re.compile(r"[0-9a-f]{64}\.(png|webp|jpeg)")
 _TEMPORARY = ".tmp"
-#: Held by those who say that a picture is kept (shared) and by who deletes one (alone). Its own age tells the time.
+#: Held by those who say that a picture is kept (shared) and by who deletes one (alone). Its own age tells the time. Made at
+#: the start alone: where it is gone, so is the disk that it is on.
 _LOCK = ".lock"
+#: Has the id of the store that the pictures belong to.
+_OWNER = ".store"
 #: Seconds after which a temporary file has no writer any more; younger ones may be another process's.
-_ABANDONED = 60.0
+_ABANDONED = 3600.0
 
 #: Disk work at once: fsync waits on the disk, and a few waiters keep it busy.
 THREADS = 4
@@ -64,6 +67,15 @@ class FileBlobs(Blobs):
             return False
         return await self._in_thread(partial(_forget, self._directory, name, unkept_for))
 
+    async def tidy(self) -> None:
+        await self._in_thread(partial(_tidy, self._directory))
+
+    async def owner(self) -> str | None:
+        return await self._in_thread(partial(_owner, self._directory))
+
+    async def own(self, store_id: str) -> None:
+        await self._in_thread(partial(_own, self._directory, store_id))
+
     async def _in_thread(self, work: Callable[[], Result]) -> Result:
         try:
             return await asyncio.get_running_loop().run_in_executor(self._executor, work)
@@ -87,11 +99,41 @@ async def open_blobs(directory: Path) -> AsyncIterator[FileBlobs]:
 
 def _prepare(directory: Path) -> None:
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    (directory / _LOCK).touch(0o600)
     with _locked(directory, LOCK_SH):  # a file system without locks is told at the start, not by the first picture
-        now = _now(directory)
+        _tidy(directory)
+
+
+def _tidy(directory: Path) -> None:
+    now = _now(directory)
     for path in directory.glob(f"*{_TEMPORARY}"):
-        if path.stat().st_mtime < now - _ABANDONED:
-            path.unlink(missing_ok=True)
+        with suppress(FileNotFoundError):  # its writer lives, or another replica was here
+            if path.stat().st_mtime < now - _ABANDONED:
+                path.unlink()
+
+
+def read_owner(directory: Path) -> str | None:
+    """The id of the store that the pictures there belong to. Raises OSError, but None where there is no directory."""
+    try:
+        return (directory / _OWNER).read_text(errors="replace").strip()
+    except FileNotFoundError:
+        return None
+
+
+def _owner(directory: Path) -> str | None:
+    owner = read_owner(directory)
+    if owner is None:
+        _check_there(directory)
+    return owner
+
+
+def _own(directory: Path, store_id: str) -> None:
+    with _synced(directory, store_id.encode()) as temporary, _locked(directory, LOCK_EX):
+        if (directory / _OWNER).exists():
+            temporary.unlink()
+        else:
+            temporary.rename(directory / _OWNER)
+    _sync_directory(directory)
 
 
 def _keep(directory: Path, data: bytes, codec: Codec) -> str:
@@ -111,14 +153,20 @@ def _keep(directory: Path, data: bytes, codec: Codec) -> str:
 
 
 def _write(path: Path, data: bytes) -> None:
-    with NamedTemporaryFile(dir=path.parent, suffix=_TEMPORARY, delete=False) as file:
+    with _synced(path.parent, data) as temporary, _locked(path.parent, LOCK_SH):
+        temporary.rename(path)
+        os.utime(path)  # another may have kept the same since this was written: it must not look older now
+
+
+@contextmanager
+def _synced(directory: Path, data: bytes) -> Iterator[Path]:
+    """A temporary file with these bytes, on the disk, for the block to rename."""
+    with NamedTemporaryFile(dir=directory, suffix=_TEMPORARY, delete=False) as file:
         try:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-            with _locked(path.parent, LOCK_SH):
-                Path(file.name).rename(path)
-                os.utime(path)  # another may have kept the same since this was written: it must not look older now
+            yield Path(file.name)
         except BaseException:
             Path(file.name).unlink(missing_ok=True)
             raise
@@ -138,7 +186,10 @@ def _forget(directory: Path, name: str, unkept_for: float) -> bool:
 @contextmanager
 def _locked(directory: Path, how: int) -> Iterator[None]:
     """Opened anew each time: flock belongs to the open file, so that threads shut one another out as processes do."""
-    descriptor = os.open(directory / _LOCK, os.O_RDWR | os.O_CREAT, 0o600)  # NFS locks only what may be written
+    try:
+        descriptor = os.open(directory / _LOCK, os.O_RDWR)  # NFS locks only what may be written
+    except FileNotFoundError:
+        raise _gone() from None
     try:
         flock(descriptor, how)
         yield
@@ -152,8 +203,18 @@ def _now(directory: Path) -> float:
     So replicas whose clocks differ agree on ages. And a full disk, where much is to be forgotten, has no room for a new file.
     """
     clock = directory / _LOCK
-    clock.touch(0o600)
+    os.utime(clock)
     return clock.stat().st_mtime
+
+
+def _check_there(directory: Path) -> None:
+    if not (directory / _LOCK).exists():
+        raise _gone()
+
+
+def _gone() -> OSError:
+    """No FileNotFoundError: nobody may take it for a picture that is not there."""
+    return OSError(f"its {_LOCK} is gone, as where its disk was unmounted")
 
 
 def _sync_directory(directory: Path) -> None:
@@ -180,6 +241,7 @@ def _size(path: Path) -> int | None:
     try:
         return path.stat().st_size
     except FileNotFoundError:
+        _check_there(path.parent)
         return None
 
 
@@ -187,4 +249,5 @@ def _open(path: Path) -> BinaryIO | None:
     try:
         return path.open("rb")
     except FileNotFoundError:
+        _check_there(path.parent)
         return None

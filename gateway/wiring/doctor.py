@@ -12,6 +12,7 @@ from gateway.core.health import (
     judge_disk,
     judge_durability,
     judge_permissions,
+    judge_pictures,
     judge_store,
     judge_upstream,
 )
@@ -21,6 +22,7 @@ from gateway.pipeline.system_clock import SystemClock
 from gateway.ports import Clock, StoreDown
 from gateway.providers.empiriolabs_probe import probe
 from gateway.settings import Settings, packaged_policies, policy_texts, runtime_directory
+from gateway.stores.blobs import read_owner
 from gateway.stores.disk import free_bytes, modes, sync_seconds
 from gateway.wiring.stores import Store, open_stores
 
@@ -44,6 +46,7 @@ class Doctor:
             await asyncio.to_thread(_looked, Check.PERMISSIONS, _check_permissions, self.settings),
             await asyncio.to_thread(_looked, Check.DISK, _check_disk, self.settings),
             *await _check_upstream(self.settings, self.clock),
+            await _check_pictures(self.settings, self.store),
         ]
 
 
@@ -135,3 +138,17 @@ async def _check_upstream(settings: Settings, clock: Clock) -> Sequence[Finding]
     return judge_upstream(
         settings.empiriolabs_url, await probe(settings.empiriolabs_url, key.get_secret_value(), clock)
     )
+
+
+async def _check_pictures(settings: Settings, store: Store | Finding) -> Finding:
+    """Where the store does not answer, another check has said so."""
+    if isinstance(store, Finding):
+        return Finding(Check.PICTURES, "ok", "not compared: the store is not open")
+    try:
+        store_id = await store.store_id(None)
+        owner = await asyncio.to_thread(read_owner, settings.blobs_path)
+    except StoreDown:
+        return Finding(Check.PICTURES, "ok", "not compared: the store does not say")
+    except OSError as error:
+        return Finding(Check.PICTURES, "fail", str(error), "Let the gateway's user read and write there.")
+    return judge_pictures(str(settings.blobs_path), store_id, owner)

@@ -113,6 +113,7 @@ async def open_services(settings: Settings, clock: Clock | None = None) -> Async
         pipeline = _pipeline(base)
         for key in await store.list_keys():
             recorder.known_key(key.team, key.id)
+        await pipeline.sweeping.claim()
         await pipeline.recovery.resume()
         pipeline.recovery.watch()
         pipeline.sweeping.watch(crew)
@@ -184,10 +185,11 @@ def _pipeline(base: _Base) -> _Pipeline:
         replica=base.replica,
     )
     sharing = Sharing(store, base.blobs, policy.cache, clock, recorder)
+    retrying = Retrying(store, store, sharing, clock, policy.retries.adopt_within)
     generate = Generate(
         catalogue=base.catalogue,
         jobs=store,
-        retrying=Retrying(store, store, clock, policy.retries.adopt_within),
+        retrying=retrying,
         sharing=sharing,
         spending=spending,
         dispatch=dispatch,
@@ -198,6 +200,7 @@ def _pipeline(base: _Base) -> _Pipeline:
     )
     quoting = Quoting(
         catalogue=base.catalogue,
+        retrying=retrying,
         sharing=sharing,
         spending=spending,
         dispatch=dispatch,
@@ -218,8 +221,20 @@ def _pipeline(base: _Base) -> _Pipeline:
     team_jobs = TeamJobs(
         jobs=store, retention=store, dispatch=dispatch, flights=flights, spending=spending, clock=clock
     )
-    sweeping = Sweeping(store, base.blobs, policy, base.settings.url_ttl, clock=clock, telemetry=recorder)
-    return _Pipeline(generate, quoting, team_jobs, recovery, sweeping)
+    return _Pipeline(generate, quoting, team_jobs, recovery, _sweeping(base))
+
+
+def _sweeping(base: _Base) -> Sweeping:
+    return Sweeping(
+        base.store,
+        base.store,
+        base.blobs,
+        base.catalogue.policies.gateway,
+        base.settings.url_ttl,
+        replica=base.replica,
+        clock=base.clock,
+        telemetry=base.recorder,
+    )
 
 
 def _app(base: _Base, pipeline: _Pipeline, images: ImageUrls, administration: Administration) -> Observed:

@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
-from gateway.ports import Allowance, Cache, Clock, Jobs, Keys, Ledger, Replicas, Retention, Retries
+from gateway.ports import Allowance, Cache, Clock, Custody, Jobs, Keys, Ledger, Replicas, Retention, Retries
 from gateway.ports.limits import Limiter
 from gateway.ports.upkeep import Upkeep
 from gateway.settings import Settings
@@ -16,7 +16,7 @@ from gateway.stores.sqlite.store import open_store
 Observe = Callable[[str, float, bool], None]
 
 
-class Store(Keys, Ledger, Jobs, Retries, Cache, Retention, Replicas, Upkeep, Protocol):
+class Store(Keys, Ledger, Jobs, Retries, Cache, Retention, Replicas, Custody, Upkeep, Protocol):
     """All that is kept for good, so that one transaction may span it."""
 
 

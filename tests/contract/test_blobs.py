@@ -37,8 +37,8 @@ async def names(blobs: Blobs) -> list[str]:
     return [blob.name for blob in await blobs.kept()]
 
 
-def kept_an_hour_ago(path: Path) -> None:
-    then = path.stat().st_mtime - HOUR
+def kept_an_hour_ago(path: Path, and_seconds: int = 0) -> None:
+    then = path.stat().st_mtime - HOUR - and_seconds
     os.utime(path, (then, then))
 
 
@@ -160,12 +160,14 @@ async def test_leftovers_of_a_crash_are_removed_and_young_ones_left(tmp_path: Pa
     old, young = tmp_path / "old.tmp", tmp_path / "young.tmp"
     for path in (old, young):
         path.write_bytes(b"half")
-    an_hour_ago = old.stat().st_mtime - 3600
-    os.utime(old, (an_hour_ago, an_hour_ago))
+    kept_an_hour_ago(old, and_seconds=60)
     async with open_blobs(tmp_path) as blobs:
         assert not old.exists()
         assert young.exists()
         assert await names(blobs) == []
+        kept_an_hour_ago(young, and_seconds=60)
+        await blobs.tidy()
+        assert not young.exists()
 
 
 async def test_other_files_are_no_pictures_and_stay(tmp_path: Path) -> None:

@@ -73,6 +73,8 @@ CALLS: dict[str, Callable[[Any], Awaitable[object]]] = {
     "leave": lambda store: store.leave("here"),
     "take_over": lambda store: store.take_over("here"),
     "announce": lambda store: store.announce("j1"),
+    "store_id": lambda store: store.store_id("id"),
+    "sweeps": lambda store: store.sweeps("here", 1),
     "condition": lambda store: store.condition(),
     "allowance.take": lambda store: store.allowance(5, "here").take("a", 0),
     "allowance.left": lambda store: store.allowance(5, "here").left("a"),

@@ -11,6 +11,7 @@ from gateway.core.health import (
     judge_disk,
     judge_durability,
     judge_permissions,
+    judge_pictures,
     judge_store,
     judge_upstream,
     skew_of,
@@ -21,7 +22,7 @@ URL = "https://api.example"
 
 def test_every_check_has_an_exit_status_of_its_own() -> None:
     assert list(EXIT) == list(Check)
-    assert sorted(EXIT.values()) == list(range(10, 19))
+    assert sorted(EXIT.values()) == list(range(10, 20))
 
 
 def test_the_first_failure_gives_the_exit_status_and_warnings_none() -> None:
@@ -95,6 +96,17 @@ def test_the_fullest_disk_counts(free: int, verdict: str) -> None:
 )
 def test_durability_is_that_of_the_store_and_the_speed_of_the_disk(durable: bool, sync: float, verdict: str) -> None:
     assert judge_durability("synchronous=FULL", durable=durable, sync=sync).verdict == verdict
+
+
+@pytest.mark.parametrize(
+    ("store", "owner", "verdict"),
+    [(None, None, "ok"), ("a", "a", "ok"), ("a", "b", "warn"), (None, "b", "warn"), ("a", None, "fail")],
+)
+def test_pictures_are_those_of_one_store(store: str | None, owner: str | None, verdict: str) -> None:
+    found = judge_pictures("/p", store, owner)
+    assert found.verdict == verdict
+    assert bool(found.advice) == (verdict != "ok")
+    assert ("echo a > /p/.store" in found.advice) == ((store, owner) == ("a", "b"))
 
 
 def test_a_drift_is_a_failure_whatever_its_size() -> None:

@@ -2,7 +2,6 @@
 
 import asyncio
 import itertools
-import shutil
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
@@ -212,11 +211,11 @@ async def test_an_order_in_the_queue_does_not_follow_into_a_circuit_that_opened(
 
 async def test_a_picture_that_cannot_be_kept_is_fetched_again(house: House, tmp_path: Path) -> None:
     """The upstream still has it, so a disk that is ill for a while loses nothing."""
-    shutil.rmtree(tmp_path / "pictures")
+    (tmp_path / "pictures").rename(tmp_path / "unmounted")
     order = asyncio.ensure_future(house.ask(seed=3))
     await until(lambda: house.telemetry.events.count("picture_not_kept") >= 2)
     assert await states(house) == [State.SUBMITTED]
-    (tmp_path / "pictures").mkdir()
+    (tmp_path / "unmounted").rename(tmp_path / "pictures")
     job = (await order).job
     assert [await house.seen(made) for made in job.pictures] == [b"picture of seed 3"]
     assert len(house.provider.submits) == 1
@@ -227,10 +226,10 @@ async def test_a_picture_that_cannot_be_kept_is_fetched_again(house: House, tmp_
 async def test_pictures_that_came_with_the_submit_are_kept_once_the_disk_is_well(house: House, tmp_path: Path) -> None:
     """Nobody can ask for them again: they are held until they are durable."""
     house.provider.on_submit = lambda part: Finished((picture(part, 0),), 1.0)
-    shutil.rmtree(tmp_path / "pictures")
+    (tmp_path / "pictures").rename(tmp_path / "unmounted")
     order = asyncio.ensure_future(house.ask(seed=3))
     await until(lambda: house.telemetry.events.count("store_down") >= 2)
-    (tmp_path / "pictures").mkdir()
+    (tmp_path / "unmounted").rename(tmp_path / "pictures")
     assert [await house.seen(made) for made in (await order).job.pictures] == [b"picture of seed 3"]
     assert len(house.provider.submits) == 1
 

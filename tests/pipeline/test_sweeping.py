@@ -14,6 +14,7 @@ from house import RED, URL_TTL, House, a_call, open_house, packaged
 
 from gateway.core import errors
 from gateway.core.order import Reference, Upload
+from gateway.pipeline.sweeping import Sweeping
 from gateway.ports import Unknown
 
 HOUR = 3600
@@ -120,7 +121,7 @@ async def test_a_full_disk_costs_what_was_used_longest_ago_and_spares_urls_that_
 async def test_a_job_whose_urls_were_signed_anew_is_in_use(tmp_path: Path, how: str) -> None:
     keyed = replace(a_call(), idempotency="k")
     async with open_house(
-        tmp_path, ScriptedProvider(), policies=packaged(most_bytes="1", adopt_within="999999")
+        tmp_path, ScriptedProvider(), policies=packaged(most_bytes="1", adopt_within=str(URL_TTL))
     ) as house:
         job = (await house.ask(keyed if how == "under its key" else a_call())).job
         house.clock.skip(URL_TTL - HOUR)
@@ -145,3 +146,30 @@ async def test_no_job_is_forgotten_while_a_url_of_it_may_be_good(tmp_path: Path)
         house.clock.skip(HOUR)
         await house.sweeping.round()
         assert await house.store.job(job.id) is None
+
+
+async def test_what_a_repeated_call_would_be_given_stays_though_its_urls_have_ended(tmp_path: Path) -> None:
+    policies = packaged(most_bytes="1")
+    call = replace(a_call(), idempotency="k")
+    async with open_house(tmp_path, ScriptedProvider(), policies=policies) as house:
+        sweeping = Sweeping(
+            house.store,
+            house.store,
+            house.blobs,
+            policies.gateway,
+            600,
+            replica="here",
+            clock=house.clock,
+            telemetry=house.telemetry,
+        )
+        bought = (await house.ask(call)).job
+        house.clock.skip(2 * HOUR)
+        lie_for(tmp_path, 2 * HOUR)
+        for _ in range(3):
+            await sweeping.round()
+        again = await house.ask(call)
+        assert (again.cache, again.job.id) == ("replayed", bought.id)
+        assert len(house.provider.submits) == 1
+        house.clock.skip(25 * HOUR + 1)
+        await sweeping.round()
+        assert await house.store.job(bought.id) is None

@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 
 from gateway.stores.redis.allowance import RedisAllowance
 from gateway.stores.redis.cache import RedisCache
+from gateway.stores.redis.custody import RedisCustody
 from gateway.stores.redis.keys import RedisKeys
 from gateway.stores.redis.ledger import RedisLedger
 from gateway.stores.redis.limiter import RedisLimiter
@@ -16,7 +17,9 @@ from gateway.stores.redis.unanswered import Unanswered
 from gateway.stores.redis.upkeep import RedisUpkeep
 
 
-class RedisStore(RedisKeys, RedisLedger, RedisReplicas, RedisRetries, RedisCache, RedisRetention, RedisUpkeep):
+class RedisStore(
+    RedisKeys, RedisLedger, RedisReplicas, RedisRetries, RedisCache, RedisRetention, RedisCustody, RedisUpkeep
+):
     """Every port of the store, so that one script may span them."""
 
     def allowance(self, limit: int, replica: str) -> RedisAllowance:

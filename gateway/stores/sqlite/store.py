@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from gateway.stores.sqlite.cache import SqliteCache
+from gateway.stores.sqlite.custody import SqliteCustody
 from gateway.stores.sqlite.jobs import SqliteJobs
 from gateway.stores.sqlite.keys import SqliteKeys
 from gateway.stores.sqlite.ledger import SqliteLedger
@@ -16,7 +17,15 @@ from gateway.stores.sqlite.writer import Observe, open_writer
 
 
 class SqliteStore(
-    SqliteKeys, SqliteLedger, SqliteJobs, SqliteRetries, SqliteCache, SqliteRetention, SqliteReplicas, SqliteUpkeep
+    SqliteKeys,
+    SqliteLedger,
+    SqliteJobs,
+    SqliteRetries,
+    SqliteCache,
+    SqliteRetention,
+    SqliteReplicas,
+    SqliteCustody,
+    SqliteUpkeep,
 ):
     """Every port of the store, so that one transaction may span them."""
 
