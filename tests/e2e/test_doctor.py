@@ -292,6 +292,25 @@ async def test_an_upstream_that_tells_no_time(alone: Environment, header: str) -
     assert (status, verdicts(found)) == (0, {"clock": "warn"})
 
 
+def test_pictures_that_are_gone_and_those_of_another_store(tmp_path: Path, upstream: Process) -> None:
+    with gateway(tmp_path, upstream.url) as process:
+        pictures = data_of(process.environment) / "pictures"
+        pictures.rename(tmp_path / "unmounted")
+        status, found = doctor(process.environment)
+        assert (status, verdicts(found)) == (19, {"pictures": "fail"})
+        (tmp_path / "unmounted").rename(pictures)
+        own = (pictures / ".store").read_text()
+        (pictures / ".store").write_text("another")
+        assert process.stop() == 0
+        status, found = doctor(process.environment)
+        assert (status, verdicts(found)) == (0, {"pictures": "warn"})
+        assert f"echo {own} > {pictures}/.store" in found["pictures"]["advice"]
+        process.start()
+        assert process.stop() == 0
+        (warning,) = (line for line in process.log.read_text().splitlines() if "pictures_of_another_store" in line)
+        assert own in warning
+
+
 def test_redis_is_asked_how_durable_it_is(fresh: Environment, tmp_path: Path) -> None:
     data_of(fresh).mkdir(mode=0o700)
     server = RedisServer(tmp_path)

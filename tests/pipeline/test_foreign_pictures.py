@@ -9,6 +9,8 @@ import pytest
 from fakes import ScriptedProvider
 from house import House, open_house
 
+from gateway.ports import StoreDown
+
 HOUR = 3600
 
 
@@ -85,3 +87,16 @@ async def test_an_owner_that_changes_while_we_run_stops_the_sweeping(tmp_path: P
         (tmp_path / "pictures" / ".store").write_text("another")
         assert await swept(house, tmp_path) == {stray}
         assert warned(house) == ["pictures_of_another_store"]
+
+
+async def test_a_hit_whose_disk_is_unmounted_is_neither_lost_nor_bought_again(tmp_path: Path) -> None:
+    async with gateway(tmp_path, "one") as house:
+        made = (await house.ask(seed=7)).job
+        (tmp_path / "pictures").rename(tmp_path / "unmounted")
+        with pytest.raises(StoreDown):
+            await house.ask(seed=7)
+        assert len(house.provider.submits) == 1
+        (tmp_path / "unmounted").rename(tmp_path / "pictures")
+        again = await house.ask(seed=7)
+        assert (again.cache, again.job.pictures) == ("hit", made.pictures)
+        assert len(house.provider.submits) == 1
