@@ -5,7 +5,7 @@ from collections.abc import Set as AbstractSet
 
 from gateway.core.policy import GatewayPolicy
 from gateway.pipeline.crew import Crew
-from gateway.ports import IDEMPOTENT, Blobs, Clock, Custody, Retention, Telemetry
+from gateway.ports import IDEMPOTENT, NOTED_EVERY, Blobs, Clock, Custody, Retention, Telemetry
 
 _ROUND = 600.0
 #: Seconds for which no other replica sweeps: until the next round of the one that does, and some more.
@@ -13,8 +13,6 @@ _LEASE = 1.5 * _ROUND
 #: Seconds since it was last kept after which nothing that is still to be journalled has it: the upstream forgets a job after
 #: one hour, and references are kept right after their job was journalled.
 _SETTLED = 3600.0
-#: Uses are noted once an hour.
-_NOTED = 3_600_000
 #: Owner of pictures that lay there before directories were marked, and of which the store that came first knew none.
 _UNKNOWN = "unknown"
 
@@ -42,7 +40,7 @@ class Sweeping:
         self._blobs = blobs
         self._policy = policy
         # a URL that is good, and a call that may be repeated, are owed their pictures
-        self._spared = max(url_ttl * 1000, IDEMPOTENT, policy.retries.adopt_within * 1000) + _NOTED
+        self._spared = max(url_ttl * 1000, IDEMPOTENT, policy.retries.adopt_within * 1000) + NOTED_EVERY
         self._kept = max(policy.jobs.keep * 1000, self._spared)
         self._replica = replica
         self._clock = clock

@@ -24,13 +24,14 @@ from gateway.ports.money import (
 )
 from gateway.ports.provider import Accepted, Allowance, Declined, Finished, Image, Later, Pending, Provider, Unknown
 from gateway.ports.replicas import LEASE, Replicas
-from gateway.ports.retention import Retention
+from gateway.ports.retention import NOTED_EVERY, Retention
 from gateway.ports.retries import IDEMPOTENT, Retries
 from gateway.ports.telemetry import Fields, Telemetry
 
 __all__ = [
     "IDEMPOTENT",
     "LEASE",
+    "NOTED_EVERY",
     "Accepted",
     "Adjustment",
     "Allowance",

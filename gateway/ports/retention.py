@@ -4,6 +4,9 @@ from abc import abstractmethod
 from collections.abc import AsyncIterator, Sequence
 from typing import Protocol
 
+#: ms between two notes of a use: what was asked for meanwhile was used so much later than is noted
+NOTED_EVERY = 3_600_000
+
 
 class Retention(Protocol):
     """A job stays while it is open or holds money, and then for a time after its last use: when it was made, followed or
@@ -11,7 +14,7 @@ class Retention(Protocol):
 
     @abstractmethod
     async def used(self, job_id: str, now: int) -> None:
-        """It was asked for, and with it the job that it follows. Noted once an hour."""
+        """It was asked for, and with it the job that it follows. Noted once in `NOTED_EVERY`."""
 
     @abstractmethod
     async def forget_jobs(self, unused_since: int) -> int:

@@ -6,18 +6,16 @@ import msgspec
 
 from gateway.core.job import Picture
 from gateway.core.order import Order
-from gateway.ports import Retention
+from gateway.ports import NOTED_EVERY, Retention
 from gateway.stores.redis.port import RedisPort
 
 #: Jobs looked at in one go: others wait for that long.
 _PAGE = 100
-#: ms between two notes of a use
-_NOTE_EVERY = 3_600_000
 
 
 class RedisRetention(RedisPort, Retention):
     async def used(self, job_id: str, now: int) -> None:
-        await self._link.script("used", "used", {"job": job_id, "now": now, "every": _NOTE_EVERY})
+        await self._link.script("used", "used", {"job": job_id, "now": now, "every": NOTED_EVERY})
 
     async def forget_jobs(self, unused_since: int) -> int:
         await self._note_first_uses("forget_jobs")

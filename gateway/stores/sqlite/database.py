@@ -47,9 +47,10 @@ _STEPS = (
     ALTER TABLE jobs ADD COLUMN idempotency TEXT;
     ALTER TABLE jobs ADD COLUMN used_at INTEGER NOT NULL DEFAULT 0;
     UPDATE jobs SET used_at = created_at;
-    CREATE INDEX jobs_by_idempotency ON jobs (key_id, idempotency, created_at) WHERE idempotency IS NOT NULL;
+    CREATE INDEX jobs_by_idempotency ON jobs (key_id, idempotency) WHERE idempotency IS NOT NULL;
     CREATE INDEX jobs_by_leader ON jobs (leader) WHERE leader IS NOT NULL;
-    CREATE INDEX jobs_by_use ON jobs (used_at);
+    CREATE INDEX jobs_by_use ON jobs (used_at) WHERE leader IS NULL;
+    CREATE INDEX followers_by_use ON jobs (used_at) WHERE leader IS NOT NULL;
     CREATE TABLE cached (
         scope       TEXT NOT NULL,
         fingerprint TEXT NOT NULL,

@@ -8,13 +8,14 @@ import msgspec
 
 from gateway.core.job import Picture
 from gateway.core.order import Order
-from gateway.ports import Retention
+from gateway.ports import NOTED_EVERY, Retention
 from gateway.stores.sqlite.writer import Row, SqlitePort
 
-#: Jobs looked at in one transaction: others wait for that long.
+#: Jobs looked at or deleted in one transaction: others wait for that long.
 _PAGE = 500
-#: ms between two notes of a use
-_NOTE_EVERY = 3_600_000
+
+#: When a job was last used, and its number: its place among those that may be evicted.
+_Place = tuple[int, int]
 
 # The job that it follows is then noted as well, whenever that was last: it must not go first.
 _USED = """
@@ -22,23 +23,31 @@ UPDATE jobs SET used_at = max(used_at, ?2)
 WHERE id IN (?1, (SELECT leader FROM jobs WHERE id = ?1)) AND (SELECT used_at FROM jobs WHERE id = ?1) <= ?2 - ?3
 """
 
-# An unconfirmed attempt still holds money: its job stays until that is resolved.
+# An unconfirmed attempt still holds money: its job stays until that is resolved. The plus keeps SQLite from finding jobs by
+# their status, which nearly all have, and sorting them.
 _IDLE = """
-FROM jobs
-WHERE used_at < ? AND status IN ('completed', 'failed')
+    AND used_at < ? AND +status IN ('completed', 'failed')
     AND NOT EXISTS (SELECT 1 FROM attempts WHERE job_id = jobs.id AND state = 'unconfirmed')
+ORDER BY used_at, seq LIMIT ?
 """
 
-_EVICTABLE = """
-SELECT id, (
+_IDLE_FOLLOWERS = "WHERE leader IS NOT NULL" + _IDLE
+
+_IDLE_JOBS = "WHERE leader IS NULL" + _IDLE
+
+_NUMBERED = "SELECT seq FROM jobs "
+
+_IDLE_AFTER = "WHERE leader IS NULL AND (used_at, seq) > (?, ?)" + _IDLE
+
+_SIZED = """
+SELECT used_at, seq, id, (
     SELECT sum(picture.value ->> '$.size')
     FROM attempts, json_each(attempts.pictures) AS picture WHERE attempts.job_id = jobs.id
 )
 FROM jobs
-WHERE used_at < ? AND status = 'completed' AND leader IS NULL
-    AND NOT EXISTS (SELECT 1 FROM attempts WHERE job_id = jobs.id AND state = 'unconfirmed')
-ORDER BY used_at LIMIT ?
 """
+
+_REMOVE_FOLLOWERS = "DELETE FROM jobs WHERE seq IN (SELECT seq FROM jobs WHERE leader = ? LIMIT ?)"
 
 _NEEDED = """
 SELECT page.seq, iif(page.status IN ('queued', 'processing'), page.order_json, NULL), attempts.pictures
@@ -50,17 +59,23 @@ ORDER BY page.seq
 
 class SqliteRetention(SqlitePort, Retention):
     async def used(self, job_id: str, now: int) -> None:
-        await self._writer.execute("used", _USED, (job_id, now, _NOTE_EVERY))
+        await self._writer.execute("used", _USED, (job_id, now, NOTED_EVERY))
 
     async def forget_jobs(self, unused_since: int) -> int:
-        return await self._writer.call("forget_jobs", lambda db: _forget(db, unused_since))
+        # those that follow a job were last used before it: they are gone when it goes, which takes along no long list
+        deleted = 0
+        for idle in (_IDLE_FOLLOWERS, _IDLE_JOBS):
+            page = _PAGE
+            while page == _PAGE:
+                page = await self._writer.call("forget_jobs", partial(_forget, idle, unused_since))
+                deleted += page
+        return deleted
 
     async def evict(self, unused_since: int, size: int) -> int:
         freed = 0
-        while freed < size:
-            page = await self._writer.call("evict", partial(_evict, unused_since=unused_since, size=size - freed))
-            if not page:
-                break
+        place: _Place | None = (-1, -1)
+        while place is not None and freed < size:
+            page, place = await self._writer.call("evict", partial(_evict, place, unused_since, size - freed))
             freed += page
         return freed
 
@@ -71,22 +86,44 @@ class SqliteRetention(SqlitePort, Retention):
             after = rows[-1][0]
 
 
-def _forget(db: apsw.Connection, unused_since: int) -> int:
-    deleted: int = db.execute("SELECT count(*)" + _IDLE, (unused_since,)).get  # who goes with its leader is one of them
-    db.execute("DELETE" + _IDLE, (unused_since,))
-    return deleted
+def remove(db: apsw.Connection, job_id: str, most: int | None = None) -> tuple[int, bool]:
+    """Delete a job, and first those that follow it; where these are many, some of them alone: how many, and whether it is
+    gone."""
+    followers, alone = remove_followers(db, job_id, most)
+    if not alone:
+        return followers, False
+    db.execute("DELETE FROM jobs WHERE id = ?", (job_id,))
+    return followers + 1, True
 
 
-def _evict(db: apsw.Connection, unused_since: int, size: int) -> int:
-    """A page of them: the bytes of their pictures; 0: there was none."""
-    found = list(db.execute(_EVICTABLE, (unused_since, _PAGE)))
-    freed = 0
-    for job_id, bytes_ in found:
-        if freed >= size:
-            break
-        db.execute("DELETE FROM jobs WHERE id = ?", (job_id,))
-        freed += bytes_
-    return freed
+def remove_followers(db: apsw.Connection, job_id: str, most: int | None = None) -> tuple[int, bool]:
+    """Delete those that follow it, but not more than so many: how many, and whether none is left."""
+    page = most or _PAGE
+    db.execute(_REMOVE_FOLLOWERS, (job_id, page))
+    return db.changes(), db.changes() < page
+
+
+def _forget(idle: str, unused_since: int, db: apsw.Connection) -> int:
+    found = list(db.execute(_NUMBERED + idle, (unused_since, _PAGE)))
+    db.executemany("DELETE FROM jobs WHERE seq = ?", found)
+    return len(found)
+
+
+def _evict(place: _Place, unused_since: int, size: int, db: apsw.Connection) -> tuple[int, _Place | None]:
+    """From that place on: how many bytes are gone, and where to go on; None: there is nothing more."""
+    found = list(db.execute(_SIZED + _IDLE_AFTER, (*place, unused_since, _PAGE)))
+    freed = deleted = 0
+    for used_at, seq, job_id, bytes_ in found:
+        if freed >= size or deleted >= _PAGE:
+            return freed, place
+        if bytes_:
+            count, gone = remove(db, job_id, _PAGE - deleted)
+            deleted += count
+            if not gone:
+                return freed, place
+            freed += bytes_
+        place = used_at, seq
+    return freed, place if len(found) == _PAGE else None
 
 
 def _names(rows: Sequence[Row]) -> Iterator[str]:

@@ -120,9 +120,10 @@ CREATE INDEX jobs_by_age ON jobs (created_at);
 CREATE INDEX jobs_by_team ON jobs (team, created_at);
 CREATE INDEX jobs_by_status ON jobs (status, created_at);
 CREATE INDEX jobs_by_body ON jobs (key_id, body_hash, created_at);
-CREATE INDEX jobs_by_idempotency ON jobs (key_id, idempotency, created_at) WHERE idempotency IS NOT NULL;
+CREATE INDEX jobs_by_idempotency ON jobs (key_id, idempotency) WHERE idempotency IS NOT NULL;
 CREATE INDEX jobs_by_leader ON jobs (leader) WHERE leader IS NOT NULL;
-CREATE INDEX jobs_by_use ON jobs (used_at);
+CREATE INDEX jobs_by_use ON jobs (used_at) WHERE leader IS NULL;
+CREATE INDEX followers_by_use ON jobs (used_at) WHERE leader IS NOT NULL;
 
 CREATE TABLE attempts (
     id           TEXT PRIMARY KEY,

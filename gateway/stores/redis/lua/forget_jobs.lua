@@ -5,9 +5,9 @@ for _, place in ipairs(places) do
   if redis.call('EXISTS', key('job', id_of(place))) == 0 then
     redis.call('ZREM', key(ask.index), place) -- an older gateway, which knows of no such index, has deleted it
   elseif idle(id_of(place)) then
-    local count, gone = remove(id_of(place), ask.page)
+    local count, gone = remove(id_of(place), ask.page - deleted)
     deleted = deleted + count
-    if not gone then return {1, stay, deleted} end
+    if not gone or deleted >= ask.page then return {1, stay, deleted} end
   else
     stay = stay + 1
   end
