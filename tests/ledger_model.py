@@ -92,13 +92,17 @@ class Model:
         self.jobs[job.id] = replace(job, leader=leader, source=source)
         self.used[job.id] = job.created_at
         self.used[leader] = max(self.used[leader], job.created_at)
-        self.saved[job.team] += len(job.attempts) if source == "hit" else 0
+        self.saved[job.team] += sum(hold.pictured for hold in self.parts(job.id))
 
     def lose(self, job_id: str) -> None:
-        job = self.jobs.pop(job_id)
-        if job.entry and self.entries.get(job.entry) == job.leader:
-            del self.entries[job.entry]
-        self.saved[job.team] -= len(job.attempts)
+        leader = self.jobs[job_id].flight
+        self.leave(leader)
+        holds = State.UNCONFIRMED in self.states(leader)
+        self.delete([job.id for job in self.followers(leader)] + ([] if holds else [leader]))
+
+    def leave(self, job_id: str) -> None:
+        """The entry that names it is gone."""
+        self.entries = {entry: named for entry, named in self.entries.items() if named != job_id}
 
     def use(self, job_id: str, now: int) -> None:
         if self.used[job_id] <= now - 3_600_000:
@@ -117,6 +121,10 @@ class Model:
             return Status.QUEUED if states == {State.RESERVED} else Status.PROCESSING
         return Status.COMPLETED if any(hold.pictured for hold in self.parts(job_id)) else Status.FAILED
 
+    def failed(self, job_id: str) -> bool:
+        """For good: nothing of it is unconfirmed."""
+        return HOLDING.isdisjoint(self.states(job_id)) and self.status(job_id) is Status.FAILED
+
     def end(self, name: str, state: State, cost: int, *, pictured: bool = False) -> bool:
         hold = self.holds[name]
         if hold.state not in HOLDING:
@@ -127,6 +135,8 @@ class Model:
             job = self.jobs[hold.job]
             if job.entry and job.source == "bypass" and self.whole(job.id):
                 self.entries[job.entry] = job.id
+        elif hold.job in self.jobs and self.failed(hold.job):
+            self.leave(hold.job)
         return True
 
     def step(self, name: str, step: str) -> bool:

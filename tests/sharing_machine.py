@@ -8,7 +8,7 @@ from ledger_machine import KEYS, Money, said
 from ledger_model import TEAMS
 from samples import DAY, PRICE, a_job, a_picture
 
-from gateway.core.job import Entry, Source, State, Status
+from gateway.core.job import LIVE, Entry, Source, State, Status
 
 
 class Sharing(Money):
@@ -52,17 +52,17 @@ class Sharing(Money):
         assert self.ask(self.store.settle(name, [a_picture()], 3, self.now))
         return State.DONE
 
-    @precondition(lambda self: self.hits())
+    @precondition(lambda self: self.ended())
     @rule(data=st.data())
     def lose_twice(self, data: st.DataObject) -> None:
-        job = self.ask(self.store.job(data.draw(st.sampled_from(self.hits()))))
+        job = self.ask(self.store.job(data.draw(st.sampled_from(self.ended()))))
         assert job is not None
         for _ in range(2):
             self.ask(self.store.lose(job))
         self.model.lose(job.id)
 
-    def hits(self) -> list[str]:
-        return [job.id for job in self.model.jobs.values() if job.source == "hit"]
+    def ended(self) -> list[str]:
+        return [job_id for job_id in self.model.jobs if LIVE.isdisjoint(self.model.states(job_id))]
 
     @precondition(lambda self: self.model.jobs)
     @rule(data=st.data())

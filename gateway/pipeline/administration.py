@@ -51,7 +51,7 @@ class Administration(KeyAdministration):
         super().__init__(keys=keys, ledger=ledger, catalogue=catalogue, clock=clock, pepper=pepper, key_made=key_made)
         self._jobs = jobs
         self._spending = spending
-        self.cache = CacheAdministration(cache, jobs, clock)
+        self.cache = CacheAdministration(cache, clock)
         self.rates = rates
 
     async def unlimited(self, key: Key) -> bool:

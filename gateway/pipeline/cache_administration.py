@@ -9,7 +9,7 @@ from typing import Literal
 
 from gateway.core.errors import InvalidRequest
 from gateway.core.instants import read_duration
-from gateway.ports import Cache, Cached, Clock, Jobs, Saved, Spend
+from gateway.ports import Cache, Cached, Clock, Saved, Spend
 
 SavedBy = Literal["team", "model", "day"]
 
@@ -33,8 +33,8 @@ class Selection:
 
 @dataclass(frozen=True, slots=True)
 class CacheStats:
-    """`being_made` of the `entries` have no images yet. `saved`: since that day, each group with its images and the
-    micro-dollars that were not paid for them."""
+    """`being_made` of the `entries` have no images yet, and may be unconfirmed. `saved`: since that day, each group with its
+    images and the micro-dollars that were not paid for them."""
 
     entries: int
     being_made: int
@@ -49,9 +49,8 @@ class CacheStats:
 class CacheAdministration:
     """Over the ports alone. Raises InvalidRequest (with `param`) for what it was asked, StoreDown as the store does."""
 
-    def __init__(self, cache: Cache, jobs: Jobs, clock: Clock) -> None:
+    def __init__(self, cache: Cache, clock: Clock) -> None:
         self._cache = cache
-        self._jobs = jobs
         self._clock = clock
 
     async def stats(self, selection: Selection, by: SavedBy = "team", since: dt.date | None = None) -> CacheStats:
@@ -88,14 +87,7 @@ class CacheAdministration:
         after = None
         while page := await self._cache.cached(_PAGE, after):
             after = page[-1].entry
-            yield [each for each in page if selected(each) and await self._answers(each)]
-
-    async def _answers(self, cached: Cached) -> bool:
-        """What failed leaves its entry to the next equal order, and answers for none."""
-        if cached.images:
-            return True
-        job = await self._jobs.job(cached.job_id)
-        return job is not None and (not job.ended or job.whole)
+            yield [each for each in page if selected(each)]
 
 
 def _filter(selection: Selection, now: int) -> Callable[[Cached], bool]:

@@ -10,7 +10,8 @@ from gateway.core.job import Entry, Job
 
 @dataclass(frozen=True, slots=True)
 class Cached:
-    """An entry, with the job whose pictures it has: `images` and their `size` in bytes; 0 of both while it is being made.
+    """An entry, with the job whose pictures it has: `images` and their `size` in bytes; 0 of both while it is being made,
+    or may have been.
 
     `hits`: how often it answered for an order.
     """
@@ -38,17 +39,19 @@ class Saved:
 
 
 class Cache(Protocol):
-    """An entry is written with the job that makes it (`Ledger.reserve`), and goes with that job."""
+    """An entry is written with the job that makes it (`Ledger.reserve`), and goes with that job, or when that has failed: in
+    the step after which no attempt of it can bear a picture any more."""
 
     @abstractmethod
     async def share(self, follower: Job, since: int, *, made: bool = False) -> Job | None:
         """ONE transaction: where an order equal to the follower's (`entry`) is being made, or was made whole by a job
         created at or after `since`, journal it as following that job: the follower with its `source`, its `leader` and that
-        one's attempts; once, however often it is asked for. None: nothing is written; nor is it
-        before that where a job stands under the same `idempotency`, by the rule of `Retries.repeated`: that one is returned.
+        one's attempts; once, however often it is asked for. None: nothing is written; nor is it before that where a job
+        stands under the same `idempotency`, by the rule of `Retries.repeated`: that one is returned.
 
-        `made`: only what was made. A hit counts as a use of the entry, and its images as saved. A job that another replica
-        (`follower.maker`) makes, or whose follower is `detached`, is detached as well: who waits there is not known here.
+        `made`: only what was made. A hit counts as a use of the entry. Images that are there count as saved at once, others
+        when they come. A job that another replica (`follower.maker`) makes, or whose follower is `detached`, is detached as
+        well: who waits there is not known here.
         """
 
     @abstractmethod
@@ -56,8 +59,9 @@ class Cache(Protocol):
         """The job that `share` would follow, with nothing written."""
 
     @abstractmethod
-    async def lose(self, follower: Job) -> None:
-        """The pictures of a hit are gone: so are its entry and itself, and nothing was saved."""
+    async def lose(self, job: Job) -> None:
+        """The pictures of a job that has ended are gone: so is that job, the one that it follows, whoever else follows that
+        one, and the entry that names it. The books stay: ledger rows, what was saved, and a job that still holds money."""
 
     @abstractmethod
     async def cached(self, limit: int, after: Entry | None = None) -> Sequence[Cached]:

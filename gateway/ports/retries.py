@@ -7,13 +7,18 @@ from gateway.core.job import Job
 
 #: ms for which an Idempotency-Key holds
 IDEMPOTENT = 86_400_000
+#: Jobs of one key and body that a retry looks at. One that comes when as many newer ones have found their retries, or are
+#: retries themselves, finds none: it is a call of its own, and may be bought a second time.
+ADOPTABLE = 4_000
 
 
 class Retries(Protocol):
+    """The newest is the one that came last to the store: clocks of replicas differ. By these only what is too old is told."""
+
     @abstractmethod
     async def adopt(self, key_id: str, body_hash: str, retry_count: int, since: int, now: int) -> Job | None:
         """The newest job of the same key and body, created at or after `since`, marked with a lower retry count and not
-        yet adopted by this count; it is marked as adopted by it in the same step.
+        yet adopted by this count, among so many (`ADOPTABLE`); it is marked as adopted by it in the same step.
 
         Where the newest refusal of such an attempt is still expected to be tried again, only a job created after it; that
         refusal has found its retry, and is forgotten in the same step.

@@ -151,20 +151,15 @@ async def test_who_asks_again_follows_once(store: Store) -> None:
     assert await store.saved(TODAY) == [Saved(TODAY, "red", MODEL, 1, PRICE)]
 
 
-async def test_a_hit_whose_pictures_are_gone_was_none(store: Store) -> None:
-    await make(store, a_job(1, entry=ENTRY))
-    hits = [await store.share(a_job(number, entry=ENTRY), NOON) for number in (2, 3)]
-    for _ in range(2):
-        assert hits[0] is not None
-        await store.lose(hits[0])
-    assert (await store.job("j2"), await store.cached(9), await store.peek(ENTRY, 0)) == (None, [], None)
+async def test_one_who_joins_late_is_spared_what_was_made_before_and_what_comes(store: Store) -> None:
+    await store.reserve(a_job(1, attempts=2, entry=ENTRY))
+    await store.settle("j1.0", [a_picture()], PRICE, NOON)
+    assert await store.share(a_job(2, attempts=2, entry=ENTRY), 0) is not None
     assert await store.saved(TODAY) == [Saved(TODAY, "red", MODEL, 1, PRICE)]
-    await make(store, a_job(4, entry=ENTRY), since=0)
-    assert hits[1] is not None
-    await store.lose(hits[1])
-    assert await store.peek(ENTRY, 0) == await store.job("j4")  # its entry is another's by now
-    assert await store.saved("") == []
-    assert [each.id for each in await store.list_jobs()] == ["j4", "j1"]
+    assert await store.reserve(a_job(3, attempts=2, team="blue", entry=ENTRY), since=0) is not None
+    await store.settle("j1.1", [a_picture()], PRICE, NOON)
+    expected = [Saved(TODAY, "blue", MODEL, 2, 2 * PRICE), Saved(TODAY, "red", MODEL, 2, 2 * PRICE)]
+    assert await store.saved(TODAY) == expected
 
 
 async def test_a_job_made_past_the_cache_enters_it_when_it_is_whole(store: Store) -> None:

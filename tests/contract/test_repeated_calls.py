@@ -5,6 +5,9 @@ import asyncio
 import pytest
 from samples import DAY, FAILED, NOON, SECOND, Store, a_job
 
+from gateway.stores.redis import retries as on_redis
+from gateway.stores.sqlite import retries as on_sqlite
+
 LATER = NOON + 5 * SECOND
 
 
@@ -56,6 +59,33 @@ async def test_each_refusal_has_its_retry_the_newest_first(store: Store) -> None
     await store.reserve(a_job(2, at=NOON + 8))
     adopted = [await adopt(store) for _ in range(7)]
     assert adopted == ["j2", None, None, None, "j1", None, None]
+
+
+async def test_the_newest_is_the_one_that_came_last_whatever_its_clock_says(store: Store) -> None:
+    """A job of a replica whose clock is ahead hides none that others make after it."""
+    for number, moment in ((1, NOON + 5 * SECOND), (2, NOON)):
+        await store.reserve(a_job(number, at=moment, idempotency="i"))
+        if number == 1:
+            await store.release("j1.0", FAILED, NOON)
+    made = await store.job("j2")
+    assert await store.repeated("key1", "i", "body", 0) == made
+    assert await store.reserve(a_job(3, at=LATER, idempotency="i")) == made
+    assert [await adopt(store) for _ in range(3)] == ["j2", "j1", None]
+
+
+async def test_of_very_many_equal_jobs_the_newest_are_looked_at(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    for adapter in (on_redis, on_sqlite):
+        monkeypatch.setattr(adapter, "ADOPTABLE", 3)
+    for number in range(5):
+        await store.reserve(a_job(number, at=NOON + number, retry=int(number == 4)))
+    assert [await adopt(store) for _ in range(3)] == ["j3", "j2", None]
+
+
+async def test_a_crowd_of_retries_finds_each_its_own(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(on_sqlite, "_PAGE", 7)
+    await asyncio.gather(*(store.reserve(a_job(number, at=NOON + number)) for number in range(60)))
+    adopted = await asyncio.gather(*(adopt(store) for _ in range(61)))
+    assert sorted(adopted, key=str) == sorted([None, *(f"j{number}" for number in range(60))], key=str)
 
 
 async def test_a_refusal_widens_nothing(store: Store) -> None:

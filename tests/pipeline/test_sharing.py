@@ -177,8 +177,10 @@ async def test_a_picture_that_is_gone_is_a_miss(house: House) -> None:
     again = await house.ask(seed=7)
     assert (again.cache, again.job.pictures) == ("miss", first.job.pictures)
     assert await house.seen(again.job.pictures[0]) == b"picture of seed 7"
-    assert [job.source for job in await house.store.list_jobs()] == ["miss", "miss"]
-    assert sum(each.amount for each in await house.store.saved("2026-01-01")) == 0
+    assert [job.id for job in await house.store.list_jobs()] == [
+        again.job.id
+    ]  # what has no pictures is no job any more
+    assert [each.images for each in await house.store.saved("2026-01-01")] == [1]  # the hit that was none
 
 
 async def test_a_picture_answers_for_the_policys_lifetime(tmp_path: Path) -> None:

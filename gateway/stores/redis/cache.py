@@ -6,7 +6,6 @@ from collections.abc import Sequence
 import msgspec
 
 from gateway.core.job import Entry, Job
-from gateway.core.money import period
 from gateway.ports import Cache, Cached, Saved
 from gateway.stores.redis import indexes
 from gateway.stores.redis.port import RedisPort
@@ -29,28 +28,21 @@ class RedisCache(RedisPort, Cache):
         found = await self._link.script("peek", "peek", {"entry": indexes.name(entry), "since": since})
         return to_job(found) if found else None
 
-    async def lose(self, follower: Job) -> None:
-        if follower.entry is None or follower.leader is None:
-            return
-        question = {
-            "job": follower.id,
-            "leader": follower.leader,
-            "entry": indexes.name(follower.entry),
-            "images": len(follower.pictures),
-            "day": period("day", follower.created_at),
-        }
-        await self._link.script("lose", "lose", question)
+    async def lose(self, job: Job) -> None:
+        question = {"job": job.flight, "entry": job.entry and indexes.name(job.entry), "page": _PAGE}
+        while await self._link.script("lose", "lose", question):
+            pass  # whoever asked meanwhile is served
 
     async def cached(self, limit: int, after: Entry | None = None) -> Sequence[Cached]:
         listed: list[Cached] = []
         while len(listed) < limit:
             page = min(_PAGE, limit - len(listed))
             place = f"({indexes.name(after)}" if after else "-"
-            rows = await self._link.script("cached", "cached", {"after": place, "page": page})
+            last, *rows = await self._link.script("cached", "cached", {"after": place, "page": page})
             listed += map(_cached, rows)
-            if len(rows) < page:
+            if not last:
                 break
-            after = listed[-1].entry
+            after = indexes.entry(last)
         return listed
 
     async def purge(self, entries: Sequence[Cached]) -> int:

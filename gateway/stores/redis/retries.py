@@ -2,6 +2,7 @@
 
 from gateway.core.job import Job
 from gateway.ports import Retries
+from gateway.ports.retries import ADOPTABLE
 from gateway.stores.redis import indexes
 from gateway.stores.redis.port import RedisPort
 from gateway.stores.redis.rows import to_job, to_json
@@ -17,6 +18,7 @@ class RedisRetries(RedisPort, Retries):
                 "retry_count": retry_count,
                 "since": since,
                 "now": now,
+                "most": ADOPTABLE,
                 "token": token,
             }
             found = await self._link.script("adopt", "adopt", question)

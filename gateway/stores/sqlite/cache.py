@@ -5,10 +5,11 @@ from dataclasses import replace
 
 import apsw
 
-from gateway.core.job import Entry, Job, Picture, Source
+from gateway.core.job import HOLDING, Entry, Job, Picture, Source
 from gateway.core.money import period
 from gateway.ports import Cache, Cached, Saved
 from gateway.stores.sqlite import retries
+from gateway.stores.sqlite.retention import remove, remove_followers
 from gateway.stores.sqlite.rows import insert_job, select_job, select_jobs
 from gateway.stores.sqlite.writer import SqlitePort
 
@@ -18,7 +19,7 @@ _USE = """
 UPDATE jobs SET used_at = max(used_at, :now), detached = detached OR :detached OR maker <> :maker WHERE id = :leader
 """
 
-_HIT = "UPDATE cached SET hits = hits + ? WHERE scope = ? AND fingerprint = ? AND job_id = ?"
+_HIT = "UPDATE cached SET hits = hits + 1 WHERE scope = ? AND fingerprint = ? AND job_id = ?"
 
 _ENTER = """
 INSERT INTO cached (scope, fingerprint, job_id) VALUES (?1, ?2, ?3)
@@ -39,6 +40,12 @@ INSERT INTO saved (day, team, model, images, amount)
 SELECT :day, team, order_json ->> '$.model', count(*) * :images, sum(order_json ->> '$.unit_price') * :images
 FROM jobs WHERE leader = :leader GROUP BY team
 ON CONFLICT DO UPDATE SET images = images + excluded.images, amount = amount + excluded.amount
+"""
+
+_LEAVE = """
+DELETE FROM cached WHERE job_id = ?1
+    AND EXISTS (SELECT 1 FROM jobs WHERE id = ?1 AND status = 'failed')
+    AND NOT EXISTS (SELECT 1 FROM attempts WHERE job_id = ?1 AND state = 'unconfirmed')
 """
 
 _CACHED = """
@@ -63,8 +70,9 @@ class SqliteCache(SqlitePort, Cache):
     async def peek(self, entry: Entry, since: int) -> Job | None:
         return await self._writer.call("peek", lambda db: _leader(db, entry, since))
 
-    async def lose(self, follower: Job) -> None:
-        await self._writer.call("lose", lambda db: _lose(db, follower))
+    async def lose(self, job: Job) -> None:
+        while await self._writer.call("lose", lambda db: _lose(db, job.flight)):
+            pass  # whoever asked meanwhile is served
 
     async def cached(self, limit: int, after: Entry | None = None) -> Sequence[Cached]:
         place = (after.scope, after.fingerprint) if after else ("", "")
@@ -97,9 +105,10 @@ def follow(db: apsw.Connection, follower: Job, since: int, *, made: bool = False
     followed = replace(follower, source=source, leader=leader.id, attempts=leader.attempts)
     insert_job(db, followed)
     use = {"leader": leader.id, "now": follower.created_at, "detached": follower.detached, "maker": follower.maker}
-    if leader.ended:
-        db.execute(_HIT, (1, entry.scope, entry.fingerprint, leader.id))
+    if leader.pictures:
         _save(db, followed, len(leader.pictures))
+    if leader.ended:
+        db.execute(_HIT, (entry.scope, entry.fingerprint, leader.id))
         use |= {"detached": False, "maker": leader.maker}  # nobody drops what has ended
     db.execute(_USE, use)
     return followed
@@ -109,6 +118,11 @@ def enter(db: apsw.Connection, job: Job, since: int) -> None:
     """Let a job that begins to be made answer for equal orders, unless another does."""
     if job.entry and job.source != "bypass" and _leader(db, job.entry, since) is None:
         db.execute(_ENTER, (job.entry.scope, job.entry.fingerprint, job.id))
+
+
+def failed(db: apsw.Connection, job_id: str) -> None:
+    """A job bore nothing, and nothing of it is unconfirmed: it answers for nobody."""
+    db.execute(_LEAVE, (job_id,))
 
 
 def landed(db: apsw.Connection, job_id: str, pictures: Sequence[Picture], now: int) -> None:
@@ -136,12 +150,14 @@ def _save(db: apsw.Connection, job: Job, images: int) -> None:
     db.execute(_SAVE, (day, job.team, job.order.model, images, images * job.order.unit_price))
 
 
-def _lose(db: apsw.Connection, follower: Job) -> None:
-    if follower.entry is None or follower.leader is None:
-        return
-    _forget(db, follower.entry, follower.leader)
-    if list(db.execute("DELETE FROM jobs WHERE id = ? RETURNING id", (follower.id,))):
-        _save(db, follower, -len(follower.pictures))
+def _lose(db: apsw.Connection, job_id: str) -> bool:
+    """Some of those that follow it, and at last the job; whether there are more."""
+    job = select_job(db, job_id)
+    if job is None or not job.ended:  # it was unconfirmed, and is being made after all
+        return False
+    db.execute("DELETE FROM cached WHERE job_id = ?", (job_id,))
+    holds = any(attempt.state in HOLDING for attempt in job.attempts)
+    return not (remove_followers(db, job_id) if holds else remove(db, job_id))[1]
 
 
 def _forget(db: apsw.Connection, entry: Entry, job_id: str) -> int:

@@ -151,6 +151,8 @@ def end(db: apsw.Connection, ending: Ending) -> bool:
     usage.count(db, payers(key_id, team), reserved_at, spent=ending.cost, held=-held)
     if ending.pictures:
         cache.landed(db, job_id, ending.pictures, ending.now)
+    else:
+        cache.failed(db, job_id)
     return True
 
 

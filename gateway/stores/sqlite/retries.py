@@ -6,17 +6,20 @@ import apsw
 
 from gateway.core.job import Job
 from gateway.ports import Retries
-from gateway.ports.retries import IDEMPOTENT
+from gateway.ports.retries import ADOPTABLE, IDEMPOTENT
 from gateway.stores.sqlite.rows import select_job, select_jobs
 from gateway.stores.sqlite.writer import SqlitePort
 
 Wanted = Mapping[str, str | int]
 
-_ADOPTABLE = """
-SELECT id FROM jobs
-WHERE key_id = :key_id AND body_hash = :body_hash AND created_at >= :since AND retry_count < :retry_count
+#: Jobs looked at in one go: of those by whose clocks they are the newest, one is the newest.
+_PAGE = 100
+
+_EQUAL = """
+SELECT seq, id, retry_count < :retry_count
     AND NOT EXISTS (SELECT 1 FROM adoptions WHERE job_id = jobs.id AND adoptions.retry_count = :retry_count)
-ORDER BY created_at DESC, seq DESC LIMIT 1
+FROM jobs WHERE key_id = :key_id AND body_hash = :body_hash AND created_at >= :since
+ORDER BY created_at DESC, seq DESC LIMIT :page OFFSET :skip
 """
 
 _TAKE_REFUSAL = """
@@ -31,7 +34,7 @@ RETURNING at
 _REFUSED = "INSERT INTO refusals (key_id, body_hash, retry_count, at, until) VALUES (?, ?, ?, ?, ?)"
 
 _REPEATED = """
-WHERE key_id = :key_id AND idempotency = :idempotency AND created_at >= :since ORDER BY created_at DESC, seq DESC LIMIT 1
+WHERE key_id = :key_id AND idempotency = :idempotency AND created_at >= :since ORDER BY seq DESC LIMIT 1
 """
 
 
@@ -70,11 +73,22 @@ def repeated(db: apsw.Connection, key_id: str, idempotency: str, body_hash: str,
 def _adopt(db: apsw.Connection, wanted: Wanted) -> Job | None:
     refused_at = db.execute(_TAKE_REFUSAL, wanted).get
     since = wanted["since"] if refused_at is None else max(int(wanted["since"]), refused_at + 1)
-    job_id = db.execute(_ADOPTABLE, {**wanted, "since": since}).get
+    job_id = _adoptable(db, {**wanted, "since": since})
     if job_id is None:
         return None
     db.execute("INSERT INTO adoptions (job_id, retry_count) VALUES (?, ?)", (job_id, wanted["retry_count"]))
     return select_job(db, job_id)
+
+
+def _adoptable(db: apsw.Connection, wanted: Wanted) -> str | None:
+    for skip in range(0, ADOPTABLE, _PAGE):
+        page = list(db.execute(_EQUAL, {**wanted, "page": min(_PAGE, ADOPTABLE - skip), "skip": skip}))
+        free: list[tuple[int, str]] = [(seq, job_id) for seq, job_id, is_free in page if is_free]
+        if free:
+            return max(free)[1]
+        if len(page) < _PAGE:
+            break
+    return None
 
 
 def _refused(db: apsw.Connection, row: tuple[str, str, int, int, int], now: int) -> None:

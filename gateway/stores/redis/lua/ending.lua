@@ -25,6 +25,10 @@ local function finish(attempt_id, ending)
   if ending.kind == '"settle"' then redis.call('ZADD', key('ledger:spent'), ending.now, seq) end
   count(payers, windows, ending.cost, '-' .. held)
   restate(job_id)
-  if ending.pictures ~= '[]' then land(job_id, tonumber(ending.images), ending.day) end
+  if ending.pictures ~= '[]' then
+    land(job_id, tonumber(ending.images), ending.day)
+  else
+    fail(job_id)
+  end
   return true
 end

@@ -1,5 +1,10 @@
--- Delete a follower, and the entry that it came by.
-leave(ask.entry, ask.leader)
-if redis.call('EXISTS', key('job', ask.job)) == 0 then return end
-if ask.images > 0 then save(ask.day, spared(ask.job), -ask.images) end
-erase(ask.job)
+-- Delete a job that has ended, those that follow it and the entry that names it; what still holds money stays. 1: there is
+-- more to do, many follow it.
+if ask.entry then leave(ask.entry, ask.job) end
+local status = redis.call('HGET', key('job', ask.job), '.status')
+if OPEN[status] then return 0 end -- it was unconfirmed, and is being made after all
+if status and idle(ask.job) then
+  local _, gone = remove(ask.job, ask.page)
+  return gone and 0 or 1
+end
+return remove_followers(ask.job, ask.page) == ask.page and 1 or 0

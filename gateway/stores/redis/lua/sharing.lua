@@ -52,9 +52,10 @@ local function follow(leader_id, made)
     '.parts', parts)
   redis.call('ZADD', key('followers', leader_id), ask.created_at, place)
   redis.call('ZADD', used(leaders_place), 'GT', ask.created_at, leaders_place)
+  local images = pictured(leader_id)
+  if images > 0 then save(ask.day, spared(ask.job), images) end
   if made then
     redis.call('HINCRBY', key('cached', ask.entry), 'hits', 1)
-    save(ask.day, spared(ask.job), (pictured(leader_id)))
   elseif ask.detached or maker ~= ask.maker then
     redis.call('HSET', leader, 'detached', 'true')
   end
@@ -65,8 +66,10 @@ end
 local function land(job_id, images, day)
   local sums = {}
   for _, place in ipairs(redis.call('ZRANGE', key('followers', job_id), 0, -1)) do
-    local what = spared(id_of(place))
-    sums[what] = (sums[what] or 0) + images
+    if redis.call('EXISTS', key('job', id_of(place))) == 1 then -- an older gateway knows of no followers to delete it from
+      local what = spared(id_of(place))
+      sums[what] = (sums[what] or 0) + images
+    end
   end
   for what, sum in pairs(sums) do save(day, what, sum) end
   local source, entry, status, count = get(key('job', job_id), 'source', '.entry', '.status', '.count')
@@ -83,6 +86,12 @@ local function idle(job_id)
     if redis.call('HGET', key('attempt', part), 'state') == '"unconfirmed"' then return false end
   end
   return true
+end
+
+-- A job bore nothing: it answers for nobody, unless something of it is unconfirmed.
+local function fail(job_id)
+  local entry, status = get(key('job', job_id), '.entry', '.status')
+  if entry and status == 'failed' and idle(job_id) then leave(entry, job_id) end
 end
 
 -- Delete a job that none follows.
@@ -103,18 +112,36 @@ local function erase(job_id)
   redis.call('DEL', job)
 end
 
--- Delete a job, and first those that follow it; where these are many, some of them alone: how many, and whether it is gone.
-local function remove(job_id, most)
+-- Delete so many of those that follow a job: how many.
+local function remove_followers(job_id, most)
   local followers = redis.call('ZRANGE', key('followers', job_id), 0, most - 1)
-  for _, place in ipairs(followers) do erase(id_of(place)) end
-  if #followers == most then return most, false end
-  erase(job_id)
-  return #followers + 1, true
+  for _, place in ipairs(followers) do
+    if redis.call('EXISTS', key('job', id_of(place))) == 1 then
+      erase(id_of(place))
+    else
+      redis.call('ZREM', key('followers', job_id), place) -- an older gateway has deleted it
+    end
+  end
+  return #followers
 end
 
--- The newest job under an `Idempotency-Key` since a moment, if it stands (core.job.Job.stands) or is of another body.
+-- Delete a job, and first those that follow it; where these are many, some of them alone: how many, and whether it is gone.
+local function remove(job_id, most)
+  local followers = remove_followers(job_id, most)
+  if followers == most then return most, false end
+  erase(job_id)
+  return followers + 1, true
+end
+
+-- The job under an `Idempotency-Key` that came last of those since a moment, if it stands (core.job.Job.stands) or is of
+-- another body. By their makers' clocks, which differ, it is one of the newest.
 local function repeated(index, body_hash, since)
-  local place = redis.call('ZREVRANGEBYSCORE', key(index), '+inf', since, 'LIMIT', 0, 1)[1]
+  local places = redis.call('ZREVRANGEBYSCORE', key(index), '+inf', since, 'LIMIT', 0, 100)
+  table.sort(places)
+  while #places > 0 and not whole(id_of(places[#places])) do
+    places[#places] = nil -- an older gateway, which knows of no such index, has deleted it
+  end
+  local place = places[#places]
   if not place then return nil end
   local job = key('job', id_of(place))
   local of_body, parts = get(job, 'body_hash', '.parts')

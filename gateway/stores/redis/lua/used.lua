@@ -5,4 +5,4 @@ if tonumber(redis.call('ZSCORE', used(place), place) or created_at) > ask.now - 
 redis.call('ZADD', used(place), ask.now, place)
 if not leader then return end
 place = redis.call('HGET', key('job', leader), '.place')
-redis.call('ZADD', used(place), 'GT', ask.now, place)
+if place then redis.call('ZADD', used(place), 'GT', ask.now, place) end
