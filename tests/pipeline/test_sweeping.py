@@ -14,6 +14,7 @@ from house import RED, URL_TTL, House, a_call, open_house, packaged
 
 from gateway.core import errors
 from gateway.core.order import Reference, Upload
+from gateway.pipeline.call import Call
 from gateway.pipeline.sweeping import Sweeping
 from gateway.ports import Unknown
 
@@ -72,9 +73,12 @@ async def test_a_job_that_is_used_stays_and_with_it_what_follows_it(house: House
 async def test_what_no_job_needs_is_deleted_when_it_is_found_so_twice(house: House, tmp_path: Path) -> None:
     job = (await house.edit(HAT)).job
     stray = await house.blobs.keep(b"of a job that was forgotten", "png")
+    half = tmp_path / "pictures" / "half.tmp"
+    half.write_bytes(b"of a writer that died")
     lie_for(tmp_path, 2 * HOUR)
     await house.sweeping.round()
     assert await names(house) == {HAT.reference.name, stray, job.pictures[0].name}
+    assert not half.exists()
     await house.sweeping.round()
     assert await names(house) == {job.pictures[0].name}
 
@@ -148,9 +152,18 @@ async def test_no_job_is_forgotten_while_a_url_of_it_may_be_good(tmp_path: Path)
         assert await house.store.job(job.id) is None
 
 
-async def test_what_a_repeated_call_would_be_given_stays_though_its_urls_have_ended(tmp_path: Path) -> None:
-    policies = packaged(most_bytes="1")
-    call = replace(a_call(), idempotency="k")
+@pytest.mark.parametrize(
+    ("first", "again", "after"),
+    [
+        (replace(a_call(), idempotency="k"), replace(a_call(), idempotency="k"), 2 * HOUR),
+        (a_call(), a_call(retry=1), 2.9 * DAY),
+    ],
+    ids=["under its key", "as an SDK repeats it"],
+)
+async def test_what_a_repeated_call_would_be_given_stays_though_its_urls_have_ended(
+    tmp_path: Path, first: Call, again: Call, after: float
+) -> None:
+    policies = packaged(most_bytes="1", adopt_within=str(3 * DAY))
     async with open_house(tmp_path, ScriptedProvider(), policies=policies) as house:
         sweeping = Sweeping(
             house.store,
@@ -162,14 +175,14 @@ async def test_what_a_repeated_call_would_be_given_stays_though_its_urls_have_en
             clock=house.clock,
             telemetry=house.telemetry,
         )
-        bought = (await house.ask(call)).job
-        house.clock.skip(2 * HOUR)
+        bought = (await house.ask(first)).job
+        house.clock.skip(after)
         lie_for(tmp_path, 2 * HOUR)
         for _ in range(3):
             await sweeping.round()
-        again = await house.ask(call)
-        assert (again.cache, again.job.id) == ("replayed", bought.id)
+        answer = await house.ask(again)
+        assert (answer.cache, answer.job.id) == ("replayed", bought.id)
         assert len(house.provider.submits) == 1
-        house.clock.skip(25 * HOUR + 1)
+        house.clock.skip(3 * DAY + 2 * HOUR)
         await sweeping.round()
         assert await house.store.job(bought.id) is None
