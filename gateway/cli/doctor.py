@@ -24,7 +24,7 @@ _STATUSES = ", ".join(f"{status} {check}" for check, status in EXIT.items())
 @admin_options
 @click.pass_context
 def doctor(context: click.Context, *, as_json: bool, url: str | None) -> None:
-    """Check store, durability, policies, upstream, key, clock, disk, permissions.
+    """Check store, durability, policies, pictures, upstream, key, clock, disk, permissions.
 
     The running gateway checks itself, with its own settings; without one, what it would open is checked. The upstream is
     asked one question, and nothing is bought.
