@@ -19,7 +19,8 @@ COMMANDS = {
     "cache": Entry("gateway.cli.cache:cache", "What the cache holds and saved; make it forget."),
     "policies": Entry("gateway.cli.policies:policies", "Check, show and export the policies: models, prices, routes."),
     "doctor": Entry(
-        "gateway.cli.doctor:doctor", "Check store, durability, policies, pictures, upstream, key, clock, disk, permissions."
+        "gateway.cli.doctor:doctor",
+        "Check store, durability, policies, pictures, upstream, key, clock, disk, permissions.",
     ),
     "backup": Entry("gateway.cli.backup:backup", "Write a copy of the store to FILE, while the gateway goes on."),
     "log-level": Entry(
