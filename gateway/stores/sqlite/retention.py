@@ -12,7 +12,7 @@ from gateway.ports import NOTED_EVERY, Retention
 from gateway.stores.sqlite.writer import Row, SqlitePort
 
 #: Jobs looked at or deleted in one transaction: others wait for that long.
-_PAGE = 500
+_PAGE = 200
 
 #: When a job was last used, and its number: its place among those that may be evicted.
 _Place = tuple[int, int]

@@ -22,14 +22,15 @@ local passed = key('passed', ask.key, ask.body_hash, ask.retry_count)
 
 -- Of places that are the newest by their makers' clocks, the one that came last and may be given.
 local function last(places)
-  table.sort(places, function(one, other) return one > other end)
-  local known = redis.call('SMISMEMBER', passed, unpack(places))
-  for n, place in ipairs(places) do
-    if known[n] == 0 then
-      local count, token = get(key('job', id_of(place)), 'retry_count', mark)
-      if count and not token and tonumber(count) < ask.retry_count then return place end
-      redis.call('SADD', passed, place)
-    end
+  local unknown = {}
+  for n, is_known in ipairs(redis.call('SMISMEMBER', passed, unpack(places))) do
+    if is_known == 0 then unknown[#unknown + 1] = places[n] end
+  end
+  table.sort(unknown, function(one, other) return one > other end)
+  for _, place in ipairs(unknown) do
+    local count, token = get(key('job', id_of(place)), 'retry_count', mark)
+    if count and not token and tonumber(count) < ask.retry_count then return place end
+    redis.call('SADD', passed, place)
   end
 end
 
