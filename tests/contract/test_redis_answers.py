@@ -205,7 +205,15 @@ async def test_a_server_whose_clock_was_set_back_gives_no_call_more_time(
     seen: list[int] = []
     loop = asyncio.get_running_loop()
     monkeypatch.setattr(loop, "time", lambda: 1000.0)
-    for server, afresh in ((5000, True), (5000, False), (4999.9, False), (1400, False)):
-        line._learn([int(server), int(server % 1 * 1_000_000)], afresh=afresh)
+    looks = (
+        (5000, 0, True),
+        (5000, 0, False),
+        (4999.9, 3, False),
+        (4997, 3, False),
+        (4996, 3, False),
+        (1400, 0, False),
+    )
+    for server, seconds, afresh in looks:
+        line._learn([int(server), int(server % 1 * 1_000_000)], 1000 - seconds, afresh=afresh)
         seen.append(line._offset)
-    assert seen == [3_999_999, 3_999_999, 3_999_998, 399_999]
+    assert seen == [3_999_999, 3_999_999, 3_999_998, 3_999_997, 3_995_999, 399_999]

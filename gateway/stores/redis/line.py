@@ -8,6 +8,7 @@ from typing import Any
 from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import NoScriptError, ReadOnlyError, ResponseError
 
+from gateway.stores.redis.patience import Patience
 from gateway.stores.redis.scripts import Script
 
 #: One hash tag for all keys, so that a cluster keeps them where one script can reach them.
@@ -16,16 +17,16 @@ PREFIX = "{imagegate}:"
 #: What a script says that came after its caller's deadline; prelude.lua has the check.
 LATE = "LATE"
 
+_TIME, _NOTHING = ("TIME",), ("PING",)
+
 #: Seconds between two looks at the server's clock, and ms by which the two clocks may part meanwhile (200 ppm).
 _LOOK = 5.0
 _PART = 1
-#: Ms by which an answer cannot have been late, since its caller would have given up: the server's clock was set back.
-_JUMP = 1000
 
 
 @dataclass(slots=True)
 class Call:
-    """A command, or a script with what it asks (packed); `deadline` in the loop's time."""
+    """A command, or a script with what it asks (packed); `deadline` in the link's patience."""
 
     command: Sequence[str | bytes | int]
     script: Script | None
@@ -36,9 +37,10 @@ class Call:
 
 
 class Line:
-    def __init__(self, connection: AbstractConnection, scripts: Mapping[str, Script]) -> None:
+    def __init__(self, connection: AbstractConnection, scripts: Mapping[str, Script], patience: Patience) -> None:
         self._connection = connection
         self._scripts = scripts
+        self._patience = patience
         #: ms from the loop's clock to the server's: at most what it truly is, so that no script is let in too late
         self._offset = 0
         self._looked = 0.0
@@ -51,13 +53,13 @@ class Line:
         Raises what redis-py raises, OSError and TimeoutError; `sent` then tells whether the calls may have been done.
         """
         self.sent = False
-        async with asyncio.timeout_at(max(call.deadline for call in calls)):
+        async with self._patience.timeout_at(max(call.deadline for call in calls)):
             if not self._connection.is_connected or await self._connection.can_read():
                 await self.close()
                 await self._open()
             answers = await self._ask(calls)
             again = [place for place, answer in enumerate(answers) if _was_not_done(answer)]
-            if again:  # the scripts were flushed, or the server's clock has jumped: both are looked at in opening
+            if again:  # the scripts were flushed, or the server's clock has jumped: opening mends both
                 await self.close()
                 await self._open()
                 repeated = await self._ask([calls[place] for place in again])
@@ -73,25 +75,29 @@ class Line:
     async def _open(self) -> None:
         await self._connection.connect()  # type: ignore[no-untyped-call]  # redis-py has no types there
         load = [("SCRIPT", "LOAD", script.source) for script in self._scripts.values()]
-        *loaded, time = await self._send([*load, ("TIME",)])
-        for answer in loaded:
+        for answer in await self._send(load):
             if isinstance(answer, Exception):
                 raise answer
-        self._learn(time, afresh=True)
+        asked = _now()
+        (time,) = await self._send([_TIME])
+        self._learn(time, asked, afresh=True)
 
     async def _ask(self, calls: Sequence[Call]) -> list[Any]:
         commands = [self._whole(call) for call in calls]
-        look = asyncio.get_running_loop().time() >= self._looked + _LOOK
+        asked = _now()
+        look = asked >= self._looked + _LOOK
         self.sent = True
-        answers = await self._send([*commands, ("TIME",)] if look else commands)
+        answers = await self._send([*commands, _TIME] if look else commands)
         if look:
-            self._learn(answers.pop())
+            self._learn(answers.pop(), asked)
         return answers
 
     def _whole(self, call: Call) -> Sequence[str | bytes | int]:
+        if call.answer.done():  # its caller has left, and counts on that it is done within DEADLINE of that or never
+            return _NOTHING
         if call.script is None:
             return call.command
-        deadline = int(call.deadline * 1000) + self._offset
+        deadline = int(self._patience.earliest(call.deadline) * 1000) + self._offset
         return ("EVALSHA", call.script.digest, 1, PREFIX, deadline, *call.command)
 
     async def _send(self, commands: Sequence[Sequence[str | bytes | int]]) -> list[Any]:
@@ -104,14 +110,21 @@ class Line:
         except ResponseError as error:
             return error
 
-    def _learn(self, time: Any, *, afresh: bool = False) -> None:  # noqa: ANN401 - the answer to TIME
-        """The server looked at its clock before its answer came, so the difference seen is the true one or less."""
+    def _learn(self, time: Any, asked: float, *, afresh: bool = False) -> None:  # noqa: ANN401 - the answer to TIME
+        """The server looked at its clock after it was asked and before its answer was read, be that ever so late: the
+        true difference is in between.
+        """
         if isinstance(time, Exception):
             raise time
-        self._looked = asyncio.get_running_loop().time()
-        seen = int(time[0]) * 1000 + int(time[1]) // 1000 - int(self._looked * 1000) - 1
-        set_back = seen < self._offset - _JUMP
-        self._offset = seen if afresh or set_back else max(seen, self._offset - _PART)
+        self._looked = _now()
+        server = int(time[0]) * 1000 + int(time[1]) // 1000
+        least, most = server - int(self._looked * 1000) - 1, server - int(asked * 1000) + 1
+        kept = self._offset - _PART
+        self._offset = least if afresh or kept > most else max(least, kept)  # kept > most: that clock was set back
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
 
 
 def _was_not_done(answer: object) -> bool:

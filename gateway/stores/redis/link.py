@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -12,9 +13,11 @@ from redis.backoff import NoBackoff
 
 from gateway.ports import StoreDown
 from gateway.stores.redis.line import Call, Line
+from gateway.stores.redis.patience import Patience
 from gateway.stores.redis.scripts import Script, read_scripts
 
-#: Seconds from the call to its answer: what is asked of a store that is down or stalls still answers 503 within one.
+#: Seconds from the call to its answer, but for those in which our own loop is held up: what is asked of a store that is
+#: down or stalls still answers 503 within one.
 DEADLINE = 0.7
 
 #: Enough that a long read holds nobody up, few enough that many calls share one write of the log to disk.
@@ -32,9 +35,9 @@ Question = Mapping[str, object]
 class Link:
     """Whoever waits for an answer may be cancelled: the connection is not theirs, so that nobody reads another's answer.
 
-    StoreDown means of a script: it was done, or it never will be. It carries its caller's deadline, after which it does
-    nothing, however long it lay somewhere on the way; and where its answer was lost, StoreDown comes at the deadline. A
-    caller may so repeat its call, or do otherwise, without its first one catching up with it.
+    StoreDown means of a script: it was done, or it never will be. It carries a deadline, after which it does nothing,
+    however long it lay somewhere on the way; and where its answer was lost, StoreDown comes then or later. A caller may so
+    repeat its call, or do otherwise, without its first one catching up with it.
     """
 
     def __init__(
@@ -45,7 +48,8 @@ class Link:
         self._scripts = scripts
         self._observe = observe
         self._calls: asyncio.Queue[Call] = asyncio.Queue()
-        self._lines = [Line(connect(), scripts) for _ in range(_LINES)]
+        self._patience = Patience()
+        self._lines = [Line(connect(), scripts, self._patience) for _ in range(_LINES)]
         self._workers: list[asyncio.Future[None]] = []
 
     def start(self) -> None:
@@ -77,17 +81,19 @@ class Link:
             raise StoreDown(f"{self.address} is closed")
         loop = asyncio.get_running_loop()
         began, done = loop.time(), False
-        call = Call(command, script, began + DEADLINE, loop.create_future())
+        call = Call(command, script, self._patience.time() + DEADLINE, loop.create_future())
         self._calls.put_nowait(call)
         try:
-            async with asyncio.timeout_at(call.deadline):
+            with self._patience.until(call.deadline, partial(self._give_up, call)):
                 answer = await call.answer
             done = True
-        except TimeoutError:
-            raise self.down(call.lost or TimeoutError(f"no answer within {DEADLINE} s")) from call.lost
         finally:
             self._observe(op, loop.time() - began, done)
         return answer
+
+    def _give_up(self, call: Call) -> None:
+        if not call.answer.done():
+            call.answer.set_exception(self.down(call.lost or TimeoutError(f"no answer within {DEADLINE} s")))
 
     async def _work(self, line: Line) -> None:
         while True:
@@ -149,8 +155,8 @@ def _connector(url: str) -> Callable[[], AbstractConnection]:
         "driver_info": None,
         "protocol": 2,
         "retry": Retry(NoBackoff(), 0),  # a write is repeated by whoever knows what it means
-        "socket_connect_timeout": DEADLINE,
-        "socket_timeout": None,  # the deadline is each call's own
+        "socket_connect_timeout": None,  # the deadline is each call's own
+        "socket_timeout": None,
     }
     return lambda: kind(**given | ours)
 
