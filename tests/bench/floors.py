@@ -8,6 +8,7 @@ from pathlib import Path
 
 from processes import Process, free_port
 
+_UPSTREAM = Path(__file__).with_name("immediate_upstream.py")
 _BARE_APP = Path(__file__).with_name("bare_app.py")
 #: whatever is asked, and by whatever method, the answer is one file
 _NGINX = """
@@ -32,6 +33,15 @@ class BareApp(Process):
         return self.running
 
 
+class ImmediateUpstream(Process):
+    """As `Process`, but for what runs in it; the arguments say which picture it has."""
+
+    def launch(self) -> subprocess.Popen[bytes]:
+        command = [sys.executable, str(_UPSTREAM), str(self.port), *self.arguments]
+        self.running = subprocess.Popen(command, env=self.environment)
+        return self.running
+
+
 class Nginx(Process):
     """With the configuration in its log's directory."""
 
@@ -46,6 +56,16 @@ def bare_app(directory: Path) -> Iterator[Process]:
     process = BareApp([], free_port(), {}, directory / "bare.log")
     try:
         process.start()
+        yield process
+    finally:
+        process.end()
+
+
+@contextmanager
+def immediate_upstream(directory: Path, picture: str = "drawing") -> Iterator[Process]:
+    process = ImmediateUpstream([picture], free_port(), {}, directory / "upstream.log")
+    try:
+        process.start("/v1/jobs/none")
         yield process
     finally:
         process.end()

@@ -1,4 +1,5 @@
-"""`python immediate_upstream.py PORT`: an EmpirioLabs whose jobs are done at once, in as few instructions as Python allows."""
+"""`python immediate_upstream.py PORT [noise]`: an EmpirioLabs whose jobs are done at once, in as few instructions as Python
+allows. Its picture is a drawing of 1024 x 1024 as WebP, or noise of 512 x 512 as PNG, whose base64 is a megabyte."""
 
 import asyncio
 import json
@@ -6,9 +7,11 @@ import re
 import sys
 from base64 import b64encode
 from itertools import count
+from random import Random
 from typing import cast
 
 import uvloop
+from PIL import Image
 
 from gateway.core.encode import encode
 from gateway.core.sample_picture import draw
@@ -55,11 +58,17 @@ class Upstream(asyncio.Protocol):
         return json.dumps(accepted).encode()
 
 
-async def serve(port: int) -> None:
-    picture = encode(draw("a lighthouse at dusk", 7, 1024, 1024), "webp")
-    server = await asyncio.get_running_loop().create_server(lambda: Upstream(picture), "127.0.0.1", port)
+def picture(kind: str) -> bytes:
+    if kind == "noise":
+        return encode(Image.frombytes("RGB", (512, 512), Random(7).randbytes(512 * 512 * 3)), "png")
+    return encode(draw("a lighthouse at dusk", 7, 1024, 1024), "webp")
+
+
+async def serve(port: int, kind: str) -> None:
+    whole = picture(kind)
+    server = await asyncio.get_running_loop().create_server(lambda: Upstream(whole), "127.0.0.1", port)
     await server.serve_forever()
 
 
 if __name__ == "__main__":
-    uvloop.run(serve(int(sys.argv[1])))
+    uvloop.run(serve(int(sys.argv[1]), *sys.argv[2:] or ("drawing",)))

@@ -12,27 +12,30 @@ from statistics import median
 import psutil
 import pytest
 from figures import show, spread, times
-from floors import bare_app, nginx
-from processes import Process, gateway, new_key, simulator
+from floors import bare_app, immediate_upstream, nginx
+from processes import Process, gateway, new_key
 
 CLIENTS = 64
 ROUNDS = times(2, 5)
 SECONDS = times(3, 10)
 PATH = "/v1/images/generations"
-#: its base64 is a megabyte
-SIZE = "1024x768"
+SIZE = "512x512"
 RATE = re.compile(r"Requests/sec: +([0-9.]+)")
 
 pytestmark = pytest.mark.skipif(shutil.which("wrk") is None, reason="wrk is not installed")
 
 
 def test_hits_as_urls(tmp_path: Path) -> None:
-    with simulator(tmp_path) as upstream, gateway(tmp_path, upstream.url) as process, bare_app(tmp_path) as floor:
+    with (
+        immediate_upstream(tmp_path, "noise") as upstream,
+        gateway(tmp_path, upstream.url) as process,
+        bare_app(tmp_path) as floor,
+    ):
         ask = wish(tmp_path, new_key(process, "1000/total"), "url")
         body = answered_from_cache(process, ask)
         assert body["data"][0]["url"].startswith(process.url)
         rates = in_turns({"a hit": process.url, "a bare Litestar handler": floor.url}, ask)
-        images = upstream_images(upstream)
+        images = bought(process)
     hits, handler = (median(each) for each in rates.values())
     assert images == 1  # all others were hits
     show(
@@ -44,14 +47,14 @@ def test_hits_as_urls(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(shutil.which("nginx") is None, reason="nginx is not installed")
 def test_hits_as_base64(tmp_path: Path) -> None:
-    with simulator(tmp_path) as upstream, gateway(tmp_path, upstream.url) as process:
+    with immediate_upstream(tmp_path, "noise") as upstream, gateway(tmp_path, upstream.url) as process:
         ask = wish(tmp_path, new_key(process, "1000/total"), "b64_json")
         answer = json.dumps(answered_from_cache(process, ask)).encode()
         memory = [resident(process)]
         with nginx(tmp_path, answer, sendfile=False) as copying, nginx(tmp_path, answer, sendfile=True) as sending:
             urls = {"a hit": process.url, "nginx": copying.url, "nginx, sendfile": sending.url}
             rates = in_turns(urls, ask, lambda: memory.append(resident(process)))
-        images = upstream_images(upstream)
+        images = bought(process)
     hits, *others = (median(each) for each in rates.values())
     assert images == 1
     show(
@@ -108,10 +111,11 @@ def rate(url: str, script: Path) -> float:
     return float(found[1])
 
 
-def upstream_images(upstream: Process) -> int:
-    with urllib.request.urlopen(f"{upstream.url}/simulator/ledger") as answer:
-        images: int = json.loads(answer.read())["images"]
-    return images
+def bought(process: Process) -> float:
+    """Images that the provider made."""
+    with urllib.request.urlopen(process.url + "/metrics") as answer:
+        found = re.findall(r'imagegate_images_total\{[^}]*source="empiriolabs"[^}]*\} (\S+)', answer.read().decode())
+    return sum(map(float, found))
 
 
 def resident(process: Process) -> int:

@@ -5,8 +5,6 @@ import json
 import os
 import re
 import shutil
-import subprocess
-import sys
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
@@ -15,7 +13,8 @@ from statistics import median
 import aiohttp
 import pytest
 from figures import show, spread, times
-from processes import UPSTREAM_KEY, free_port, gateway, new_key
+from floors import immediate_upstream
+from processes import UPSTREAM_KEY, gateway, new_key
 
 POLICIES = Path(__file__).parents[2] / "policies"
 REQUESTS = times(100, 500)
@@ -28,14 +27,9 @@ Step = Callable[[], Awaitable[None]]
 
 
 @pytest.fixture(scope="module")
-def upstream() -> Iterator[str]:
-    port = free_port()
-    process = subprocess.Popen([sys.executable, Path(__file__).with_name("immediate_upstream.py"), str(port)])
-    try:
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        process.kill()
-        process.wait()
+def upstream(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with immediate_upstream(tmp_path_factory.mktemp("upstream")) as process:
+        yield process.url
 
 
 @pytest.mark.parametrize("upstream_wait", ["poll", "hold"])
