@@ -20,7 +20,7 @@ from test_transport_faults import closed_port
 
 from gateway.core.order import Reference
 from gateway.ports import Accepted, Declined, Image, Unknown
-from gateway.providers.empiriolabs import Model
+from gateway.providers.empiriolabs import Deadlines, Model
 from gateway.simulator.app import running
 from gateway.simulator.options import Fault, Options
 from gateway.simulator.shapes import ROTATE
@@ -158,7 +158,8 @@ FAILURES: dict[str, tuple[Answer, str, dict[str, object]]] = {
 @pytest.mark.parametrize("name", FAILURES)
 async def test_an_upload_that_fails_is_declined_as_it_buys_nothing(name: str) -> None:
     answer, code, said = FAILURES[name]
-    async with scripted(answer) as upstream, buyer(upstream.url, deadlines=SHORT) as us:
+    deadlines = SHORT if name == "late" else Deadlines()
+    async with scripted(answer) as upstream, buyer(upstream.url, deadlines=deadlines) as us:
         declined = await us.provider.upload(SMALL)
     assert isinstance(declined, Declined)
     assert declined == Declined(declined.failure, **said)  # type: ignore[arg-type]  # its own fields

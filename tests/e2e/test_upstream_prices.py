@@ -13,6 +13,7 @@ from rig import Inside, bearer, inside, quick
 from scripted_upstream import Answer, drips, http, says, says_and_closes, scripted
 
 from gateway.pipeline.system_clock import SystemClock
+from gateway.providers.empiriolabs import Deadlines
 from gateway.simulator.wire import MODEL
 
 SERIES = f'imagegate_rate_card_drift{{model="{MODEL}"}} '
@@ -76,6 +77,7 @@ async def test_the_catalogue_is_asked_for_as_everything_else_is() -> None:
     ],
 )
 async def test_whatever_comes_instead_is_no_answer(answers: Answer, code: str) -> None:
-    async with scripted(answers) as upstream, buyer(upstream.url, deadlines=SHORT) as us:
+    deadlines = SHORT if code == "timeout" else Deadlines()
+    async with scripted(answers) as upstream, buyer(upstream.url, deadlines=deadlines) as us:
         assert await us.provider.prices() is None
     assert us.counts == {("models", code): 1}
