@@ -16,10 +16,7 @@ from gateway.core.order import SEEDS, Codec, Operation
 #: Of all messages together. A field more, with a default, is no new version: who does not know it leaves it out.
 VERSION = 1
 
-#: Longer ones are no message of ours.
-LONGEST = 1024 * 1024
-
-Id = Annotated[str, Meta(pattern=r"^[A-Za-z0-9._-]{1,64}$")]
+Id = Annotated[str, Meta(pattern=r"^[A-Za-z0-9._-]{1,64}\Z")]
 Line = Annotated[str, Meta(max_length=200)]
 Count = Annotated[int, Meta(ge=0, le=2**31)]
 Positive = Annotated[int, Meta(ge=1, le=2**31)]
@@ -35,6 +32,12 @@ class NotUnderstood(Exception):
 
 class Message(msgspec.Struct, frozen=True, kw_only=True):
     version: int = VERSION
+
+
+class _Versioned(msgspec.Struct, frozen=True):
+    """What every version has; none is taken for granted."""
+
+    version: int
 
 
 class Presence(Message, frozen=True, kw_only=True):
@@ -155,7 +158,7 @@ def encode(message: Message) -> bytes:
 def decode(data: bytes, kind: type[Any]) -> Any:
     """Raises NotUnderstood. The version is read first: of another one, no field is known to mean what it does here."""
     try:
-        version = msgspec.json.decode(data, type=Message).version
+        version = msgspec.json.decode(data, type=_Versioned).version
         if version != VERSION:
             raise NotUnderstood(
                 f"the message is of worker protocol {version}, and only {VERSION} is spoken here: "

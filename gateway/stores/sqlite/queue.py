@@ -125,61 +125,65 @@ class SqliteQueue(SqlitePort, Queue):
         self._clock = clock
 
     async def enqueue(self, piece: Piece) -> None:
-        await self._writer.call("enqueue", lambda db: _enqueue(db, piece))
+        await self._writer.call("queue_enqueue", lambda db: _enqueue(db, piece))
 
     async def claim(self, worker: str, claim: str, fits: Fits) -> Sequence[Delivered]:
         now = self._clock.now()
-        return await self._writer.call("claim", lambda db: _claim(db, (claim, worker, now + WORKER_LEASE), fits, now))
+        return await self._writer.call(
+            "queue_claim", lambda db: _claim(db, (claim, worker, now + WORKER_LEASE), fits, now)
+        )
 
     async def extend(self, piece_id: str, claim: str, step: int, of: int) -> Extended | None:
         until = self._clock.now() + WORKER_LEASE
-        rows = await self._writer.execute("extend", _EXTEND, (until, step, of, piece_id, claim))
+        rows = await self._writer.execute("queue_extend", _EXTEND, (until, step, of, piece_id, claim))
         return Extended(rows[0][0], bool(rows[0][1])) if rows else None
 
     async def finish(self, piece_id: str, claim: str, pictures: Sequence[Picture], seconds: float) -> bool:
         kept = {"pictures": _json(tuple(pictures)), "seconds": str(seconds), "failure": None, "message": ""}
-        return await self._end("finish_piece", {"id": piece_id, "claim": claim, "state": "finished", **kept})
+        return await self._end({"id": piece_id, "claim": claim, "state": "finished", **kept})
 
     async def fail(self, piece_id: str, claim: str, failure: Ill, message: str) -> bool:
         kept = {"pictures": "[]", "seconds": "0", "failure": failure, "message": message}
-        return await self._end("fail_piece", {"id": piece_id, "claim": claim, "state": "failed", **kept})
+        return await self._end({"id": piece_id, "claim": claim, "state": "failed", **kept})
 
     async def release(self, piece_id: str, claim: str) -> bool:
-        return await self._writer.call("release_piece", lambda db: _done(db, _RELEASE, (CANCELLED, piece_id, claim)))
+        return await self._writer.call("queue_release", lambda db: _done(db, _RELEASE, (CANCELLED, piece_id, claim)))
 
     async def cancel(self, piece_id: str) -> bool:
-        return await self._writer.call("cancel_piece", lambda db: _cancel(db, piece_id))
+        return await self._writer.call("queue_cancel", lambda db: _cancel(db, piece_id))
 
     async def became(self, piece_id: str) -> Became | None:
         now = self._clock.now()
-        return await self._writer.call("became", lambda db: _became(db, piece_id, now))
+        return await self._writer.call("queue_became", lambda db: _became(db, piece_id, now))
 
     async def forget(self, piece_id: str) -> None:
-        await self._writer.execute("forget_piece", "DELETE FROM pieces WHERE id = ?", (piece_id,))
+        await self._writer.execute("queue_forget", "DELETE FROM pieces WHERE id = ?", (piece_id,))
 
     async def position(self, piece_id: str) -> int | None:
-        rows = await self._writer.execute("position", _POSITION, (piece_id,))
+        rows = await self._writer.execute("queue_position", _POSITION, (piece_id,))
         return rows[0][0] if rows else None
 
     async def depth(self, model: str) -> Depth:
         now = self._clock.now()
-        return await self._writer.call("depth", lambda db: _depth(db, model, now))
+        return await self._writer.call("queue_depth", lambda db: _depth(db, model, now))
 
     async def present(self, presence: Presence) -> None:
         row = (presence.worker, _json(presence), self._clock.now() + PRESENCE)
-        await self._writer.execute("present", "INSERT OR REPLACE INTO workers VALUES (?, ?, ?)", row)
+        await self._writer.execute("queue_present", "INSERT OR REPLACE INTO workers VALUES (?, ?, ?)", row)
 
     async def absent(self, worker: str) -> None:
-        await self._writer.execute("absent", "DELETE FROM workers WHERE id = ?", (worker,))
+        await self._writer.execute("queue_absent", "DELETE FROM workers WHERE id = ?", (worker,))
 
     async def workers(self) -> Sequence[Presence]:
         now = self._clock.now()
-        await self._writer.execute("workers", "DELETE FROM workers WHERE until <= ?", (now,))
-        rows = await self._writer.execute("workers", "SELECT presence FROM workers ORDER BY id", ())
+        await self._writer.execute("queue_workers", "DELETE FROM workers WHERE until <= ?", (now,))
+        rows = await self._writer.execute("queue_workers", "SELECT presence FROM workers ORDER BY id", ())
         return [msgspec.json.decode(presence, type=Presence) for (presence,) in rows]
 
-    async def _end(self, op: str, wanted: Wanted) -> bool:
-        return await self._writer.call(op, lambda db: _done(db, _END, wanted) or bool(db.execute(_ENDED, wanted).get))
+    async def _end(self, wanted: Wanted) -> bool:
+        return await self._writer.call(
+            "queue_end", lambda db: _done(db, _END, wanted) or bool(db.execute(_ENDED, wanted).get)
+        )
 
 
 def _enqueue(db: apsw.Connection, piece: Piece) -> None:
