@@ -229,7 +229,7 @@ CREATE TABLE pieces (
     message   TEXT NOT NULL DEFAULT ''
 ) STRICT;
 
-CREATE INDEX pieces_waiting ON pieces (model, team, seq) WHERE state = 'queued';
+CREATE INDEX pieces_waiting ON pieces (model, team, seq, queued_at) WHERE state = 'queued';
 CREATE INDEX pieces_of_batch ON pieces (batch, team, seq) WHERE state = 'queued';
 CREATE INDEX pieces_by_deadline ON pieces (deadline) WHERE state = 'queued';
 CREATE INDEX pieces_by_lease ON pieces (until) WHERE state = 'claimed';
