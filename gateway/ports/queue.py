@@ -1,8 +1,8 @@
 """The queue of work for GPU workers: who makes which piece, for how long, and what became of it.
 
 A *piece* is the share of an order that one attempt makes. It is enqueued, claimed by a worker under a lease that its progress
-extends, and ends with pictures or a failure; what it became stays until it is forgotten. A worker that dies lets its lease
-end, and the piece can be claimed again.
+extends, and ends with pictures or a failure; what it became stays until it is forgotten, or for a day. A worker that dies
+lets its lease end, and the piece can be claimed again.
 
 Whose clock: the store's own, so that a replica with a wrong one takes no work from anybody.
 """
@@ -20,6 +20,8 @@ from gateway.core.worker_messages import Presence
 WORKER_LEASE = 20_000
 #: ms for which a worker counts as live, from its last word on.
 PRESENCE = 20_000
+#: ms after which a queue forgets by itself what has ended: whoever enqueued it never will.
+KEPT = 24 * 3_600_000
 #: Deliveries after which a piece is held for what kills its workers.
 DELIVERIES = 3
 

@@ -25,7 +25,11 @@ for _, name in ipairs({'leases', 'deadlines', 'workers'}) do
   name = '{imagegate}:queue:' .. name
   for _, member in ipairs(redis.call('ZRANGE', name, 0, -1)) do redis.call('ZINCRBY', name, -ARGV[1], member) end
 end
-for _, name in ipairs(redis.call('KEYS', '{imagegate}:queue:piece:*')) do redis.call('HINCRBY', name, 'deadline', -ARGV[1]) end
+for _, name in ipairs(redis.call('KEYS', '{imagegate}:queue:piece:*')) do
+  redis.call('HINCRBY', name, 'deadline', -ARGV[1])
+  local left = redis.call('PTTL', name)
+  if left > 0 then redis.call('PEXPIRE', name, left - ARGV[1]) end
+end
 """
 
 MODEL = A_CAT.model

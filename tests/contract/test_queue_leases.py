@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 from queues import BATCHES, PICTURE, Rig, a_worker
 
-from gateway.ports.queue import CANCELLED, DELIVERIES, LOST, Became, Extended
+from gateway.ports.queue import CANCELLED, DELIVERIES, KEPT, LOST, Became, Extended
 
 OTHER = replace(PICTURE, name=f"{'b' * 64}.png")
 
@@ -30,6 +30,22 @@ async def test_what_a_piece_becomes_is_told_and_kept_until_it_is_forgotten(rig: 
     assert await rig.queue.became("a") == finished
     await rig.queue.forget("a")
     assert await rig.queue.became("a") is None
+
+
+async def test_what_nobody_forgets_goes_after_a_day(rig: Rig) -> None:
+    await rig.put("a", "b", "c", "late")
+    _, one = await rig.begin()
+    _, two = await rig.begin()
+    _, three = await rig.begin()
+    assert await rig.queue.finish("a", one, [PICTURE], 1.0)
+    assert await rig.queue.fail("b", two, "oom", "")
+    for _ in range(2):
+        rig.skip(KEPT / 2000)
+        assert await rig.queue.extend("c", three, 1, 4)  # what is being made is nobody's to forget
+        assert await standing(rig, "late") == "late"
+    rig.skip(601)
+    assert await rig.queue.extend("c", three, 1, 4)
+    assert [await standing(rig, each) for each in ("a", "b", "c")] == [None, None, "claimed"]
 
 
 async def test_a_failure_keeps_its_class_and_its_words(rig: Rig) -> None:

@@ -17,6 +17,7 @@ from gateway.core.worker_messages import Presence
 from gateway.ports.queue import (
     CANCELLED,
     DELIVERIES,
+    KEPT,
     LATE,
     LOST,
     PRESENCE,
@@ -37,6 +38,7 @@ _RULES = {
     "lease": WORKER_LEASE,
     "most": DELIVERIES,
     "stays": PRESENCE,
+    "kept": KEPT,
     "words": {"late": LATE, "lost": LOST, "cancelled": CANCELLED},
 }
 

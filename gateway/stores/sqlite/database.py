@@ -120,6 +120,7 @@ _STEPS = (
     CREATE INDEX pieces_waiting ON pieces (model, team, seq, queued_at) WHERE state = 'queued';
     CREATE INDEX pieces_of_batch ON pieces (batch, team, seq) WHERE state = 'queued';
     CREATE INDEX pieces_by_deadline ON pieces (deadline) WHERE state = 'queued';
+    CREATE INDEX pieces_ended ON pieces (deadline) WHERE state IN ('finished', 'failed');
     CREATE INDEX pieces_by_lease ON pieces (until) WHERE state = 'claimed';
     CREATE INDEX pieces_by_claim ON pieces (claim) WHERE state = 'claimed';
     CREATE TABLE turns (

@@ -11,6 +11,7 @@ from gateway.ports import Clock
 from gateway.ports.queue import (
     CANCELLED,
     DELIVERIES,
+    KEPT,
     LATE,
     LOST,
     PRESENCE,
@@ -32,6 +33,8 @@ _ENQUEUE = """
 INSERT INTO pieces (id, team, model, operation, pixels, refs, images, tokens, batch, queued_at, deadline, piece)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING
 """
+
+_FORGET_OLD = "DELETE FROM pieces WHERE state IN ('finished', 'failed') AND deadline <= ?"
 
 _LATE = "UPDATE pieces SET state = 'failed', failure = 'late', message = ? WHERE state = 'queued' AND deadline <= ?"
 
@@ -232,6 +235,7 @@ def _claim(db: apsw.Connection, given: tuple[str, str, int], fits: Fits, now: in
 def _tidy(db: apsw.Connection, now: int) -> None:
     db.execute(_TAKE_BACK, {"now": now, "most": DELIVERIES, "lost": LOST, "cancelled": CANCELLED})
     db.execute(_LATE, (LATE, now))
+    db.execute(_FORGET_OLD, (now - KEPT,))
 
 
 def _delivered(piece: str, delivery: int, until: int) -> Delivered:

@@ -34,6 +34,7 @@ end
 
 local function fail(id, failure, message)
   redis.call('HSET', row(id), 'state', 'failed', 'failure', failure, 'message', message)
+  redis.call('PEXPIRE', row(id), ask.kept)
 end
 
 -- Late ones fail; those whose lease has ended wait again or, after so many deliveries, fail. Their claim stays in the row:
@@ -183,6 +184,7 @@ DO['end'] = function()
   let_go(ask.id)
   redis.call('HSET', row(ask.id), 'state', ask.state, 'pictures', ask.pictures, 'seconds', ask.seconds,
     'failure', ask.failure, 'message', ask.message)
+  redis.call('PEXPIRE', row(ask.id), ask.kept)
   return 1
 end
 
