@@ -128,9 +128,7 @@ def judge_pictures(directory: str, store: str | None, owner: str | None) -> Find
         return Finding(Check.PICTURES, "fail", f"{directory} is not the one that this store had", advice)
     found = f"those in {directory} belong to another store: none is ever deleted"
     its_own = "Set IMAGEGATE_BLOBS to a directory of its own"
-    advice = (
-        f"{its_own}, or, where no other gateway uses these: echo {store} > {directory}/.store" if store else its_own
-    )
+    advice = f"{its_own}, or, where no other gateway uses these: echo {store} > {directory}/.store" if store else its_own
     return Finding(Check.PICTURES, "warn", found, advice)
 
 
