@@ -5,6 +5,8 @@ from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
 import pytest
+from clocks import HandClock
+from queues import RedisRig, Rig, SqliteRig, at_work
 from redis_server import RedisServer
 from samples import Opening, Store
 
@@ -74,3 +76,15 @@ async def store(opening: Opening) -> AsyncIterator[Store]:
 async def blobs(tmp_path: Path) -> AsyncIterator[Blobs]:
     async with open_blobs(tmp_path / "pictures") as blobs:
         yield blobs
+
+
+@pytest.fixture(params=["sqlite", "redis"])
+async def rig(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Rig]:
+    """A queue, empty."""
+    here: Rig
+    if request.param == "redis":
+        here = RedisRig(request.getfixturevalue("redis_server"))
+    else:
+        here = SqliteRig(tmp_path / "data" / "queue.db", HandClock())
+    async with at_work(here):
+        yield here

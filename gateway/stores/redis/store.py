@@ -10,6 +10,7 @@ from gateway.stores.redis.keys import RedisKeys
 from gateway.stores.redis.ledger import RedisLedger
 from gateway.stores.redis.limiter import RedisLimiter
 from gateway.stores.redis.link import Observe, open_link
+from gateway.stores.redis.queue import RedisQueue
 from gateway.stores.redis.replicas import RedisReplicas
 from gateway.stores.redis.retention import RedisRetention
 from gateway.stores.redis.retries import RedisRetries
@@ -28,6 +29,9 @@ class RedisStore(
 
     def limiter(self) -> RedisLimiter:
         return RedisLimiter(self._link)
+
+    def queue(self) -> RedisQueue:
+        return RedisQueue(self._link)
 
 
 def _unheard(_op: str, _seconds: float, _ok: bool) -> None:

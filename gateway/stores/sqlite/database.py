@@ -90,6 +90,49 @@ _STEPS = (
         WHERE id = NEW.job_id OR leader = NEW.job_id;
     END;
     """,
+    """
+    CREATE TABLE pieces (
+        seq       INTEGER PRIMARY KEY,
+        id        TEXT NOT NULL UNIQUE,
+        team      TEXT NOT NULL,
+        model     TEXT NOT NULL,
+        operation TEXT NOT NULL,
+        pixels    INTEGER NOT NULL,
+        refs      INTEGER NOT NULL,
+        images    INTEGER NOT NULL,
+        tokens    INTEGER NOT NULL,
+        batch     TEXT,
+        queued_at INTEGER NOT NULL,
+        deadline  INTEGER NOT NULL,
+        piece     TEXT NOT NULL,
+        state     TEXT NOT NULL DEFAULT 'queued',
+        claim     TEXT,
+        worker    TEXT,
+        until     INTEGER,
+        delivery  INTEGER NOT NULL DEFAULT 0,
+        step      INTEGER NOT NULL DEFAULT 0,
+        of        INTEGER NOT NULL DEFAULT 0,
+        cancelled INTEGER NOT NULL DEFAULT 0,
+        pictures  TEXT NOT NULL DEFAULT '[]',
+        seconds   TEXT NOT NULL DEFAULT '0',
+        failure   TEXT,
+        message   TEXT NOT NULL DEFAULT ''
+    ) STRICT;
+    CREATE INDEX pieces_waiting ON pieces (model, team, seq, queued_at) WHERE state = 'queued';
+    CREATE INDEX pieces_of_batch ON pieces (batch, team, seq) WHERE state = 'queued';
+    CREATE INDEX pieces_by_deadline ON pieces (deadline) WHERE state = 'queued';
+    CREATE INDEX pieces_ended ON pieces (deadline) WHERE state IN ('finished', 'failed');
+    CREATE INDEX pieces_by_lease ON pieces (until) WHERE state = 'claimed';
+    CREATE INDEX pieces_by_claim ON pieces (claim) WHERE state = 'claimed';
+    CREATE TABLE turns (
+        model TEXT NOT NULL,
+        team  TEXT NOT NULL,
+        turn  INTEGER NOT NULL DEFAULT 0,
+        PRIMARY KEY (model, team)
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX turns_by_turn ON turns (turn);
+    CREATE TABLE workers (id TEXT PRIMARY KEY, presence TEXT NOT NULL, until INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+    """,
 )
 SCHEMA_VERSION = 1 + len(_STEPS)
 

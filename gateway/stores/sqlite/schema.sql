@@ -200,3 +200,52 @@ CREATE TABLE saved (
     amount INTEGER NOT NULL,
     PRIMARY KEY (day, team, model)
 ) STRICT, WITHOUT ROWID;
+
+-- Pieces of work for GPU workers (ports/queue.py); `piece` and `pictures` are JSON.
+CREATE TABLE pieces (
+    seq       INTEGER PRIMARY KEY,
+    id        TEXT NOT NULL UNIQUE,
+    team      TEXT NOT NULL,
+    model     TEXT NOT NULL,
+    operation TEXT NOT NULL,
+    pixels    INTEGER NOT NULL,
+    refs      INTEGER NOT NULL,
+    images    INTEGER NOT NULL,
+    tokens    INTEGER NOT NULL,
+    batch     TEXT,
+    queued_at INTEGER NOT NULL,
+    deadline  INTEGER NOT NULL,
+    piece     TEXT NOT NULL,
+    state     TEXT NOT NULL DEFAULT 'queued',
+    claim     TEXT,
+    worker    TEXT,
+    until     INTEGER,
+    delivery  INTEGER NOT NULL DEFAULT 0,
+    step      INTEGER NOT NULL DEFAULT 0,
+    of        INTEGER NOT NULL DEFAULT 0,
+    cancelled INTEGER NOT NULL DEFAULT 0,
+    pictures  TEXT NOT NULL DEFAULT '[]',
+    seconds   TEXT NOT NULL DEFAULT '0',
+    failure   TEXT,
+    message   TEXT NOT NULL DEFAULT ''
+) STRICT;
+
+CREATE INDEX pieces_waiting ON pieces (model, team, seq, queued_at) WHERE state = 'queued';
+CREATE INDEX pieces_of_batch ON pieces (batch, team, seq) WHERE state = 'queued';
+CREATE INDEX pieces_by_deadline ON pieces (deadline) WHERE state = 'queued';
+CREATE INDEX pieces_ended ON pieces (deadline) WHERE state IN ('finished', 'failed');
+CREATE INDEX pieces_by_lease ON pieces (until) WHERE state = 'claimed';
+CREATE INDEX pieces_by_claim ON pieces (claim) WHERE state = 'claimed';
+
+-- Which team was given a piece of a model when, counted by pieces.
+CREATE TABLE turns (
+    model TEXT NOT NULL,
+    team  TEXT NOT NULL,
+    turn  INTEGER NOT NULL DEFAULT 0,
+    PRIMARY KEY (model, team)
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX turns_by_turn ON turns (turn);
+
+-- The workers that live until then; `presence` is JSON.
+CREATE TABLE workers (id TEXT PRIMARY KEY, presence TEXT NOT NULL, until INTEGER NOT NULL) STRICT, WITHOUT ROWID;

@@ -4,11 +4,13 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from gateway.ports import Clock
 from gateway.stores.sqlite.cache import SqliteCache
 from gateway.stores.sqlite.custody import SqliteCustody
 from gateway.stores.sqlite.jobs import SqliteJobs
 from gateway.stores.sqlite.keys import SqliteKeys
 from gateway.stores.sqlite.ledger import SqliteLedger
+from gateway.stores.sqlite.queue import SqliteQueue
 from gateway.stores.sqlite.replicas import SqliteReplicas
 from gateway.stores.sqlite.retention import SqliteRetention
 from gateway.stores.sqlite.retries import SqliteRetries
@@ -28,6 +30,9 @@ class SqliteStore(
     SqliteUpkeep,
 ):
     """Every port of the store, so that one transaction may span them."""
+
+    def queue(self, clock: Clock) -> SqliteQueue:
+        return SqliteQueue(self._writer, clock)
 
 
 def _unheard(_op: str, _seconds: float, _ok: bool) -> None:

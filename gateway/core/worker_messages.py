@@ -1,0 +1,169 @@
+"""What gateway and agent say to each other, as JSON: who works, what is claimed, how far it is and how it ended.
+
+Spans of time, never instants: a GPU box's clock may be wrong. A claim, and all that is said of what it brought, carries an id
+that the agent draws for each claim: said again because the answer was lost, it finds the same work; and an agent that was
+taken for dead no longer owns what it still makes.
+"""
+
+from typing import Annotated, Literal, TypeVar
+
+import msgspec
+from msgspec import Meta
+
+from gateway.core.job import Picture
+from gateway.core.order import SEEDS, Codec, Operation
+
+#: Of all messages together. A field more, with a default, is no new version: who does not know it leaves it out.
+VERSION = 1
+
+Id = Annotated[str, Meta(pattern=r"^[A-Za-z0-9._-]{1,64}\Z")]
+Line = Annotated[str, Meta(max_length=200)]
+Count = Annotated[int, Meta(ge=0, le=2**31)]
+Positive = Annotated[int, Meta(ge=1, le=2**31)]
+Seed = Annotated[int, Meta(ge=0, lt=SEEDS)]
+
+#: `too_large`: never fits this GPU; `oom`: it did not this time; `moderated`: the engine's own filter; `lost`: anything else.
+Class = Literal["too_large", "oom", "moderated", "lost"]
+
+
+class NotUnderstood(Exception):
+    """Fit for whoever runs the agent."""
+
+
+class Message(msgspec.Struct, frozen=True, kw_only=True):
+    version: int = VERSION
+
+
+class _Versioned(msgspec.Struct, frozen=True):
+    """What every version has; none is taken for granted."""
+
+    version: int
+
+
+class Presence(Message, frozen=True, kw_only=True):
+    """A worker as it is now; `load`: pieces in hand; a limit is that of one image."""
+
+    worker: Id
+    gpu: Line
+    model: Line
+    revision: Line = ""
+    operations: tuple[Operation, ...] = ("generation",)
+    #: what else it can do, for routes to ask
+    features: tuple[Line, ...] = ()
+    most_pixels: Positive
+    most_references: Count = 0
+    load: Count = 0
+    draining: bool = False
+
+
+class Claim(Message, frozen=True, kw_only=True):
+    """Wait so long for work; `images` and `tokens` (core.worker_batch) bound what shares a call."""
+
+    presence: Presence
+    claim: Id
+    wait_s: Annotated[float, Meta(ge=0, le=60)] = 0.0
+    images: Positive = 1
+    tokens: Positive
+
+
+class Work(msgspec.Struct, frozen=True, kw_only=True):
+    """A piece of an order: one image for each seed. `references` are paths on the gateway, signed, in order."""
+
+    attempt: str
+    model: str
+    revision: str
+    operation: Operation
+    prompt: str
+    negative_prompt: str | None
+    seeds: tuple[Seed, ...]
+    width: int
+    height: int
+    steps: int
+    guidance: float
+    max_sequence_length: int
+    codec: Codec
+    references: tuple[str, ...] = ()
+    #: how many pictures of what it becomes are asked for on the way
+    partials: int = 0
+    #: ms from now after which nobody wants it
+    wanted_ms: int
+    #: which delivery this is, from 1
+    delivery: int
+
+
+class Claimed(Message, frozen=True, kw_only=True):
+    """All of it may share one call; empty: there was none. It is the claim's for so long, unless extended."""
+
+    work: tuple[Work, ...] = ()
+    lease_ms: int
+
+
+class Progress(Message, frozen=True, kw_only=True):
+    """Extends the lease; 0 of `of` where nothing is known yet."""
+
+    attempt: str
+    claim: Id
+    step: Count = 0
+    of: Count = 0
+
+
+class Progressed(Message, frozen=True, kw_only=True):
+    """`lease_ms` 0: it is the claim's no more, and whatever comes of it is not wanted from here."""
+
+    lease_ms: int
+    cancelled: bool = False
+
+
+class Finish(Message, frozen=True, kw_only=True):
+    """One picture for each seed, in order, all of them uploaded."""
+
+    attempt: str
+    claim: Id
+    pictures: Annotated[tuple[Picture, ...], Meta(min_length=1)]
+    seconds: Annotated[float, Meta(ge=0)]
+
+
+class Fail(Message, frozen=True, kw_only=True):
+    attempt: str
+    claim: Id
+    failure: Class
+    message: Annotated[str, Meta(max_length=2000)] = ""
+
+
+class Ended(Message, frozen=True, kw_only=True):
+    """To Finish and Fail. `counts` False: it was another's by then."""
+
+    counts: bool
+
+
+class Held(msgspec.Struct, frozen=True):
+    attempt: str
+    claim: Id
+
+
+class Drain(Message, frozen=True, kw_only=True):
+    """It takes no more work, and gives back what it has not begun."""
+
+    worker: Id
+    given_back: tuple[Held, ...] = ()
+
+
+Any = TypeVar("Any", bound=Message)
+
+
+def encode(message: Message) -> bytes:
+    return msgspec.json.encode(message)
+
+
+def decode(data: bytes, kind: type[Any]) -> Any:
+    """Raises NotUnderstood. The version is read first: of another one, no field is known to mean what it does here."""
+    try:
+        version = msgspec.json.decode(data, type=_Versioned).version
+        if version != VERSION:
+            raise NotUnderstood(
+                f"the message is of worker protocol {version}, and only {VERSION} is spoken here: "
+                "gateway and worker want the same version of imagegate"
+            )
+        return msgspec.json.decode(data, type=kind)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise NotUnderstood(f"the message is no {kind.__name__} of worker protocol {VERSION}: {error}") from error

@@ -1,0 +1,275 @@
+"""Pieces of work as rows; whose turn it is, and which workers live, beside them."""
+
+from collections.abc import Mapping, Sequence
+
+import apsw
+import msgspec
+
+from gateway.core.job import Picture
+from gateway.core.worker_messages import Presence
+from gateway.ports import Clock
+from gateway.ports.queue import (
+    CANCELLED,
+    DELIVERIES,
+    KEPT,
+    LATE,
+    LOST,
+    PRESENCE,
+    WORKER_LEASE,
+    Became,
+    Delivered,
+    Depth,
+    Extended,
+    Fits,
+    Ill,
+    Piece,
+    Queue,
+)
+from gateway.stores.sqlite.writer import SqlitePort, Value, Writer
+
+Wanted = Mapping[str, Value]
+
+_ENQUEUE = """
+INSERT INTO pieces (id, team, model, operation, pixels, refs, images, tokens, batch, queued_at, deadline, piece)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING
+"""
+
+_FORGET_OLD = "DELETE FROM pieces WHERE state IN ('finished', 'failed') AND deadline <= ?"
+
+_LATE = "UPDATE pieces SET state = 'failed', failure = 'late', message = ? WHERE state = 'queued' AND deadline <= ?"
+
+# Its claim stays: until another has it, the worker that fell silent may still end it.
+_TAKE_BACK = """
+UPDATE pieces SET state = iif(cancelled OR delivery >= :most, 'failed', 'queued'), batch = NULL,
+    failure = CASE WHEN cancelled THEN 'cancelled' WHEN delivery >= :most THEN 'lost' END,
+    message = CASE WHEN cancelled THEN :cancelled WHEN delivery >= :most THEN :lost ELSE '' END
+WHERE state = 'claimed' AND until <= :now
+"""
+
+# The oldest that fits, of the team whose turn it is: SQLite stops at the first team that has one.
+_NEXT = """
+SELECT (
+    SELECT seq FROM pieces
+    WHERE state = 'queued' AND pieces.model = turns.model AND pieces.team = turns.team
+        AND pixels <= :pixels AND refs <= :refs AND operation IN (SELECT value FROM json_each(:operations))
+    ORDER BY seq LIMIT 1
+) AS first
+FROM turns WHERE model IN (SELECT value FROM json_each(:models)) AND first IS NOT NULL ORDER BY turn, team LIMIT 1
+"""
+
+_NEXT_OF_BATCH = """
+SELECT (
+    SELECT seq FROM pieces
+    WHERE state = 'queued' AND batch = :batch AND pieces.team = turns.team AND images <= :images AND tokens <= :tokens
+    ORDER BY seq LIMIT 1
+) AS first
+FROM turns WHERE model = :model AND first IS NOT NULL ORDER BY turn, team LIMIT 1
+"""
+
+_GIVE = """
+UPDATE pieces SET state = 'claimed', claim = ?, worker = ?, until = ?, delivery = delivery + 1, step = 0, of = 0
+WHERE seq = ? RETURNING piece, delivery, until, model, team, batch, images, tokens
+"""
+
+_TURN = "UPDATE turns SET turn = (SELECT max(turn) FROM turns) + 1 WHERE model = ? AND team = ?"
+
+_HOLD = "UPDATE pieces SET until = ? WHERE claim = ? AND state = 'claimed'"
+_HELD = "SELECT piece, delivery, until FROM pieces WHERE claim = ? AND state = 'claimed' ORDER BY seq"
+
+_EXTEND = """
+UPDATE pieces SET state = 'claimed', until = ?, step = ?, of = ?
+WHERE id = ? AND claim = ? AND state IN ('queued', 'claimed') RETURNING until, cancelled
+"""
+
+_END = """
+UPDATE pieces SET state = :state, pictures = :pictures, seconds = :seconds, failure = :failure, message = :message
+WHERE id = :id AND claim = :claim AND state IN ('queued', 'claimed')
+"""
+
+# Its answer was lost: the same was said before.
+_ENDED = "SELECT 1 FROM pieces WHERE id = :id AND claim = :claim AND state = :state AND failure IS :failure"
+
+_RELEASE = """
+UPDATE pieces SET claim = NULL, worker = NULL, delivery = delivery - 1, state = iif(cancelled, 'failed', 'queued'),
+    failure = iif(cancelled, 'cancelled', NULL), message = iif(cancelled, ?, '')
+WHERE id = ? AND claim = ? AND state = 'claimed'
+"""
+
+_CANCEL = "UPDATE pieces SET cancelled = 1 WHERE id = ? AND state = 'claimed'"
+
+_BECAME = """
+SELECT state, worker, delivery, step, of, cancelled, pictures, seconds, failure, message FROM pieces WHERE id = ?
+"""
+
+# A turn brings one of each team: those before it are as many of every team, and one more where that is next before its own.
+_POSITION = """
+WITH own AS (
+    SELECT model, team, (SELECT turn FROM turns WHERE (model, team) = (pieces.model, pieces.team)) AS turn, (
+        SELECT count(*) FROM pieces AS before
+        WHERE before.state = 'queued' AND (before.model, before.team) = (pieces.model, pieces.team)
+            AND before.seq < pieces.seq
+    ) AS place
+    FROM pieces WHERE id = ? AND state = 'queued'
+)
+SELECT own.place + coalesce(sum(min(others.waiting, own.place + ((others.turn, others.team) < (own.turn, own.team)))), 0)
+FROM own LEFT JOIN (
+    SELECT model, team, turn, (
+        SELECT count(*) FROM pieces
+        WHERE state = 'queued' AND (pieces.model, pieces.team) = (turns.model, turns.team)
+    ) AS waiting FROM turns
+) AS others ON others.model = own.model AND others.team <> own.team
+GROUP BY own.model
+"""
+
+
+class SqliteQueue(SqlitePort, Queue):
+    def __init__(self, writer: Writer, clock: Clock) -> None:
+        super().__init__(writer)
+        self._clock = clock
+
+    async def enqueue(self, piece: Piece) -> None:
+        await self._writer.call("queue_enqueue", lambda db: _enqueue(db, piece))
+
+    async def claim(self, worker: str, claim: str, fits: Fits) -> Sequence[Delivered]:
+        now = self._clock.now()
+        return await self._writer.call(
+            "queue_claim", lambda db: _claim(db, (claim, worker, now + WORKER_LEASE), fits, now)
+        )
+
+    async def extend(self, piece_id: str, claim: str, step: int, of: int) -> Extended | None:
+        until = self._clock.now() + WORKER_LEASE
+        rows = await self._writer.execute("queue_extend", _EXTEND, (until, step, of, piece_id, claim))
+        return Extended(rows[0][0], bool(rows[0][1])) if rows else None
+
+    async def finish(self, piece_id: str, claim: str, pictures: Sequence[Picture], seconds: float) -> bool:
+        kept = {"pictures": _json(tuple(pictures)), "seconds": str(seconds), "failure": None, "message": ""}
+        return await self._end({"id": piece_id, "claim": claim, "state": "finished", **kept})
+
+    async def fail(self, piece_id: str, claim: str, failure: Ill, message: str) -> bool:
+        kept = {"pictures": "[]", "seconds": "0", "failure": failure, "message": message}
+        return await self._end({"id": piece_id, "claim": claim, "state": "failed", **kept})
+
+    async def release(self, piece_id: str, claim: str) -> bool:
+        return await self._writer.call("queue_release", lambda db: _done(db, _RELEASE, (CANCELLED, piece_id, claim)))
+
+    async def cancel(self, piece_id: str) -> bool:
+        return await self._writer.call("queue_cancel", lambda db: _cancel(db, piece_id))
+
+    async def became(self, piece_id: str) -> Became | None:
+        now = self._clock.now()
+        return await self._writer.call("queue_became", lambda db: _became(db, piece_id, now))
+
+    async def forget(self, piece_id: str) -> None:
+        await self._writer.execute("queue_forget", "DELETE FROM pieces WHERE id = ?", (piece_id,))
+
+    async def position(self, piece_id: str) -> int | None:
+        rows = await self._writer.execute("queue_position", _POSITION, (piece_id,))
+        return rows[0][0] if rows else None
+
+    async def depth(self, model: str) -> Depth:
+        now = self._clock.now()
+        return await self._writer.call("queue_depth", lambda db: _depth(db, model, now))
+
+    async def present(self, presence: Presence) -> None:
+        row = (presence.worker, _json(presence), self._clock.now() + PRESENCE)
+        await self._writer.execute("queue_present", "INSERT OR REPLACE INTO workers VALUES (?, ?, ?)", row)
+
+    async def absent(self, worker: str) -> None:
+        await self._writer.execute("queue_absent", "DELETE FROM workers WHERE id = ?", (worker,))
+
+    async def workers(self) -> Sequence[Presence]:
+        now = self._clock.now()
+        await self._writer.execute("queue_workers", "DELETE FROM workers WHERE until <= ?", (now,))
+        rows = await self._writer.execute("queue_workers", "SELECT presence FROM workers ORDER BY id", ())
+        return [msgspec.json.decode(presence, type=Presence) for (presence,) in rows]
+
+    async def _end(self, wanted: Wanted) -> bool:
+        return await self._writer.call(
+            "queue_end", lambda db: _done(db, _END, wanted) or bool(db.execute(_ENDED, wanted).get)
+        )
+
+
+def _enqueue(db: apsw.Connection, piece: Piece) -> None:
+    order = piece.order
+    row = (
+        piece.id,
+        piece.team,
+        order.model,
+        order.operation,
+        order.width * order.height,
+        len(order.references),
+        piece.part.images,
+        piece.tokens,
+        piece.batch,
+        piece.queued_at,
+        piece.deadline,
+        _json(piece),
+    )
+    db.execute(_ENQUEUE, row)
+    db.execute("INSERT OR IGNORE INTO turns (model, team) VALUES (?, ?)", (order.model, piece.team))
+
+
+def _claim(db: apsw.Connection, given: tuple[str, str, int], fits: Fits, now: int) -> list[Delivered]:
+    claim, _, until = given
+    _tidy(db, now)
+    if _done(db, _HOLD, (until, claim)):
+        return [_delivered(*row) for row in db.execute(_HELD, (claim,))]
+    wanted: dict[str, Value] = {
+        "models": _json(fits.models),
+        "operations": _json(fits.operations),
+        "pixels": fits.most_pixels,
+        "refs": fits.most_references,
+    }
+    seq, taken = db.execute(_NEXT, wanted).get, []
+    room, space = fits.images, fits.tokens
+    while seq is not None:
+        piece, delivery, until, model, team, batch, images, tokens = db.execute(_GIVE, (*given, seq)).get
+        db.execute(_TURN, (model, team))
+        taken.append(_delivered(piece, delivery, until))
+        room, space = room - images, space - tokens
+        more: Wanted = {"batch": batch, "model": model, "images": room, "tokens": space}
+        seq = db.execute(_NEXT_OF_BATCH, more).get if batch is not None and min(room, space) > 0 else None
+    return taken
+
+
+def _tidy(db: apsw.Connection, now: int) -> None:
+    db.execute(_TAKE_BACK, {"now": now, "most": DELIVERIES, "lost": LOST, "cancelled": CANCELLED})
+    db.execute(_LATE, (LATE, now))
+    db.execute(_FORGET_OLD, (now - KEPT,))
+
+
+def _delivered(piece: str, delivery: int, until: int) -> Delivered:
+    return Delivered(msgspec.json.decode(piece, type=Piece), delivery, until)
+
+
+def _done(db: apsw.Connection, statement: str, bindings: Wanted | Sequence[Value]) -> bool:
+    db.execute(statement, bindings)
+    return bool(db.changes())
+
+
+def _cancel(db: apsw.Connection, piece_id: str) -> bool:
+    if _done(db, _CANCEL, (piece_id,)):
+        return False
+    db.execute("DELETE FROM pieces WHERE id = ? AND state = 'queued'", (piece_id,))
+    return db.execute("SELECT 1 FROM pieces WHERE id = ?", (piece_id,)).get is None
+
+
+def _became(db: apsw.Connection, piece_id: str, now: int) -> Became | None:
+    _tidy(db, now)
+    row = next(iter(db.execute(_BECAME, (piece_id,))), None)
+    if row is None:
+        return None
+    standing, worker, delivery, step, of, cancelled, pictures, seconds, *failed = row
+    made = msgspec.json.decode(pictures, type=tuple[Picture, ...])
+    return Became(standing, worker, delivery, step, of, bool(cancelled), made, float(seconds), *failed)
+
+
+def _depth(db: apsw.Connection, model: str, now: int) -> Depth:
+    _tidy(db, now)
+    return Depth(
+        *db.execute("SELECT count(*), min(queued_at) FROM pieces WHERE state = 'queued' AND model = ?", (model,)).get
+    )
+
+
+def _json(value: object) -> str:
+    return msgspec.json.encode(value).decode()
