@@ -49,7 +49,7 @@ _OOM = Failure("oom", "out of memory")
 
 def open_engine(
     clock: Clock, model: str, revision: str = "", *, device: str = "", most_pixels: int = 1024 * 1024
-) -> Engine:
+) -> "DiffusersEngine":
     """`model`: a folder, which is read without a look at any hub, or a hub's id (`HF_HUB_OFFLINE` is the hub library's own).
 
     `device`: CUDA if there is any, else the CPU.
