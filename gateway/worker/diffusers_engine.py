@@ -139,7 +139,6 @@ class DiffusersEngine(Engine):
         if len(places) == 1:
             return [_TOO_LARGE]
         half = (len(places) + 1) // 2
-        self._most[_weight(batch)] = half
         outcomes: list[Pixels | Failure] = []
         for part in (places[:half], places[half:]):
             made = self._attempt(batch, part, on_step)
@@ -158,6 +157,7 @@ class DiffusersEngine(Engine):
             return [Failure("lost", _line(error))] * len(places)
         self._prompts.clear()
         torch.cuda.empty_cache()
+        self._most[_weight(batch)] = (len(places) + 1) // 2
         return None
 
     def _call(self, batch: Batch, places: range, on_step: OnStep) -> list[Pixels | Failure]:

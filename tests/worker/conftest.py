@@ -10,8 +10,10 @@ from gateway.pipeline.system_clock import SystemClock
 
 @pytest.fixture(scope="session")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from tiny_klein import save  # noqa: PLC0415 - imports torch, which only some have
+    import torch  # noqa: PLC0415 - which only some have
+    from tiny_klein import save  # noqa: PLC0415 - as above
 
+    torch.set_num_threads(1)  # its threads wait busily for one another, and tests of two files run at a time
     folder = tmp_path_factory.mktemp("tiny-klein")
     save(folder)
     return folder

@@ -33,10 +33,18 @@ def of_stock(pipe: Any, prompts: list[str], seeds: list[int], **changes: Any) ->
 
 def test_the_engine_makes_what_the_library_makes(klein: Any, stock: Any) -> None:
     """Noise by hand, embeddings kept, a shorter text encoder, decoding and rounding on the device: not a bit differs."""
+    for prompt, seed in (("a red fox", 7), ("an owl at night", 8), ("", 9)):
+        (wanted,) = of_stock(stock, [prompt], [seed])
+        assert image(alone(klein, prompt, seed)).tobytes() == wanted.tobytes()
+
+
+def test_and_in_a_batch_within_a_level(klein: Any, stock: Any) -> None:
+    """The library decodes a batch at once and the engine one by one; sums of another order are rounded in another way."""
     prompts, seeds = ["a red fox", "an owl at night", ""], [7, 8, 9]
-    wanted = of_stock(stock, prompts, seeds)
     made = pictures(klein.make(batch(*zip(prompts, seeds, strict=True)), unheard))
-    assert [image(pixels).tobytes() for pixels in made] == [picture.tobytes() for picture in wanted]
+    for pixels, wanted in zip(made, of_stock(stock, prompts, seeds), strict=True):
+        extrema = ImageChops.difference(image(pixels), wanted).convert("L").getextrema()
+        assert extrema in ((0, 0), (0, 1))
 
 
 def test_and_with_references(klein: Any, stock: Any) -> None:
