@@ -38,6 +38,11 @@ def alone(engine: Engine, prompt: str, seed: int, of: Shape | None = None) -> Pi
     return made
 
 
+def levels_apart(one: bytes, other: bytes) -> int:
+    """The largest difference of a channel."""
+    return max(abs(here - there) for here, there in zip(one, other, strict=True))
+
+
 class StopAfter:
     """Hears steps, and lets go after so many."""
 

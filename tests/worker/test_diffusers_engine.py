@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from batches import StopAfter, alone, batch, failures, gradient, image, pictures, shape, unheard
+from batches import StopAfter, alone, batch, failures, gradient, image, levels_apart, pictures, shape, unheard
 from PIL import Image
 
 from gateway.pipeline.system_clock import SystemClock
@@ -55,8 +55,7 @@ def test_in_a_batch_of_one_size_neighbours_and_places_change_nothing(klein: Any)
 def test_a_batch_of_another_size_is_a_level_away_at_most(klein: Any) -> None:
     """Why a cache may answer for a picture that was made in company, and no test may want its bytes again."""
     beside = pictures(klein.make(batch(FOX, OWL, ("x", 1), ("y", 2)), unheard))[0]
-    levels = zip(beside.data, alone(klein, *FOX).data, strict=True)
-    assert max(abs(one - other) for one, other in levels) <= 1
+    assert levels_apart(beside.data, alone(klein, *FOX).data) <= 1
 
 
 @pytest.mark.parametrize(
