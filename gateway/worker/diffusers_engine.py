@@ -48,25 +48,26 @@ _OOM = Failure("oom", "out of memory")
 
 
 def open_engine(
-    clock: Clock, model: str, revision: str = "", *, device: str = "", most_pixels: int = 1024 * 1024
+    clock: Clock, source: str, revision: str = "", *, model: str = "", device: str = "", most_pixels: int = 1024 * 1024
 ) -> "DiffusersEngine":
-    """`model`: a folder, which is read without a look at any hub, or a hub's id (`HF_HUB_OFFLINE` is the hub library's own).
+    """`source`: a folder, which is read without a look at any hub, or a hub's id (`HF_HUB_OFFLINE` is the hub library's own).
 
-    `device`: CUDA if there is any, else the CPU.
+    `model`: what orders call it, if not by its source. `device`: CUDA if there is any, else the CPU. Raises OSError where
+    there is no such model.
     """
     logging.set_verbosity_error()  # it warns of each guidance that a distilled model ignores
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     on_gpu = torch.device(device).type == "cuda"
     pipe = Flux2KleinPipeline.from_pretrained(
-        model,
+        source,
         revision=revision or None,
         dtype=torch.bfloat16 if on_gpu else torch.float32,
-        local_files_only=Path(model).is_dir(),
+        local_files_only=Path(source).is_dir(),
     )
     truncate(pipe.text_encoder)
     pipe.to(device)
     name = torch.cuda.get_device_name(device) if on_gpu else device
-    abilities = Abilities(model, revision, "diffusers", name, most_pixels, most_references=4, masks=True)
+    abilities = Abilities(model or source, revision, "diffusers", name, most_pixels, most_references=4, masks=True)
     return DiffusersEngine(clock, pipe, abilities)
 
 
@@ -246,17 +247,19 @@ class _Watch:
 
     def __call__(self, pipe: Any, index: int, _time: object, values: dict[str, Any]) -> dict[str, Any]:  # noqa: ANN401
         before, self._after = self._after, values["latents"]
-        sigmas = pipe.scheduler.sigmas[index : index + 2].tolist()
-        estimate = partial(self._estimate, before, self._after, sigmas)
+        if self._after.is_cuda:
+            # Kernels are only queued so far. A step is told when it is done, so that a hang shows and a cancellation counts.
+            torch.cuda.synchronize(self._after.device)
+        estimate = partial(self._estimate, before, self._after, pipe.scheduler.sigmas[index : index + 2])
         self._on_step(Step(index + 1, pipe.num_timesteps, self._places, estimate))
         return values
 
-    def _estimate(self, before: torch.Tensor, after: torch.Tensor, sigmas: list[float], place: int) -> Pixels:
+    def _estimate(self, before: torch.Tensor, after: torch.Tensor, sigmas: torch.Tensor, place: int) -> Pixels:
         """Where the last step points to. The latents themselves are three quarters noise until the very last of four steps."""
-        row = self._places.index(place)
+        (noisier, cleaner), row = sigmas.tolist(), self._places.index(place)
         now, then = after[row : row + 1].float(), before[row : row + 1].float()
-        velocity = (now - then) / (sigmas[1] - sigmas[0])
-        clear = (now - sigmas[1] * velocity).to(after.dtype)
+        velocity = (now - then) / (cleaner - noisier)
+        clear = (now - cleaner * velocity).to(after.dtype)
         _, channels, height, width = self._size
         return self._decode(clear.transpose(1, 2).reshape(1, channels, height, width))
 

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Iterable
 from typing import Literal
 
-from PIL import Image, ImageFilter
+from PIL import Image, ImageFilter, ImageOps
 
 from gateway.core.sample_edit import draw_edit
 from gateway.core.sample_picture import draw
@@ -112,8 +112,8 @@ def _draw(batch: Batch, piece: Piece) -> Image.Image:
     """References hang in it, framed; under a mask the scene stands where the reference was to be painted anew."""
     size = (batch.shape.width, batch.shape.height)
     if batch.mask is not None:
-        scene, kept = draw(piece.prompt, piece.seed, *size), batch.references[0].convert("RGB").resize(size)
-        return Image.composite(scene, kept, batch.mask.convert("L").resize(size, Image.Resampling.NEAREST))
+        scene, kept = draw(piece.prompt, piece.seed, *size), ImageOps.fit(batch.references[0], size)
+        return Image.composite(scene, kept, ImageOps.fit(batch.mask, size, Image.Resampling.NEAREST))
     if batch.references:
         return draw_edit(piece.prompt, piece.seed, *size, batch.references)
     return draw(piece.prompt, piece.seed, *size)

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from batches import alone, batch, gradient, image, levels_apart, pictures, shape, unheard
 
+from gateway.pipeline.system_clock import SystemClock
 from gateway.worker.engine import Batch
 
 pytestmark = pytest.mark.torch
@@ -60,6 +61,21 @@ def test_the_shorter_text_encoder_changes_no_bit(tiny: Path, stock: Any) -> None
         for prompt in ("", "a red fox", "word " * 3000):
             assert torch.equal(short.encode_prompt(prompt)[0], stock.encode_prompt(prompt)[0])
     assert not engines.truncate(short.text_encoder), "its deepest layer is read behind the norm"
+
+
+def test_a_long_prompt_is_cut_without_a_word(stock: Any) -> None:
+    with torch.no_grad():
+        cut, same, shorter = (stock.encode_prompt("word " * count)[0] for count in (3000, 2000, 20))
+    assert cut.shape == shorter.shape == (1, 512, 48), "and a short one is padded"
+    assert torch.equal(cut, same)
+    assert not torch.equal(cut, shorter)
+
+
+def test_a_folder_is_read_without_a_hub_and_named_as_orders_name_it(tiny: Path, tmp_path: Path) -> None:
+    able = engines.open_engine(SystemClock(), str(tiny), "7", model="flux-2-klein-4b", device="cpu").abilities
+    assert (able.model, able.revision, able.engine, able.device) == ("flux-2-klein-4b", "7", "diffusers", "cpu")
+    with pytest.raises(OSError, match="model_index"):
+        engines.open_engine(SystemClock(), str(tmp_path))
 
 
 def test_the_first_argument_is_no_prompt(stock: Any) -> None:
