@@ -34,7 +34,7 @@ def out_of_memory_above(count: int) -> Any:
     return check
 
 
-def test_the_same_seed_gives_the_same_bytes_in_another_process_too(klein: Any, fresh: Any) -> None:
+def test_the_same_seed_gives_the_same_bytes_in_another_engine_too(klein: Any, fresh: Any) -> None:
     made = alone(klein, *FOX)
     assert (made.width, made.height, len(made.data)) == (64, 96, 64 * 96 * 3)
     assert alone(klein, *FOX) == made == alone(fresh, *FOX)
