@@ -1,7 +1,7 @@
 # Every target sets up what it needs, in .venv, on a machine with Python 3.11 and pip (or uv) and nothing else.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test trust bench clients check fmt requirements clean
+.PHONY: help demo test trust bench clients worker check fmt requirements clean
 
 UV := $(shell uv --version >/dev/null 2>&1 && command -v uv || echo .uv/bin/uv)
 PYTHON ?= >=3.11
@@ -33,6 +33,9 @@ bench: .venv/.dev ## the measurements, printed (BENCH=short for a taste)
 clients: .venv/.dev $(CLIENTS) .cache/clients/node/.installed ## the README's snippets, run by the clients they are for (downloads these)
 	$(BIN)/pytest tests/clients $(ARGS)
 
+worker: .cache/worker/.installed ## the tests of the engine that runs a model, on torch's CPU build (downloads it)
+	.cache/worker/bin/pytest tests/worker -m torch $(ARGS)
+
 check: .venv/.dev ## all that a change must pass: format, lint, floors, types, tests
 	$(BIN)/ruff format --check
 	$(BIN)/ruff check
@@ -50,6 +53,7 @@ COMPILE = $(UV) pip compile --quiet --universal --python-version 3.11 --generate
 requirements: | $(UV) ## pin what pyproject.toml asks for (UPGRADE=1: at its newest)
 	$(COMPILE) pyproject.toml --output-file requirements.txt
 	$(COMPILE) pyproject.toml --group dev --constraint requirements.txt --output-file requirements-dev.txt
+	$(COMPILE) pyproject.toml --extra worker --constraint requirements.txt --output-file requirements-worker.txt
 
 clean: ## remove the environment and the caches (never .imagegate: it may hold money and pictures)
 	rm -rf .venv .uv build dist .cache .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
@@ -75,6 +79,15 @@ INSTALL = $(UV) pip install --quiet --compile-bytecode --python $(BIN)/python
 	@echo 'Installing $* in $(@D) ...'
 	@$(UV) venv --quiet --clear --python $(BIN)/python $(@D)
 	@$(UV) pip install --quiet --python $(@D)/bin/python -r $<
+	@touch $@
+
+# By pip, which can be told of a folder or an index with the build for CPUs: the one for GPUs is several gigabytes.
+.cache/worker/.installed: tests/worker/torch.txt requirements-dev.txt pyproject.toml | $(BIN)/python
+	@echo 'Installing torch and diffusers in $(@D) ...'
+	@$(UV) venv --quiet --clear --seed --python $(BIN)/python $(@D)
+	@$(UV) pip install --quiet --python $(@D)/bin/python --require-hashes -r requirements-dev.txt
+	@$(@D)/bin/python -m pip install --quiet --no-compile -r tests/worker/torch.txt
+	@$(UV) pip install --quiet --python $(@D)/bin/python --no-deps --editable .
 	@touch $@
 
 # Without npm the tests skip what needs it.

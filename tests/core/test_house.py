@@ -15,6 +15,7 @@ PRODUCT = sorted((ROOT / "gateway").rglob("*.py"))
 TESTS = sorted((ROOT / "tests").rglob("test_*.py"))
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 RUNTIME: list[str] = PYPROJECT["project"]["dependencies"]
+WORKER: list[str] = PYPROJECT["project"]["optional-dependencies"]["worker"]
 DEVELOPMENT: list[str] = PYPROJECT["dependency-groups"]["dev"]
 
 LONGEST_FILE = 300
@@ -91,7 +92,7 @@ def test_changelog_tops_with_the_version_being_built() -> None:
 
 def test_every_library_has_its_reason_in_contributing() -> None:
     rows = re.findall(r"^\| `([\w.-]+)` \| (\S.*) \|$", (ROOT / "CONTRIBUTING.md").read_text(), flags=re.MULTILINE)
-    assert {canonicalize_name(name) for name, _reason in rows} == names(RUNTIME) | names(DEVELOPMENT)
+    assert {canonicalize_name(name) for name, _reason in rows} == names([*RUNTIME, *WORKER, *DEVELOPMENT])
 
 
 @pytest.mark.parametrize(
@@ -100,6 +101,7 @@ def test_every_library_has_its_reason_in_contributing() -> None:
         ("requirements.txt", RUNTIME, "imagegate (pyproject.toml)"),
         ("requirements-dev.txt", RUNTIME, "imagegate (pyproject.toml)"),
         ("requirements-dev.txt", DEVELOPMENT, "imagegate (pyproject.toml:dev)"),
+        ("requirements-worker.txt", [*RUNTIME, *WORKER], "imagegate (pyproject.toml)"),
     ],
 )
 def test_requirements_are_those_of_pyproject(filename: str, asked: list[str], by: str) -> None:
@@ -111,15 +113,16 @@ def test_requirements_are_those_of_pyproject(filename: str, asked: list[str], by
         assert requirement.specifier.contains(version), f"{requirement} is pinned at {version} in {filename}"
 
 
-def test_both_requirements_files_pin_the_same_versions() -> None:
+@pytest.mark.parametrize("filename", ["requirements-dev.txt", "requirements-worker.txt"])
+def test_all_requirements_files_pin_the_same_versions(filename: str) -> None:
     """So that tests run on what the product ships with, and a demo after the tests changes nothing."""
-    run, dev = pins("requirements.txt"), pins("requirements-dev.txt")
-    assert {name: version for name, (version, _rest) in dev.items() if name in run} == {
+    run, more = pins("requirements.txt"), pins(filename)
+    assert {name: version for name, (version, _rest) in more.items() if name in run} == {
         name: version for name, (version, _rest) in run.items()
     }
 
 
-@pytest.mark.parametrize("filename", ["requirements.txt", "requirements-dev.txt"])
+@pytest.mark.parametrize("filename", ["requirements.txt", "requirements-dev.txt", "requirements-worker.txt"])
 def test_requirements_are_hashed_and_name_no_place(filename: str) -> None:
     assert [name for name, (_version, rest) in pins(filename).items() if "--hash=sha256:" not in rest] == []
     places = re.compile(r"://|--(?:index|extra-index|find-links|trusted)|file:|[ =]/")
