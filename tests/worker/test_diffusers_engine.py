@@ -11,6 +11,7 @@ from PIL import Image
 from gateway.pipeline.system_clock import SystemClock
 from gateway.worker.engine import Batch, EngineLost, Pixels, Shape, Step, Stopped
 
+pytest_plugins = ["klein_stand"]
 pytestmark = pytest.mark.torch
 torch = pytest.importorskip("torch", reason="the extra `worker` is not installed")
 engines = pytest.importorskip("gateway.worker.diffusers_engine", reason="the extra `worker` is not installed")

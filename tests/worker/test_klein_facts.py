@@ -9,6 +9,7 @@ from batches import alone, batch, gradient, image, levels_apart, pictures, shape
 from gateway.pipeline.system_clock import SystemClock
 from gateway.worker.engine import Batch
 
+pytest_plugins = ["klein_stand"]
 pytestmark = pytest.mark.torch
 torch = pytest.importorskip("torch", reason="the extra `worker` is not installed")
 diffusers = pytest.importorskip("diffusers", reason="the extra `worker` is not installed")

@@ -1,4 +1,4 @@
-"""The tiny FLUX.2 Klein, built once, where the extra `worker` is installed."""
+"""The tiny FLUX.2 Klein, built once, for modules that say `pytest_plugins = ["klein_stand"]` where the extra `worker` is."""
 
 from pathlib import Path
 from typing import Any
