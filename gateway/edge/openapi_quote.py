@@ -8,9 +8,7 @@ from gateway.edge.openapi_schemas import nullable, object_of
 _TEXT = {"type": "string"}
 _WHOLE = {"type": "integer"}
 _NUMBER = {"type": "number"}
-_HELD = "What the call would hold at most; 0 for a `hit` and a `joined`, which cost nothing."
-#: What one that is only looked at cannot come to: it takes part in no earlier call.
-_CACHE = [word for word in CACHE_WORDS if word != "replayed"]
+_HELD = "What the call would hold at most; 0 for a `hit`, a `joined` and a `replayed`, which cost nothing."
 
 
 def _money(description: str) -> Schema:
@@ -65,7 +63,7 @@ _QUOTE = object_of(
         "object": _TEXT | {"const": "imagegate.quote"},
         "order": _ORDER,
         "cost": _money(_HELD) | {"description": _HELD},
-        "cache": _TEXT | {"enum": _CACHE, "description": "As `x-imagegate-cache` would be."},
+        "cache": _TEXT | {"enum": list(CACHE_WORDS), "description": "As `x-imagegate-cache` would be."},
         "provider": _TEXT | {"description": "Who would make the images, or made them."},
         "wait_seconds": nullable(_NUMBER)
         | {"description": "An estimate: the wait for a turn and for the images; null if nobody knows."},
