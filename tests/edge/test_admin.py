@@ -1,9 +1,7 @@
 """/admin/v1 over ASGI and the real store: who is let in, what is refused by which field, and what each answer holds."""
 
 import json
-from collections.abc import AsyncIterator
 from dataclasses import replace
-from pathlib import Path
 
 import httpx
 import pytest
@@ -12,19 +10,9 @@ from fakes import NOON
 from orders import A_CAT
 
 from gateway.core.job import Attempt, Failure, Job
-from gateway.stores.sqlite.store import SqliteStore, open_store
+from gateway.stores.sqlite.store import SqliteStore
 
-
-@pytest.fixture
-async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
-    async with open_store(tmp_path / "imagegate.db") as store:
-        yield Desk(store)
-
-
-@pytest.fixture
-async def admin(desk: Desk) -> AsyncIterator[httpx.AsyncClient]:
-    async with desk.over_socket() as client:
-        yield client
+pytest_plugins = ["desks"]
 
 
 @pytest.mark.parametrize(

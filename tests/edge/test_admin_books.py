@@ -1,8 +1,6 @@
 """/admin/v1, the books: corrections by hand as they are asked for, refused and shown, reports as JSON and as CSV, prices."""
 
-from collections.abc import AsyncIterator
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -15,23 +13,12 @@ from gateway.core.job import Attempt, Job
 from gateway.edge.admin_answers import RateShape
 from gateway.pipeline import adjusting
 from gateway.pipeline.rate_card import Rate
-from gateway.stores.sqlite.store import SqliteStore, open_store
+from gateway.stores.sqlite.store import SqliteStore
+
+pytest_plugins = ["desks"]
 
 NOON_ISO = "2026-11-22T12:00:00.000Z"
 ADJUSTMENTS = "/spend/adjustments"
-
-
-@pytest.fixture
-async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
-    async with open_store(tmp_path / "imagegate.db") as store:
-        yield Desk(store)
-        assert await store.drift(full=True) == 0
-
-
-@pytest.fixture
-async def admin(desk: Desk) -> AsyncIterator[httpx.AsyncClient]:
-    async with desk.over_socket() as client:
-        yield client
 
 
 @pytest.fixture

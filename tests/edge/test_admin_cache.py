@@ -1,8 +1,6 @@
 """/admin/v1/cache over the real store: what it tells of the entries and of what they saved, and which a purge takes."""
 
-from collections.abc import AsyncIterator
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -12,23 +10,11 @@ from samples import DAY, FAILED, HOUR, NOON, PRICE, TIMEOUT, a_job, a_picture, m
 
 from gateway.core.job import Entry, Job
 from gateway.pipeline import cache_administration
-from gateway.stores.sqlite.store import open_store
+
+pytest_plugins = ["desks"]
 
 MODEL = "flux-2-klein-4b"
 NOTHING = {"group": "total", "images": 0, "microdollars": 0, "dollars": "0"}
-
-
-@pytest.fixture
-async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
-    async with open_store(tmp_path / "imagegate.db") as store:
-        yield Desk(store)
-        assert await store.drift(full=True) == 0
-
-
-@pytest.fixture
-async def admin(desk: Desk) -> AsyncIterator[httpx.AsyncClient]:
-    async with desk.over_socket() as client:
-        yield client
 
 
 def entry(number: int, scope: str = "team:red") -> Entry:

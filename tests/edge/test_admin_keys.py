@@ -1,30 +1,16 @@
 """/admin/v1/keys and /teams: what each answer holds, what a change may say, and what is refused by which field."""
 
-from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 from admin_desk import ADMIN_KEY, Desk
 
-from gateway.stores.sqlite.store import open_store
+pytest_plugins = ["desks"]
 
 NOON_ISO = "2026-11-22T12:00:00.000Z"
 MODEL = "flux-2-klein-4b"
 NO_LIMITS = {"requests_per_minute": None, "images_per_minute": None, "images_in_flight": None}
-
-
-@pytest.fixture
-async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
-    async with open_store(tmp_path / "imagegate.db") as store:
-        yield Desk(store)
-
-
-@pytest.fixture
-async def admin(desk: Desk) -> AsyncIterator[httpx.AsyncClient]:
-    async with desk.over_socket() as client:
-        yield client
 
 
 async def make(admin: httpx.AsyncClient, **asked: object) -> Any:

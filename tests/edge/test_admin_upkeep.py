@@ -1,7 +1,6 @@
 """/admin/v1/backup and /admin/v1/doctor over ASGI: what their answers are, and what is said where there is none."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import httpx
@@ -13,17 +12,7 @@ from gateway.ports.upkeep import SNAPSHOT_TYPE
 from gateway.stores.sqlite import upkeep
 from gateway.stores.sqlite.store import open_store
 
-
-@pytest.fixture
-async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
-    async with open_store(tmp_path / "imagegate.db") as store:
-        yield Desk(store)
-
-
-@pytest.fixture
-async def admin(desk: Desk) -> AsyncIterator[httpx.AsyncClient]:
-    async with desk.over_socket() as client:
-        yield client
+pytest_plugins = ["desks"]
 
 
 async def test_a_backup_is_the_stores_bytes_with_their_length(

@@ -125,7 +125,8 @@ async def test_a_retry_of_a_refused_attempt_runs_anew_and_takes_no_other_calls_p
         assert (again.cache, again.job.id == first.id) == ("miss", False)
 
 
-async def test_of_parallel_siblings_the_refused_one_gets_a_picture_of_its_own(house: House) -> None:
+async def one_made_and_one_refused(house: House) -> asyncio.Future[Answer]:
+    """Two equal calls; the answer of the first, which is being made and holds all the money that there is."""
     house.provider.finishing = False
     first = asyncio.ensure_future(house.ask(a_call(body="b")))
     await until(lambda: house.provider.polls)
@@ -133,6 +134,11 @@ async def test_of_parallel_siblings_the_refused_one_gets_a_picture_of_its_own(ho
     house.clock.skip(1)
     with pytest.raises(errors.BudgetReserved):
         await house.ask(a_call(body="b"))
+    return first
+
+
+async def test_of_parallel_siblings_the_refused_one_gets_a_picture_of_its_own(house: House) -> None:
+    first = await one_made_and_one_refused(house)
     await house.store.set_budgets("org", [Budget("total", 9 * PRICE)])
     second = asyncio.ensure_future(house.ask(a_call(body="b", retry=1)))
     await until(lambda: len(house.provider.submits) == 2)
@@ -142,13 +148,7 @@ async def test_of_parallel_siblings_the_refused_one_gets_a_picture_of_its_own(ho
 
 async def test_a_refusal_that_nobody_retried_costs_no_second_purchase(house: House) -> None:
     """Its client gave up; much later the retry of an equal call, which was cut while it was made, is no retry of it."""
-    house.provider.finishing = False
-    first = asyncio.ensure_future(house.ask(a_call(body="b")))
-    await until(lambda: house.provider.polls)
-    await house.store.set_budgets("org", [Budget("total", PRICE)])
-    house.clock.skip(1)
-    with pytest.raises(errors.BudgetReserved):
-        await house.ask(a_call(body="b"))
+    first = await one_made_and_one_refused(house)
     house.clock.skip(60)
     retry = asyncio.ensure_future(house.ask(a_call(body="b", retry=1)))
     await until(lambda: house.clients() == 2)
