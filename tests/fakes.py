@@ -23,7 +23,10 @@ from gateway.ports import (
     Later,
     Pending,
     Provider,
+    Share,
     Telemetry,
+    Travel,
+    Unfit,
     Unknown,
 )
 
@@ -218,6 +221,7 @@ class ScriptedProvider(Provider):
         self.submits: list[Part] = []
         self.polls: list[str] = []
         self.taken: dict[str, Part] = {}
+        self.unfit: Unfit | None = None
         #: what came with each submit
         self.references: list[tuple[Image | str, ...]] = []
         #: True: references travel ahead of the submit
@@ -233,16 +237,20 @@ class ScriptedProvider(Provider):
         #: False: jobs are not finished yet
         self.finishing = True
 
-    def uploads(self, order: Order) -> bool:
-        return self.uploading
+    async def fits(self, order: Order) -> str | Unfit:
+        return self.unfit or self.name
+
+    def travel(self, order: Order) -> Travel:
+        return "ahead" if self.uploading else "within"
 
     async def upload(self, reference: Image) -> str | Declined:
         self.uploaded.append(reference)
         return self.on_upload(reference) or f"bunny://{len(self.uploaded)}"
 
     async def submit(
-        self, order: Order, part: Part, references: Sequence[Image | str], until_kept: ExitStack | None = None
+        self, share: Share, references: Sequence[Image | str], until_kept: ExitStack | None = None
     ) -> Submitted:
+        part = share.part
         self.submits.append(part)
         self.references.append(tuple(references))
         await self.answering.wait()

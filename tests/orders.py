@@ -1,6 +1,7 @@
 """One whole order, for tests to change what they are about: `replace(A_CAT, count=2)`."""
 
-from gateway.core.order import Order
+from gateway.core.order import Order, Part
+from gateway.ports import Share
 
 A_CAT = Order(
     operation="generation",
@@ -19,3 +20,8 @@ A_CAT = Order(
     unit_price=8500,
     policy="p",
 )
+
+
+def share(order: Order, part: Part) -> Share:
+    """What a submit is for, where nobody looks at whose it is."""
+    return Share("job_a.0", "design", order, part, deadline=2**53)

@@ -49,7 +49,7 @@ def show(*, as_json: bool) -> None:
                 model.id + (" (default)" if model.id == found.routes.default else ""),
                 f"${dollars(model.unit_price)}",
                 str(model.images_per_call),
-                ", ".join(found.route(model.id).legs),
+                ", ".join(found.route(model.id).providers),
                 ", ".join(model.aliases) or "-",
             ]
             for model in found.models.values()

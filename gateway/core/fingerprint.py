@@ -32,7 +32,7 @@ def _plain(value: object) -> object:
     if isinstance(value, float):
         return value + 0.0  # of -0.0 as well
     if isinstance(value, tuple):
-        return [
-            each.name if isinstance(each, Reference) else each for each in value
-        ]  # named by its content, as it leaves
+        return [_plain(each) for each in value]
+    if isinstance(value, Reference):
+        return value.name  # of its content, as it leaves
     return value

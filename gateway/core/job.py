@@ -60,9 +60,26 @@ class Failure:
     message: str
 
 
+#: absent: there is nobody who makes it. unable: nobody there can make such an order. busy: the wait is longer than the policy
+#: allows. budget: the policy's share of a budget is used up. refusing: it takes no orders just now. failed: it was tried.
+PassedFor = Literal["absent", "unable", "busy", "budget", "refusing", "failed"]
+
+
+@dataclass(frozen=True, slots=True)
+class Passed:
+    """A leg of the route that an attempt was not made at, and why: `detail` holds nothing of the order."""
+
+    provider: str
+    reason: PassedFor
+    detail: str
+
+
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One order at one leg. `held` and `cost` are micro-dollars, times are ms since the epoch."""
+    """One order at one leg: by way of those that it `passed`. `held` and `cost` are micro-dollars, times ms since the epoch.
+
+    What is held covers every leg that it may yet move to.
+    """
 
     id: str
     job_id: str
@@ -79,6 +96,9 @@ class Attempt:
     pictures: tuple[Picture, ...] = ()
     cost: int = 0
     failure: Failure | None = None
+    #: micro-dollars an image, where it has moved to a leg with another price than its order's
+    price: int | None = None
+    passed: tuple[Passed, ...] = ()
 
 
 #: How a job came to its pictures: made (whether or not the cache was asked), found made, or found being made.

@@ -120,7 +120,7 @@ def _card(catalogue: Catalogue, model: ModelPolicy, name: str, allowed: Allowed)
         created=calendar.timegm(model.created.timetuple()),
         owned_by=model.owned_by,
         operations=_operations(model, allowed),
-        providers=catalogue.policies.route(model.id).legs,
+        providers=catalogue.policies.route(model.id).providers,
         price=CardPrice("USD", dollars(model.unit_price)),
         limits=CardLimits.of(model.limits, allowed),
         sizes=list(dict.fromkeys([*ratios.values(), *standard])),

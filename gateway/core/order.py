@@ -56,6 +56,8 @@ class Order:
     ignored: tuple[str, ...] = ()
     #: in the order in which they were sent: the model tells the first from the second
     references: tuple[Reference, ...] = ()
+    #: of the first reference's size, in L: white where that one is to be painted anew
+    mask: Reference | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,22 +9,19 @@ from fnmatch import fnmatchcase
 from hashlib import sha256
 from typing import Annotated, Literal, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, Field, ValidationError
 
 from gateway.core import rate
 from gateway.core.money import micros
 from gateway.core.order import Codec, ResponseFormat
+from gateway.core.route_policy import Policy, Route, Routes
 
 
 class PolicyError(Exception):
     """A policy file is wrong; the text names file and field."""
 
 
-class _Policy(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-
-
-_Kind = TypeVar("_Kind", bound=_Policy)
+_Kind = TypeVar("_Kind", bound=Policy)
 
 
 def _size(text: str) -> str:
@@ -39,7 +36,7 @@ IntRange = Annotated[list[int], Field(min_length=2, max_length=2)]
 DecimalRange = Annotated[list[Decimal], Field(min_length=2, max_length=2)]
 
 
-class Limits(_Policy):
+class Limits(Policy):
     side: IntRange
     references: Annotated[int, Field(ge=0, le=16)]
     pixels: int
@@ -49,7 +46,7 @@ class Limits(_Policy):
     max_sequence_length: IntRange
 
 
-class Defaults(_Policy):
+class Defaults(Policy):
     steps: int
     guidance: Decimal
     max_sequence_length: int
@@ -57,35 +54,35 @@ class Defaults(_Policy):
     response_format: ResponseFormat
 
 
-class AliasDefaults(_Policy):
+class AliasDefaults(Policy):
     codec: Codec
     response_format: dict[str, ResponseFormat]
 
 
-class Moderation(_Policy):
-    markers: list[Annotated[str, Field(min_length=3, pattern=r"^[^A-Z]+$")]] = []
+class Moderation(Policy):
+    markers: list[Annotated[str, Field(min_length=3, pattern=r"^[^A-Z]+$")]] = Field(default_factory=list)
 
 
-class EmpirioLabsModel(_Policy):
+class EmpirioLabsModel(Policy):
     result: Literal["b64_json", "url"]
     references: Literal["data", "upload"] = "data"
 
 
-class ModelPolicy(_Policy):
+class ModelPolicy(Policy):
     """One model: what it takes, what it costs, what clients may call it."""
 
     id: str
     revision: str = ""
     created: date
     owned_by: str
-    aliases: list[str] = []
+    aliases: list[str] = Field(default_factory=list)
     price: Annotated[Decimal, Field(ge=0)]
     images_per_call: Annotated[int, Field(ge=1, le=10)]
     variation_prompt: Annotated[str, Field(min_length=1)]
     limits: Limits
     defaults: Defaults
     alias_defaults: AliasDefaults
-    alias_sizes: dict[str, Size] = {}
+    alias_sizes: dict[str, Size] = Field(default_factory=dict)
     aspect_ratios: dict[str, Size]
     moderation: Moderation = Moderation()
     empiriolabs: EmpirioLabsModel | None = None
@@ -99,35 +96,24 @@ class ModelPolicy(_Policy):
         return any(fnmatchcase(name, alias) for alias in self.aliases)
 
 
-class Route(_Policy):
-    model: str
-    legs: Annotated[list[Literal["empiriolabs"]], Field(min_length=1)]
-    upstream_wait: Literal["poll", "hold"] = "poll"
-
-
-class Routes(_Policy):
-    default: str
-    routes: list[Route]
-
-
-class UnconfirmedPolicy(_Policy):
+class UnconfirmedPolicy(Policy):
     after: Annotated[int, Field(ge=60)]
     outcome: Literal["charge", "release"]
 
 
-class QueuePolicy(_Policy):
+class QueuePolicy(Policy):
     detached_wait: Annotated[int, Field(ge=1)]
 
 
-class BudgetsPolicy(_Policy):
+class BudgetsPolicy(Policy):
     #: shares of a budget
-    warn_at: list[Annotated[Decimal, Field(gt=0, le=1)]] = []
+    warn_at: list[Annotated[Decimal, Field(gt=0, le=1)]] = Field(default_factory=list)
 
 
 _Most = Annotated[int, Field(ge=0, le=rate.MOST)]
 
 
-class LimitSet(_Policy):
+class LimitSet(Policy):
     requests_per_minute: _Most | None = None
     images_per_minute: _Most | None = None
     images_in_flight: _Most | None = None
@@ -137,7 +123,7 @@ class LimitSet(_Policy):
         return rate.Limits(self.requests_per_minute, self.images_per_minute, self.images_in_flight)
 
 
-class LimitsPolicy(_Policy):
+class LimitsPolicy(Policy):
     """For each key, and for each team, that sets none of its own."""
 
     keys: LimitSet = LimitSet()
@@ -148,15 +134,15 @@ class LimitsPolicy(_Policy):
         return rate.Defaults(self.keys.limits, self.teams.limits)
 
 
-class JobsPolicy(_Policy):
+class JobsPolicy(Policy):
     keep: Annotated[int, Field(ge=86400)]
 
 
-class RetriesPolicy(_Policy):
+class RetriesPolicy(Policy):
     adopt_within: Annotated[int, Field(ge=0)]
 
 
-class CachePolicy(_Policy):
+class CachePolicy(Policy):
     """With whom equal orders are shared, for how long (seconds), and how many bytes of pictures may lie there (0: no end)."""
 
     scope: Literal["key", "team", "everyone"] = "team"
@@ -164,11 +150,11 @@ class CachePolicy(_Policy):
     most_bytes: Annotated[int, Field(ge=0)] = 50_000_000_000
 
 
-class RateCardPolicy(_Policy):
+class RateCardPolicy(Policy):
     every: Annotated[int, Field(ge=0)] = 21600
 
 
-class GatewayPolicy(_Policy):
+class GatewayPolicy(Policy):
     unconfirmed: UnconfirmedPolicy
     queue: QueuePolicy
     jobs: JobsPolicy
@@ -179,7 +165,7 @@ class GatewayPolicy(_Policy):
     limits: LimitsPolicy = LimitsPolicy()
 
 
-class Policies(_Policy):
+class Policies(Policy):
     gateway: GatewayPolicy
     routes: Routes
     models: dict[str, ModelPolicy]
@@ -193,6 +179,13 @@ class Policies(_Policy):
 
     def route(self, model: str) -> Route:
         return next(route for route in self.routes.routes if route.model == model)
+
+    def price(self, model: str, provider: str) -> int:
+        """Micro-dollars an image there, rounded up; by the model's file where the route says nothing."""
+        for leg in self.route(model).legs:
+            if leg.provider == provider and leg.price is not None:
+                return micros(leg.price)
+        return 0 if provider == "workers" else self.models[model].unit_price
 
 
 def parse(files: Mapping[str, str]) -> Policies:
@@ -229,8 +222,10 @@ def _agree(policies: Policies) -> None:
     for name in [policies.routes.default, *routed]:
         if name not in policies.models:
             raise PolicyError(f"routes.toml: no file in models/ describes {name}")
+    if (wrong := policies.routes.wrong()) is not None:
+        raise PolicyError(f"routes.toml: {wrong}")
     for route in policies.routes.routes:
-        if "empiriolabs" in route.legs and policies.models[route.model].empiriolabs is None:
+        if "empiriolabs" in route.providers and policies.models[route.model].empiriolabs is None:
             raise PolicyError(f"routes.toml: {route.model} has no [empiriolabs] table in its model file")
     for name, model in policies.models.items():
         if name not in routed:

@@ -1,4 +1,4 @@
-"""Which pieces of work may share one call of the model, and how many images go into one."""
+"""Which pieces of work stand in one line, which of them may share one call of the model, and how many images go into one."""
 
 from gateway.core.order import Order
 
@@ -9,6 +9,11 @@ TOKENS = 9216
 _PROMPT = 512
 #: Pixels that are one token.
 _PIXELS = 256
+
+
+def line(model: str, engine: str) -> str:
+    """What workers of one class of engine claim from: the same order is another picture elsewhere."""
+    return f"{model}@{engine}"
 
 
 def tokens(width: int, height: int) -> int:

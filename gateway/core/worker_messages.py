@@ -41,12 +41,18 @@ class _Versioned(msgspec.Struct, frozen=True):
 
 
 class Presence(Message, frozen=True, kw_only=True):
-    """A worker as it is now; `load`: pieces in hand; a limit is that of one image."""
+    """A worker as it is now; `load`: pieces in hand; a limit is that of one image.
+
+    `engine` is the class of what makes its pictures (core.fingerprint); `seconds`: what a piece takes it, as it has learned of
+    late, and 0 before the first one.
+    """
 
     worker: Id
     gpu: Line
     model: Line
     revision: Line = ""
+    engine: Line = ""
+    seconds: Annotated[float, Meta(ge=0)] = 0.0
     operations: tuple[Operation, ...] = ("generation",)
     #: what else it can do, for routes to ask
     features: tuple[Line, ...] = ()
@@ -67,7 +73,8 @@ class Claim(Message, frozen=True, kw_only=True):
 
 
 class Work(msgspec.Struct, frozen=True, kw_only=True):
-    """A piece of an order: one image for each seed. `references` are paths on the gateway, signed, in order."""
+    """A piece of an order: one image for each seed. `references` and `mask` are paths on the gateway, and want the worker's
+    token; the references are in order."""
 
     attempt: str
     model: str
@@ -83,6 +90,7 @@ class Work(msgspec.Struct, frozen=True, kw_only=True):
     max_sequence_length: int
     codec: Codec
     references: tuple[str, ...] = ()
+    mask: str | None = None
     #: how many pictures of what it becomes are asked for on the way
     partials: int = 0
     #: ms from now after which nobody wants it

@@ -24,6 +24,7 @@ from gateway.ports import (
     Image,
     Jobs,
     Replicas,
+    Share,
     Spare,
     StoreDown,
     Telemetry,
@@ -35,6 +36,8 @@ _FIRST_UNKEPT = 8.0
 _LONGEST_UNKEPT = 120.0
 #: bytes of reference images that submits hold at once; the bodies that they make take half as much again
 _REFERENCES = 64 * 1024 * 1024
+#: ms that an order may wait for its turn at a provider that has a queue of its own
+_PATIENCE = 900_000
 _NO_REFERENCE = Failure(
     UpstreamFailed.code, "A reference image was lost before the order was submitted; nothing was bought."
 )
@@ -208,9 +211,10 @@ class Dispatch:
         if not await self._journal.surely(self._jobs.submitting, attempt.id, now, self.replica):
             leg.leave_submit()  # dropped while it stood in the queue, or taken over by another replica
             return None
+        share = Share(attempt.id, job.team, job.order, part, deadline=now + _PATIENCE)
         with ExitStack() as until_kept:
             with self._timed("submit"):
-                outcome = await leg.submit(job.order, part, references, until_kept)
+                outcome = await leg.submit(share, references, until_kept)
             if isinstance(outcome, Accepted):
                 await self._journal.surely(self._jobs.submitted, attempt.id, outcome.upstream_id)
                 return replace(attempt, submitted_at=now, upstream_id=outcome.upstream_id)
@@ -287,7 +291,9 @@ class Dispatch:
             ending = UNCONFIRMED.code
         self._telemetry.job_ended(attempt.provider, job.order.model, ending)
 
-    async def _keep_picture(self, image: Image) -> Picture:
+    async def _keep_picture(self, image: Image | Picture) -> Picture:
+        if isinstance(image, Picture):
+            return image
         name = await self._blobs.keep(image.data, image.codec)
         return Picture(name, image.codec, image.width, image.height, len(image.data))
 

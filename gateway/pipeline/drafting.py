@@ -25,7 +25,7 @@ class Drafting:
     def job(self, caller: Caller, order: Order, call: Call) -> Job:
         """Split into attempts of as many images as the model makes at once, all of them reserved now."""
         now = self._clock.now()
-        provider = self._policies.route(order.model).legs[0]
+        provider = self._policies.route(order.model).legs[0].provider
         job_id = "job_" + key_form.base62(secrets.randbelow(62**_LETTERS), _LETTERS)
         attempts = tuple(
             Attempt(

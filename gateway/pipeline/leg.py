@@ -10,11 +10,23 @@ from typing import TypeVar
 from gateway.core.circuit import Circuit
 from gateway.core.errors import NoCapacity, UpstreamFailed, UpstreamUnavailable
 from gateway.core.job import Failure
-from gateway.core.order import Order, Part
+from gateway.core.order import Order
 from gateway.core.origin import origin
 from gateway.core.pace import Durations
 from gateway.pipeline.governor import Governor, requests_of
-from gateway.ports import Accepted, Clock, Declined, Finished, Image, Later, Pending, Provider, Telemetry, Unknown
+from gateway.ports import (
+    Accepted,
+    Clock,
+    Declined,
+    Finished,
+    Image,
+    Later,
+    Pending,
+    Provider,
+    Share,
+    Telemetry,
+    Unknown,
+)
 
 #: an upstream's 429 without a Retry-After
 _DEFAULT_PAUSE = 5.0
@@ -73,13 +85,13 @@ class Leg:
 
     def uploads(self, order: Order) -> int:
         """How many of its references are yet to be uploaded."""
-        if not self._provider.uploads(order):
+        if self._provider.travel(order) != "ahead":
             return 0
         return sum(self._address(reference.name) is None for reference in order.references)
 
     async def send_ahead(self, order: Order, images: Sequence[Image]) -> Sequence[Image | str] | Declined:
         """The order's references as its submit, which has entered, takes them: uploaded, where this provider wants that."""
-        if not self._provider.uploads(order):
+        if self._provider.travel(order) != "ahead":
             return images
         addresses: list[str] = []
         for reference, image in zip(order.references, images, strict=True):
@@ -106,11 +118,11 @@ class Leg:
         return address if isinstance(address, str) else await self._told(address)
 
     async def submit(
-        self, order: Order, part: Part, references: Sequence[Image | str], until_kept: ExitStack | None = None
+        self, share: Share, references: Sequence[Image | str], until_kept: ExitStack | None = None
     ) -> Accepted | Finished | Declined | Unknown:
         """One submit, which had entered. What the provider did not foresee is of unknown outcome like any lost answer."""
         try:
-            outcome = await self._provider.submit(order, part, references, until_kept)
+            outcome = await self._provider.submit(share, references, until_kept)
         except Exception as error:  # noqa: BLE001 - an accepted submit must end in the journal, whatever broke here
             self._unforeseen("submit", error)
             outcome = Unknown("the gateway failed on the answer to the submit")

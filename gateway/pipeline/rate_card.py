@@ -66,7 +66,7 @@ class RateCard:
         if prices is None:
             return
         for model in self._policies.models.values():
-            if name in self._policies.route(model.id).legs:
+            if name in self._policies.route(model.id).providers:
                 self._tell(model, Rate(model.id, name, model.price, prices.get(model.id), self._clock.now()))
 
     def _tell(self, model: ModelPolicy, rate: Rate) -> None:

@@ -22,7 +22,21 @@ from gateway.ports.money import (
     SpendBy,
     Unconfirmed,
 )
-from gateway.ports.provider import Accepted, Allowance, Declined, Finished, Image, Later, Pending, Provider, Unknown
+from gateway.ports.provider import (
+    Accepted,
+    Ahead,
+    Allowance,
+    Declined,
+    Finished,
+    Image,
+    Later,
+    Pending,
+    Provider,
+    Share,
+    Travel,
+    Unfit,
+    Unknown,
+)
 from gateway.ports.replicas import LEASE, Replicas
 from gateway.ports.retention import NOTED_EVERY, Retention
 from gateway.ports.retries import IDEMPOTENT, Retries
@@ -34,6 +48,7 @@ __all__ = [
     "NOTED_EVERY",
     "Accepted",
     "Adjustment",
+    "Ahead",
     "Allowance",
     "Blob",
     "Blobs",
@@ -63,6 +78,7 @@ __all__ = [
     "Retention",
     "Retries",
     "Saved",
+    "Share",
     "Spare",
     "Spend",
     "SpendBy",
@@ -70,6 +86,8 @@ __all__ = [
     "Team",
     "TeamTerms",
     "Telemetry",
+    "Travel",
     "Unconfirmed",
+    "Unfit",
     "Unknown",
 ]

@@ -5,9 +5,9 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Protocol
+from typing import Literal, Protocol
 
-from gateway.core.job import Failure
+from gateway.core.job import Failure, Picture
 from gateway.core.order import Codec, Order, Part
 
 
@@ -22,6 +22,43 @@ class Image:
 
 
 @dataclass(frozen=True, slots=True)
+class Share:
+    """What one submit is for: the part of an order that an attempt makes.
+
+    `attempt` is its id, `deadline` the moment (ms since the epoch) after which nobody waits for its turn any more, `partials`
+    how many pictures of what it becomes are asked for on the way.
+    """
+
+    attempt: str
+    team: str
+    order: Order
+    part: Part
+    deadline: int
+    partials: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Unfit:
+    """Why a provider cannot make an order: nobody is there (`absent`), or nobody there can (`unable`)."""
+
+    reason: Literal["absent", "unable"]
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Ahead:
+    """What a new order would wait for: `seconds` until it is begun, and how many pieces are begun before it."""
+
+    seconds: float
+    pieces: int
+
+
+#: How reference images reach a provider: within the submit, ahead of it by one request each, or not at all: it reads those that
+#: the gateway keeps.
+Travel = Literal["within", "ahead", "kept"]
+
+
+@dataclass(frozen=True, slots=True)
 class Accepted:
     """The submit was taken; `upstream_id` is what to poll."""
 
@@ -30,9 +67,9 @@ class Accepted:
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """The images. Fewer than asked is possible and is charged as returned; never empty."""
+    """The images, or those that are kept already. Fewer than asked is possible and is charged as returned; never empty."""
 
-    images: tuple[Image, ...]
+    images: tuple[Image | Picture, ...]
     #: how long the provider says it took, in seconds, where it says so
     seconds: float | None = None
 
@@ -82,20 +119,29 @@ class Provider(Protocol):
     """One wire. Its calls run to their own total deadline and must not be cancelled from outside; none raises."""
 
     name: str
+    #: A submit said again with the same attempt makes nothing twice: one whose answer was lost is simply repeated.
+    repeatable: bool = False
 
     @abstractmethod
-    def uploads(self, order: Order) -> bool:
-        """Do the references of such an order travel ahead of the submit, one request each, or within it?"""
+    async def fits(self, order: Order) -> str | Unfit:
+        """Could it make such an order, however long that took? The class of what would (core.fingerprint)."""
+
+    async def ahead(self, order: Order, team: str) -> Ahead | None:  # noqa: ARG002 - as whoever knows takes them
+        """What a new order that fits would wait for here; None: it says nothing of that. Raises StoreDown."""
+        return None
 
     @abstractmethod
-    async def upload(self, reference: Image) -> str | Declined:
-        """The address by which a submit names it. Costs nothing, so it may be repeated."""
+    def travel(self, order: Order) -> Travel: ...
+
+    async def upload(self, reference: Image) -> str | Declined:  # noqa: ARG002 - as above
+        """The address by which a submit names it, where references travel ahead. Costs nothing, so it may be repeated."""
+        raise RuntimeError("references of this provider do not travel ahead of a submit")
 
     @abstractmethod
     async def submit(
-        self, order: Order, part: Part, references: Sequence[Image | str], until_kept: ExitStack | None = None
+        self, share: Share, references: Sequence[Image | str], until_kept: ExitStack | None = None
     ) -> Accepted | Finished | Declined | Unknown:
-        """`references` are the order's, in order, each as its bytes or as the address of its upload.
+        """`references` are the order's, in order, each as its bytes or as the address of its upload; none that are kept.
 
         `until_kept` is to be closed once the images of a Finished are kept: until then they take up one of few places.
         """
@@ -106,10 +152,19 @@ class Provider(Protocol):
     ) -> Finished | Pending | Declined | Unknown | Later:
         """`age`: seconds since the submit (a 404 in the first 60 s is "not yet"); `until_kept` as of `submit`."""
 
-    @abstractmethod
+    async def withdraw(self, upstream_id: str, *, begun: bool) -> bool:  # noqa: ARG002 - as above
+        """Nobody wants it any more. True: nothing will come of it, and nothing is owed; also one that was begun is stopped if
+        `begun` allows that. False: it goes on. Raises StoreDown."""
+        return False
+
+    async def forget(self, upstream_id: str) -> None:  # noqa: ARG002 - as above
+        """What became of it is in the journal. Best effort."""
+        return
+
     async def prices(self) -> Mapping[str, Decimal] | None:
         """What the provider says today: dollars an image, by model. Models whose price it does not clearly say are not
         among them; None when there was no answer. One request of the allowance."""
+        return None
 
 
 #: What is left of an allowance where nothing limits.

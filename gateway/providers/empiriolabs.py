@@ -11,7 +11,20 @@ from typing import Literal, TypeVar
 
 from gateway.core.order import Order, Part
 from gateway.core.policy import Policies
-from gateway.ports import Accepted, Clock, Declined, Finished, Image, Later, Pending, Provider, Unknown
+from gateway.ports import (
+    Accepted,
+    Clock,
+    Declined,
+    Finished,
+    Image,
+    Later,
+    Pending,
+    Provider,
+    Share,
+    Travel,
+    Unfit,
+    Unknown,
+)
 from gateway.providers.addresses import origin_of
 from gateway.providers.downloads import Downloads, Lines
 from gateway.providers.empiriolabs_rates import MAX_CATALOGUE, read_rates
@@ -120,8 +133,13 @@ class EmpirioLabs(Provider):
         self._count = on_request or (lambda _op, _code: None)
         self._downloads = Downloads(lines, own, account.private_hosts, clock, account.deadlines.download)
 
-    def uploads(self, order: Order) -> bool:
-        return bool(order.references) and self._model(order).references == "upload"
+    async def fits(self, order: Order) -> str | Unfit:
+        if order.model not in self._account.models:
+            return Unfit("unable", f"{self.name} does not serve this model")
+        return Unfit("unable", f"{self.name} takes no masks") if order.mask is not None else self.name
+
+    def travel(self, order: Order) -> Travel:
+        return "ahead" if order.references and self._model(order).references == "upload" else "within"
 
     async def upload(self, reference: Image) -> str | Declined:
         """One POST. The address is good for every model."""
@@ -135,10 +153,10 @@ class EmpirioLabs(Provider):
         return judge_upload(reply)
 
     async def submit(
-        self, order: Order, part: Part, references: Sequence[Image | str], until_kept: ExitStack | None = None
+        self, share: Share, references: Sequence[Image | str], until_kept: ExitStack | None = None
     ) -> Accepted | Finished | Declined | Unknown:
         """One POST, never repeated. Of more images than asked for, the first `part.images` are taken."""
-        return await self._in_place(partial(self._submit, order, part, references), until_kept)
+        return await self._in_place(partial(self._submit, share.order, share.part, references), until_kept)
 
     async def poll(
         self, upstream_id: str, order: Order, age: float, until_kept: ExitStack | None = None

@@ -16,7 +16,10 @@ MODEL = "models/flux-2-klein-4b.toml"
 def test_the_shipped_policies_are_those_of_the_contract() -> None:
     policies = parse(SHIPPED)
     model = policies.models["flux-2-klein-4b"]
-    assert (policies.routes.default, policies.route(model.id).legs) == (model.id, ["empiriolabs"])
+    assert (policies.routes.default, policies.route(model.id).providers) == (
+        model.id,
+        ["empiriolabs"],
+    )
     assert (model.unit_price, model.images_per_call) == (8500, 4)
     assert (policies.gateway.unconfirmed.after, policies.gateway.unconfirmed.outcome) == (65 * 60, "charge")
     assert policies.gateway.budgets.warn_at == [Decimal("0.8"), Decimal("0.95")]
@@ -36,7 +39,7 @@ def test_the_shipped_policies_are_those_of_the_contract() -> None:
         ("gateway.toml", "# images_in_flight = 20", "images_in_flight = 1_000_001", "limits.keys.images_in_flight"),
         ("routes.toml", 'default = "flux-2-klein-4b"', 'default = "flux"', "describes flux"),
         ("routes.toml", 'legs = ["empiriolabs"]', "legs = []", "routes.0.legs"),
-        ("routes.toml", 'legs = ["empiriolabs"]', 'legs = ["elsewhere"]', "routes.0.legs.0"),
+        ("routes.toml", 'legs = ["empiriolabs"]', 'legs = ["elsewhere"]', "elsewhere, which is no provider"),
         (MODEL, "price = 0.0085", 'price = "0.0085"', "price"),
         (MODEL, "price = 0.0085", "price = -1.0", "price"),
         (MODEL, 'id = "flux-2-klein-4b"', 'id = "flux-3"', "describes flux-2-klein-4b"),

@@ -9,6 +9,7 @@ import aiohttp
 import pytest
 from aiohttp.abc import AbstractResolver, ResolveResult
 from buying import ORDER, PART, SHORT, buyer, done, picture
+from orders import share
 from scripted_upstream import Answer, Seen, http, says, says_and_closes, scripted
 
 from gateway.ports import Accepted, Finished, Image, Later, Unknown
@@ -139,7 +140,7 @@ async def test_a_held_request_whose_result_cannot_be_fetched_was_paid_for(
     body = json.dumps({**named, "data": [{"url": "https://127.0.0.1:1/a.png"}]}).encode()
     held = {ORDER.model: Model("url", hold=True)}
     async with scripted(says(http(200, body))) as upstream, buyer(upstream.url, models=held) as us:
-        assert isinstance(await us.provider.submit(ORDER, PART, ()), verdict)
+        assert isinstance(await us.provider.submit(share(ORDER, PART), ()), verdict)
 
 
 # --- addresses ---------------------------------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from buying import KEY, ORDER, PART, SHORT, QuickClock, b64, buyer, done, picture
+from orders import share
 from scripted_upstream import Seen, drips, http, says, says_and_closes, scripted
 
 from gateway.core.order import Part
@@ -25,7 +26,7 @@ async def test_an_order_is_bought_polled_and_collected() -> None:
         http(200, done(b64(PNG), created_at="2026-01-01T00:00:00Z", completed_at="2026-01-01T00:00:02Z")),
     )
     async with scripted(answers) as upstream, buyer(upstream.url + "/") as us:
-        assert await us.provider.submit(ORDER, PART, ()) == Accepted("job-1")
+        assert await us.provider.submit(share(ORDER, PART), ()) == Accepted("job-1")
         assert await us.provider.poll("job-1", ORDER, 0.3) == Pending(0.5)
         assert await us.provider.poll("job-1", ORDER, 1.0) == Finished((IMAGE,), 2.0)
     submit, *polls = upstream.seen
@@ -43,7 +44,7 @@ async def test_a_held_request_returns_the_images_and_no_more_than_asked_for() ->
     body = json.dumps({"created": 1, "data": [b64(picture(side)) for side in (1, 2, 3)]}).encode()
     held = {ORDER.model: Model("b64_json", hold=True)}
     async with scripted(says(http(200, body))) as upstream, buyer(upstream.url, models=held) as us:
-        finished = await us.provider.submit(ORDER, Part(0, 2, 7), ())
+        finished = await us.provider.submit(share(ORDER, Part(0, 2, 7)), ())
     assert isinstance(finished, Finished)
     assert [image.width for image in finished.images] == [1, 2]
     assert json.loads(upstream.seen[0].body)["sync"] is True
@@ -53,7 +54,7 @@ async def test_the_moderation_words_are_those_of_the_orders_model() -> None:
     refusal = http(400, b'{"error": {"message": "NSFW", "code": "x"}}')
     strict = {ORDER.model: Model(moderation=("nsfw",))}
     async with scripted(says(refusal)) as upstream, buyer(upstream.url, models=strict) as us:
-        declined = await us.provider.submit(ORDER, PART, ())
+        declined = await us.provider.submit(share(ORDER, PART), ())
     assert isinstance(declined, Declined)
     assert declined.failure.code == "moderation_blocked"
 
@@ -67,7 +68,7 @@ async def test_the_environments_proxy_and_netrc_are_not_followed(
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
     monkeypatch.setenv("ALL_PROXY", "http://127.0.0.1:9")
     async with scripted(says(http(200, b'{"job_id": "job-1"}'))) as upstream, buyer(upstream.url) as us:
-        assert await us.provider.submit(ORDER, PART, ()) == Accepted("job-1")
+        assert await us.provider.submit(share(ORDER, PART), ()) == Accepted("job-1")
     assert upstream.seen[0].headers["authorization"] == f"Bearer {KEY}"
 
 
@@ -116,7 +117,7 @@ WRONG = {
 @pytest.mark.parametrize("name", WRONG)
 async def test_a_wrong_answer_is_unknown_to_a_submit_and_later_to_a_poll(name: str) -> None:
     async with scripted(WRONG[name]) as upstream, buyer(upstream.url, largest=100_000) as us:
-        submitted = await us.provider.submit(ORDER, PART, ())
+        submitted = await us.provider.submit(share(ORDER, PART), ())
         polled = await us.provider.poll("job-1", ORDER, 5.0)
     assert isinstance(submitted, Unknown)
     assert isinstance(polled, Later)
@@ -128,7 +129,7 @@ async def test_a_wrong_answer_is_unknown_to_a_submit_and_later_to_a_poll(name: s
 async def test_a_redirect_is_not_followed_so_a_submit_bought_nothing(status: int) -> None:
     moved = says(http(status, b"<html>", "Location: /v1/elsewhere"))
     async with scripted(moved) as upstream, buyer(upstream.url) as us:
-        submitted = await us.provider.submit(ORDER, PART, ())
+        submitted = await us.provider.submit(share(ORDER, PART), ())
         polled = await us.provider.poll("job-1", ORDER, 5.0)
     assert isinstance(submitted, Declined)
     assert (submitted.failure.code, submitted.again, submitted.account) == ("upstream_error", False, False)
@@ -144,7 +145,7 @@ async def test_completed_with_an_unknown_shape_is_unknown() -> None:
 async def test_a_cut_answer_with_a_whole_job_id_is_accepted() -> None:
     cut = http(200, b'{"job_id": "job-1", "sta', length=500)
     async with scripted(says_and_closes(cut)) as upstream, buyer(upstream.url) as us:
-        assert await us.provider.submit(ORDER, PART, ()) == Accepted("job-1")
+        assert await us.provider.submit(share(ORDER, PART), ()) == Accepted("job-1")
     assert us.counts == {("submit", "cut"): 1}
 
 
@@ -169,7 +170,7 @@ async def test_a_dripping_submit_ends_at_its_deadline(
 
     async with scripted(start_then_drip) as upstream, buyer(upstream.url, deadlines=SHORT) as us:
         async with asyncio.timeout(5):
-            assert await us.provider.submit(ORDER, PART, ()) == verdict
+            assert await us.provider.submit(share(ORDER, PART), ()) == verdict
     assert us.counts == {("submit", "timeout"): 1}
 
 
@@ -224,5 +225,5 @@ async def test_a_burst_of_cancellations_leaves_the_connections_usable() -> None:
 async def test_production_opens_and_closes_what_the_tests_build_by_hand() -> None:
     answers = says(http(200, b'{"job_id": "job-1"}'))
     async with scripted(answers) as upstream, open_empiriolabs(Account(upstream.url, KEY), QuickClock()) as provider:
-        assert await provider.submit(ORDER, PART, ()) == Accepted("job-1")
+        assert await provider.submit(share(ORDER, PART), ()) == Accepted("job-1")
         assert provider.name == "empiriolabs"

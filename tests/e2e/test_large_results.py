@@ -9,6 +9,7 @@ import httpx
 import pytest
 from buying import ORDER, PART, Buyer, QuickClock, b64, buyer, done, picture
 from fakes import HandClock
+from orders import share
 from scripted_upstream import Seen, http, says, scripted
 
 from gateway.ports import Finished, Image, Pending, Unknown
@@ -146,7 +147,7 @@ async def test_a_large_answer_that_brings_no_picture_keeps_no_place() -> None:
             async with asyncio.timeout(20):
                 for _ in range(PLACES + 1):
                     assert await us.provider.poll("job-1", ORDER, 5.0, kept) == Pending()
-                    assert isinstance(await us.provider.submit(ORDER, PART, (), kept), Unknown)
+                    assert isinstance(await us.provider.submit(share(ORDER, PART), (), kept), Unknown)
 
 
 async def test_results_of_many_large_pictures_do_not_wait_for_each_other_for_ever() -> None:
@@ -169,4 +170,6 @@ async def test_a_large_answer_is_judged_off_the_loop() -> None:
     async with scripted(says(http(200, done(b64(LARGE_PNG))))) as upstream, buyer(upstream.url) as us:
         finished = await us.provider.poll("job-1", ORDER, 5.0)
     assert isinstance(finished, Finished)
-    assert finished.images[0].data == LARGE_PNG
+    (image,) = finished.images
+    assert isinstance(image, Image)
+    assert image.data == LARGE_PNG

@@ -14,6 +14,7 @@ from typing import Any
 import httpx
 import pytest
 from buying import KEY, ORDER, PART, SHORT, buyer, picture
+from orders import share
 from PIL import Image as Pillow
 from scripted_upstream import Answer, Seen, drips, http, says, says_and_closes, scripted
 from test_transport_faults import closed_port
@@ -45,7 +46,7 @@ def bytes_of(address: str) -> bytes:
 async def test_large_references_arrive_whole_within_the_submit() -> None:
     assert len(LARGE.data) > 1024 * 1024
     async with scripted(says(ACCEPTED)) as upstream, buyer(upstream.url) as us:
-        assert await us.provider.submit(EDIT, PART, (LARGE, ADDRESS, SMALL, LARGE)) == Accepted("job-1")
+        assert await us.provider.submit(share(EDIT, PART), (LARGE, ADDRESS, SMALL, LARGE)) == Accepted("job-1")
     (submit,) = upstream.seen
     first, second, third, fourth = image_of(submit)
     assert (bytes_of(first), second, bytes_of(third), fourth) == (LARGE.data, ADDRESS, SMALL.data, first)
@@ -62,9 +63,11 @@ async def test_a_body_has_time_to_leave_on_a_slow_line() -> None:
         writer.write(ACCEPTED if seen.target.endswith("generations") else http(200, b'{"path": "bunny://a"}'))
 
     async with scripted(slowly) as upstream, buyer(upstream.url, deadlines=SHORT) as us:
-        assert await us.provider.submit(EDIT, PART, (LARGE,)) == Accepted("job-1")
+        assert await us.provider.submit(share(EDIT, PART), (LARGE,)) == Accepted("job-1")
         assert await us.provider.upload(LARGE) == "bunny://a"
-        assert await us.provider.submit(EDIT, PART, (SMALL,)) == Unknown("submit: no answer in time", timeout=True)
+        assert await us.provider.submit(share(EDIT, PART), (SMALL,)) == Unknown(
+            "submit: no answer in time", timeout=True
+        )
         assert isinstance(await us.provider.upload(SMALL), Declined)
 
 
@@ -93,7 +96,7 @@ async def test_a_refusal_before_the_body_was_read_ends_the_call_and_the_connecti
     huge = replace(LARGE, data=LARGE.data * 12)
     async with refusing_early(http(413, b"<html>")) as (url, lines), buyer(url) as us, asyncio.timeout(20):
         for again in range(1, 4):
-            declined = await us.provider.submit(EDIT, PART, (huge,))
+            declined = await us.provider.submit(share(EDIT, PART), (huge,))
             assert isinstance(declined, Declined)
             assert not declined.again
             assert lines == [b"POST /v1/images/generations HTTP/1.1"] * again
@@ -130,7 +133,7 @@ async def test_references_are_uploaded_only_where_the_model_wants_it(
     models: dict[str, Model], references: tuple[Reference, ...], *, uploads: bool
 ) -> None:
     async with buyer("http://127.0.0.1:9", models=models) as us:
-        assert us.provider.uploads(replace(EDIT, references=references)) is uploads
+        assert us.provider.travel(replace(EDIT, references=references)) == ("ahead" if uploads else "within")
 
 
 NO_ADDRESS = http(200, b'{"ok": true}')
@@ -206,9 +209,13 @@ async def test_an_edit_shows_what_it_was_given(*, upload: bool) -> None:
         for first, second in ((red, blue), (blue, red)):
             handed = [await us.provider.upload(each) if upload else each for each in (first, second)]
             assert not [each for each in handed if isinstance(each, Declined)]
-            finished = await us.provider.submit(EDIT, PART, [each for each in handed if not isinstance(each, Declined)])
+            finished = await us.provider.submit(
+                share(EDIT, PART), [each for each in handed if not isinstance(each, Declined)]
+            )
             assert not isinstance(finished, Accepted | Declined | Unknown)
-            assert middle(finished.images[0].data) == middle(first.data)
+            (image,) = finished.images
+            assert isinstance(image, Image)
+            assert middle(image.data) == middle(first.data)
         (one, other) = (job["references"] for job in await jobs(url))
     assert one == other[::-1]
     assert [(each["codec"], each["width"], each["height"]) for each in one] == [("png", 96, 64)] * 2

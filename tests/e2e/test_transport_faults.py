@@ -11,6 +11,7 @@ import pytest
 from aiohttp import client_exceptions, http_exceptions
 from aiohttp.abc import AbstractResolver, ResolveResult
 from buying import KEY, ORDER, PART, QuickClock, buyer
+from orders import share
 from scripted_upstream import Seen, http, says, says_and_closes, scripted
 
 from gateway.ports import Accepted, Declined, Later, Pending, Unknown
@@ -42,13 +43,13 @@ def check_unsent(submitted: object, polled: object) -> None:
 
 async def test_a_refused_connection_is_declined() -> None:
     async with buyer(f"http://127.0.0.1:{closed_port()}") as us:
-        check_unsent(await us.provider.submit(ORDER, PART, ()), await us.provider.poll("job-1", ORDER, 5.0))
+        check_unsent(await us.provider.submit(share(ORDER, PART), ()), await us.provider.poll("job-1", ORDER, 5.0))
     assert us.counts == {("submit", "unreachable"): 1, ("poll", "unreachable"): 1}
 
 
 async def test_a_name_that_does_not_resolve_is_declined() -> None:
     async with buyer("https://upstream.example", anywhere=connector(resolver=NoSuchName())) as us:
-        check_unsent(await us.provider.submit(ORDER, PART, ()), await us.provider.poll("job-1", ORDER, 5.0))
+        check_unsent(await us.provider.submit(share(ORDER, PART), ()), await us.provider.poll("job-1", ORDER, 5.0))
 
 
 @pytest.mark.parametrize("answer", [b"", b"HTTP/1.1 400 Bad Request\r\n\r\n"], ids=["closed", "plain"])
@@ -60,13 +61,13 @@ async def test_a_failed_tls_handshake_is_declined(answer: bytes) -> None:
 
     server = await asyncio.start_server(not_tls, "127.0.0.1", 0)
     async with server, buyer(f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}") as us:
-        check_unsent(await us.provider.submit(ORDER, PART, ()), await us.provider.poll("job-1", ORDER, 5.0))
+        check_unsent(await us.provider.submit(share(ORDER, PART), ()), await us.provider.poll("job-1", ORDER, 5.0))
 
 
 async def test_a_handshake_that_never_ends_is_declined() -> None:
     times = Deadlines(connect=0.2)
     async with scripted(says(b"")) as silent, buyer(f"https://127.0.0.1:{silent.port}", deadlines=times) as us:
-        check_unsent(await us.provider.submit(ORDER, PART, ()), await us.provider.poll("job-1", ORDER, 5.0))
+        check_unsent(await us.provider.submit(share(ORDER, PART), ()), await us.provider.poll("job-1", ORDER, 5.0))
     assert silent.connections == 2
 
 
@@ -81,7 +82,7 @@ async def test_no_free_connection_is_declined() -> None:
     async with scripted(hold) as upstream, buyer(upstream.url, anywhere=one, deadlines=times) as us:
         first = asyncio.create_task(us.provider.poll("job-1", ORDER, 5.0))
         await asked.wait()
-        check_unsent(await us.provider.submit(ORDER, PART, ()), await us.provider.poll("job-1", ORDER, 5.0))
+        check_unsent(await us.provider.submit(share(ORDER, PART), ()), await us.provider.poll("job-1", ORDER, 5.0))
         release.set()
         assert await first == Pending()
     assert len(upstream.seen) == 1
@@ -141,7 +142,7 @@ async def test_every_failure_is_a_verdict(kind: type[Exception], wrapped: bool, 
     clock = QuickClock()
     line = Line(Raising(error, body=body), clock)
     provider = EmpirioLabs(Account("http://127.0.0.1", KEY), Lines(line, line), clock)
-    submitted = await provider.submit(ORDER, PART, ())
+    submitted = await provider.submit(share(ORDER, PART), ())
     polled = await provider.poll("job-1", ORDER, 5.0)
     proved = issubclass(kind, PROOFS) and not body
     assert isinstance(submitted, Declined if proved else Unknown)
@@ -160,5 +161,5 @@ async def test_a_connection_that_the_server_has_closed_is_not_used_again() -> No
     answer = http(200, b'{"job_id": "job-1"}', "Connection: close")
     async with scripted(says_and_closes(answer)) as upstream, buyer(upstream.url) as us:
         for _ in range(5):
-            assert await us.provider.submit(ORDER, PART, ()) == Accepted("job-1")
+            assert await us.provider.submit(share(ORDER, PART), ()) == Accepted("job-1")
     assert [seen.connection for seen in upstream.seen] == [1, 2, 3, 4, 5]

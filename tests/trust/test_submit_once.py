@@ -13,7 +13,7 @@ from dataclasses import replace
 
 import pytest
 import uvloop
-from orders import A_CAT
+from orders import A_CAT, share
 
 from gateway.core.order import Part
 from gateway.ports import Accepted, Clock, Image, Pending, Unknown
@@ -97,7 +97,7 @@ async def check_once(end: str, *, reused: bool, hold: bool, references: Sequence
     async with losing(end, hold=hold) as (upstream, provider):
         if reused:
             assert await provider.poll("job-1", ORDER, 5.0) == Pending()
-        assert isinstance(await provider.submit(ORDER, PART, references), Unknown)
+        assert isinstance(await provider.submit(share(ORDER, PART), references), Unknown)
         # Whatever a library might still do by itself, it does before this next call on a connection is answered.
         assert await provider.poll("job-1", ORDER, 5.0) == Pending()
         assert upstream.submits == 1
@@ -146,7 +146,7 @@ async def test_a_kept_connection_that_was_closed_meanwhile_takes_no_second_submi
     async with server, open_empiriolabs(account, RealClock()) as provider:
         for _ in range(200):
             await provider.poll("job-1", ORDER, 5.0)
-            outcomes.append(await provider.submit(ORDER, PART, ()))
+            outcomes.append(await provider.submit(share(ORDER, PART), ()))
     accepted = [outcome for outcome in outcomes if isinstance(outcome, Accepted)]
     assert {type(outcome) for outcome in outcomes} <= {Accepted, Unknown}
     assert submits == len(accepted)

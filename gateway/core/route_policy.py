@@ -1,0 +1,83 @@
+"""Routes: which providers may make a model's images, in their order and on what conditions."""
+
+from decimal import Decimal
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+
+class Policy(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+#: Providers that every gateway has, under these names.
+OWN_PROVIDERS = ("workers", "empiriolabs")
+
+
+class LegPolicy(Policy):
+    """A provider that may make a model's images, and when. Written as its name alone, it always may.
+
+    `price`: dollars an image, if not that of the model's file (and 0 of the team's own workers); `wait_below`: seconds that an
+    order may have to wait for its turn there; `budget_below`: share up to which each of the payers' budgets may be used.
+    """
+
+    provider: str
+    price: Annotated[Decimal, Field(ge=0)] | None = None
+    wait_below: Annotated[Decimal, Field(gt=0)] | None = None
+    budget_below: Annotated[Decimal, Field(gt=0, le=1)] | None = None
+    #: what an OpenAI-compatible server calls the model, if not as we do
+    model: str | None = None
+
+
+def _leg(value: object) -> object:
+    return {"provider": value} if isinstance(value, str) else value
+
+
+class Route(Policy):
+    """`any_engine`: equal orders share pictures whichever leg made them, though each paints the same seed otherwise."""
+
+    model: str
+    legs: Annotated[list[Annotated[LegPolicy, BeforeValidator(_leg)]], Field(min_length=1)]
+    upstream_wait: Literal["poll", "hold"] = "poll"
+    any_engine: bool = False
+
+    @property
+    def providers(self) -> list[str]:
+        return [leg.provider for leg in self.legs]
+
+
+class Server(Policy):
+    """Any server of OpenAI's images, by the name that legs call it.
+
+    `url` ends before `/v1`; `fields`: what the server takes beside OpenAI's own words. Its key is one of
+    `IMAGEGATE_PROVIDER_KEYS`.
+    """
+
+    name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,31}$")]
+    url: Annotated[str, Field(pattern=r"^https?://")]
+    fields: list[Literal["seed", "num_inference_steps", "guidance_scale", "negative_prompt", "max_sequence_length"]] = [
+        "seed",
+        "num_inference_steps",
+        "guidance_scale",
+    ]
+    edits: bool = True
+    masks: bool = False
+
+
+class Routes(Policy):
+    default: str
+    routes: list[Route]
+    servers: list[Server] = []
+
+    def wrong(self) -> str | None:
+        """What does not hold together, if anything."""
+        names = [server.name for server in self.servers]
+        if len(names) != len(set(names)) or not set(names).isdisjoint(OWN_PROVIDERS):
+            return "a server has the name of another provider"
+        for route in self.routes:
+            if len(route.providers) != len(set(route.providers)):
+                return f"{route.model} has two legs at one provider"
+            unknown = set(route.providers) - {*OWN_PROVIDERS, *names}
+            if unknown:
+                return f"{route.model} has a leg at {min(unknown)}, which is no provider"
+        return None
