@@ -14,6 +14,14 @@ class Policy(BaseModel):
 OWN_PROVIDERS = ("workers", "empiriolabs")
 
 
+def _exact(value: object) -> object:
+    return Decimal(value) if type(value) is int else value
+
+
+#: TOML tells 10 from 10.0.
+_Number = Annotated[Decimal, BeforeValidator(_exact)]
+
+
 class LegPolicy(Policy):
     """A provider that may make a model's images, and when. Written as its name alone, it always may.
 
@@ -22,9 +30,9 @@ class LegPolicy(Policy):
     """
 
     provider: str
-    price: Annotated[Decimal, Field(ge=0)] | None = None
-    wait_below: Annotated[Decimal, Field(gt=0)] | None = None
-    budget_below: Annotated[Decimal, Field(gt=0, le=1)] | None = None
+    price: Annotated[_Number, Field(ge=0)] | None = None
+    wait_below: Annotated[_Number, Field(gt=0)] | None = None
+    budget_below: Annotated[_Number, Field(gt=0, le=1)] | None = None
     #: what an OpenAI-compatible server calls the model, if not as we do
     model: str | None = None
 

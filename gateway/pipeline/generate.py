@@ -1,8 +1,8 @@
 """The recipe: one request from its ask to its answer, one line a step. Nobody else decides the order.
 
 1 who asks (admission) · 2 how often (limiting), both before the body is read · 3 the words into an ask (edge) · 4 ask →
-order · 5 allowed? · 6 a retry of an earlier call? (retrying) · 7 made already? · 8 being made? (sharing) · 9 which leg (routing),
-limits, hold and journal · 10 submit, 11 wait, 12 keep, 13 settle (dispatch, a task of the app) · 14 answer (edge)
+order · 5 allowed? · 6 a retry of an earlier call? (retrying) · 7 made already? · 8 being made? (sharing) · 9 which leg
+(routing), limits, hold and journal · 10 submit, 11 wait, 12 keep, 13 settle (dispatch, a task of the app) · 14 answer (edge)
 """
 
 import asyncio

@@ -108,7 +108,7 @@ class Quoting:
             if call.cache == "only":
                 raise not_cached(seeded=seeded)
             self._dispatch.check()
-            choice = await self._routing.choose(job.order, self._drafting.buyer(caller, job.order, call))
+            choice = await self._routing.choose(job.order, self._drafting.buyer(caller, job.order, call), counted=False)
             seconds, draft = choice.place.seconds, self._drafting.job(caller, job.order, call, choice.course)
             await self._spending.weigh(caller, cheaper(draft, choice.course) or draft)
         except GatewayError as error:

@@ -11,4 +11,6 @@ EMPIRIOLABS = "empiriolabs"
 
 def vocabulary(policies: Policies) -> Vocabulary:
     phases = ("reserve", "submit", "wait", "keep", "settle")
-    return Vocabulary(version("imagegate"), ROUTES, IMAGE_ROUTES, tuple(policies.models), ("workers", EMPIRIOLABS), phases)
+    return Vocabulary(
+        version("imagegate"), ROUTES, IMAGE_ROUTES, tuple(policies.models), ("workers", EMPIRIOLABS), phases
+    )
