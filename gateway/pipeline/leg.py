@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import TypeVar
 
 from gateway.core.circuit import Circuit
-from gateway.core.errors import NoCapacity, UpstreamFailed, UpstreamUnavailable
+from gateway.core.errors import InvalidRequest, NoCapacity, UpstreamFailed, UpstreamUnavailable
 from gateway.core.job import Failure
 from gateway.core.order import Order
 from gateway.core.origin import origin
@@ -25,6 +25,7 @@ from gateway.ports import (
     Provider,
     Share,
     Telemetry,
+    Unfit,
     Unknown,
 )
 
@@ -69,8 +70,11 @@ class Leg:
 
     async def place(self, order: Order, calls: int, patience: float) -> Place:
         """Refuse before anything is held: raises NoCapacity when the circuit is open or the turn would come too late, and
-        UpstreamUnavailable while our key or credit is refused.
+        UpstreamUnavailable while our key or credit is refused; InvalidRequest for a mask that is not honoured here.
         """
+        if order.mask is not None and isinstance(await self._provider.fits(order), Unfit):
+            message = "No provider of this gateway honours a mask."
+            raise InvalidRequest(message, code="unsupported_parameter", param="mask")
         pause = self._submits.wait(self._clock.monotonic())
         if pause > 0 and self._submits.refusing:
             raise UpstreamUnavailable(REFUSED, retry_after=pause)
