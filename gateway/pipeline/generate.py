@@ -14,7 +14,7 @@ from gateway.core import errors
 from gateway.core.ask import Ask
 from gateway.core.catalogue import Catalogue
 from gateway.core.job import CacheWord, Failure, Job, Status
-from gateway.core.order import Order, Upload
+from gateway.core.order import Order, Upload, apart
 from gateway.core.rate import Room
 from gateway.pipeline.admission import Caller
 from gateway.pipeline.call import Call
@@ -108,8 +108,8 @@ class Generate:
 
         The uploads are kept by then, and needed no more: whoever goes on to wait had better let go of them.
         """
-        references = [upload.reference for upload in uploads]
-        order = self._catalogue.order(ask, references, lambda: secrets.randbelow(_DRAWN_SEEDS))
+        references, mask = apart(uploads)
+        order = self._catalogue.order(ask, references, lambda: secrets.randbelow(_DRAWN_SEEDS), mask)
         caller.allowed.check(order)
         request = _Request(caller, order, call, ask.seeded, await self._routing.intended(order))
         earlier = await self._retrying.earlier(caller, call)

@@ -18,7 +18,7 @@ def test_the_shipped_policies_are_those_of_the_contract() -> None:
     model = policies.models["flux-2-klein-4b"]
     assert (policies.routes.default, policies.route(model.id).providers) == (
         model.id,
-        ["empiriolabs"],
+        ["workers", "empiriolabs"],
     )
     assert (model.unit_price, model.images_per_call) == (8500, 4)
     assert (policies.gateway.unconfirmed.after, policies.gateway.unconfirmed.outcome) == (65 * 60, "charge")
