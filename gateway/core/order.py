@@ -59,6 +59,11 @@ class Order:
     #: of the first reference's size, in L: white where that one is to be painted anew
     mask: Reference | None = None
 
+    @property
+    def kept(self) -> tuple[Reference, ...]:
+        """All that it builds on, while it is open."""
+        return self.references if self.mask is None else (*self.references, self.mask)
+
 
 @dataclass(frozen=True, slots=True)
 class Part:
