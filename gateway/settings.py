@@ -226,7 +226,7 @@ def _dotenv(directory: Path) -> dict[str, str]:
 def _values(variables: Mapping[str, str]) -> dict[str, object]:
     known = {variable(name): name for name in Settings.model_fields}
     files = {variable(name) + _FILE: name for name in _SECRETS}
-    for name, value in variables.items():
+    for name in variables:
         if name.startswith(PREFIX) and name not in known and name not in files:
             raise SettingsError(_did_you_mean(name, [*known, *files]))
     said = {name: value for name, value in variables.items() if value}

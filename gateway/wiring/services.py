@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from importlib.metadata import version
 
+from litestar import Router
 from pydantic import SecretStr
 
 from gateway.core import keys as key_form
@@ -25,6 +26,7 @@ from gateway.edge.own_pictures import OwnPictures
 from gateway.edge.render import Renderer
 from gateway.pipeline.administration import Administration
 from gateway.pipeline.admission import Admission
+from gateway.pipeline.bells import Ears
 from gateway.pipeline.crew import Crew
 from gateway.pipeline.dispatch import Dispatch
 from gateway.pipeline.elsewhere import Elsewhere
@@ -53,6 +55,7 @@ from gateway.wiring.administration import administer, care_of, open_keyring
 from gateway.wiring.legs import open_image_source, open_legs
 from gateway.wiring.stores import Store, open_stores
 from gateway.wiring.words import vocabulary
+from gateway.wiring.workers import serve_workers
 
 #: seconds for submits under way when the gateway stops, as long as one with four images may take: their answers must
 #: reach the journal
@@ -86,6 +89,8 @@ async def open_services(settings: Settings, clock: Clock | None = None) -> Async
         blobs = await stack.enter_async_context(open_blobs(settings.blobs_path))
         keyring = await open_keyring(settings, store)
         crew = Crew(clock, recorder)
+        ears = Ears(stores.bells, crew, clock)
+        ears.watch()
         allowance = stores.allowance(settings.empiriolabs_rpm, replica)
         legs = await open_legs(
             stack, settings, policies, allowance=allowance, crew=crew, recorder=recorder, clock=clock
@@ -120,8 +125,9 @@ async def open_services(settings: Settings, clock: Clock | None = None) -> Async
         rate_card = RateCard(legs, policies, crew=crew, clock=clock, telemetry=recorder)
         rate_card.watch()
         crew.start("watch", Watch(store, store, recorder, clock).run(crew.rest))
-        administration = administer(store, clock, keyring, policies, recorder, rates=rate_card.rates)
-        yield Services(_app(base, pipeline, images, administration), administration, log, crew.begin_stopping)
+        administration = administer(stores, clock, keyring, policies, recorder, rates=rate_card.rates)
+        workers = serve_workers(settings, stores, blobs, keyring=keyring, ears=ears, crew=crew, clock=clock)
+        yield Services(_app(base, pipeline, images, administration, workers), administration, log, crew.begin_stopping)
 
 
 async def _leave(store: Store, replica: str) -> None:
@@ -237,7 +243,9 @@ def _sweeping(base: _Base) -> Sweeping:
     )
 
 
-def _app(base: _Base, pipeline: _Pipeline, images: ImageUrls, administration: Administration) -> Observed:
+def _app(
+    base: _Base, pipeline: _Pipeline, images: ImageUrls, administration: Administration, workers: Router
+) -> Observed:
     settings, keyring = base.settings, base.keyring
     limits = base.catalogue.policies.gateway.limits.defaults
     admission = Admission(base.store, keyring.peppers, base.clock, base.crew, limits=limits)
@@ -274,6 +282,7 @@ def _app(base: _Base, pipeline: _Pipeline, images: ImageUrls, administration: Ad
             admin=admin_routes(
                 administration, care, admin_key=_plain(settings.admin_key), set_log_level=base.log.set_level
             ),
+            workers=workers,
             observer=base.recorder,
         )
     )
