@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from importlib.metadata import version
 
+from litestar import Router
 from pydantic import SecretStr
 
 from gateway.core.catalogue import Catalogue
@@ -41,6 +42,7 @@ from gateway.wiring.legs import open_image_source, open_legs
 from gateway.wiring.pipeline import Base, Pipeline, build_pipeline
 from gateway.wiring.stores import Store, open_stores
 from gateway.wiring.words import vocabulary
+from gateway.wiring.workers import serve_workers
 
 #: seconds for submits under way when the gateway stops, as long as one with four images may take: their answers must
 #: reach the journal
@@ -108,8 +110,9 @@ async def open_services(settings: Settings, clock: Clock | None = None) -> Async
         rate_card = RateCard(legs, policies, crew=crew, clock=clock, telemetry=recorder)
         rate_card.watch()
         crew.start("watch", Watch(store, store, recorder, clock).run(crew.rest))
-        administration = administer(store, clock, keyring, policies, recorder, rates=rate_card.rates)
-        yield Services(_app(base, pipeline, images, administration), administration, log, crew.begin_stopping)
+        administration = administer(stores, clock, keyring, policies, recorder, rates=rate_card.rates)
+        workers = serve_workers(settings, stores, blobs, keyring=keyring, ears=ears, crew=crew, clock=clock)
+        yield Services(_app(base, pipeline, images, administration, workers), administration, log, crew.begin_stopping)
 
 
 async def _leave(store: Store, replica: str) -> None:
@@ -124,7 +127,9 @@ async def _say_if_not_durable(store: Store, recorder: Recorder) -> None:
         recorder.log("warning", "store_may_lose_what_it_acknowledged", fields)
 
 
-def _app(base: Base, pipeline: Pipeline, images: ImageUrls, administration: Administration) -> Observed:
+def _app(
+    base: Base, pipeline: Pipeline, images: ImageUrls, administration: Administration, workers: Router
+) -> Observed:
     settings, keyring = base.settings, base.keyring
     limits = base.catalogue.policies.gateway.limits.defaults
     admission = Admission(base.store, keyring.peppers, base.clock, base.crew, limits=limits)
@@ -161,6 +166,7 @@ def _app(base: Base, pipeline: Pipeline, images: ImageUrls, administration: Admi
             admin=admin_routes(
                 administration, care, admin_key=_plain(settings.admin_key), set_log_level=base.log.set_level
             ),
+            workers=workers,
             observer=base.recorder,
         )
     )
