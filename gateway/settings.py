@@ -163,12 +163,7 @@ def read(environment: Mapping[str, str] | None = None, directory: Path | None = 
     An empty variable is one not set, and hides what `.env` says. Raises SettingsError naming the variable.
     """
     directory = directory or Path.cwd()
-    everything = os.environ if environment is None else environment  # noqa: TID251 - the one place
-    said = {name: value for name, value in everything.items() if not _KUBERNETES.fullmatch(f"{name}={value}")}
-    hidden = {name.removesuffix(_FILE) for name in said}
-    variables = {
-        name: value for name, value in _dotenv(directory).items() if name.removesuffix(_FILE) not in hidden
-    } | said
+    variables = _variables(environment, directory)
     values = _values(variables) | {name: value for name, value in overrides.items() if value is not None}
     values.setdefault("data", _default_data(directory, variables))
     try:
@@ -177,6 +172,19 @@ def read(environment: Mapping[str, str] | None = None, directory: Path | None = 
         first = error.errors(include_url=False, include_input=False)[0]
         name = str(first["loc"][0]) if first["loc"] else "?"
         raise SettingsError(f"{variable(name)}: {first['msg'].removeprefix('Value error, ')}") from error
+
+
+def worker_token(environment: Mapping[str, str] | None = None, directory: Path | None = None) -> SecretStr | None:
+    """`IMAGEGATE_WORKER_TOKEN`, or what its `_FILE` holds, read as every secret is; an agent needs no other setting.
+
+    Raises SettingsError.
+    """
+    variables, name = _variables(environment, directory or Path.cwd()), variable("worker_token")
+    token, path = variables.get(name), variables.get(name + _FILE)
+    if token and path:
+        raise SettingsError(f"set {name} or {name}{_FILE}, not both")
+    said = _secret_file(name + _FILE, path) if path else token
+    return SecretStr(said) if said else None
 
 
 def variable(field: str) -> str:
@@ -211,6 +219,13 @@ def interpreter_environment() -> dict[str, str]:
 def runtime_directory() -> Path:
     """Where a socket goes whose path in the data directory would be too long for the kernel."""
     return Path(os.environ.get("XDG_RUNTIME_DIR") or "/tmp")  # noqa: S108, TID251 - the one place; the socket's mode guards it
+
+
+def _variables(environment: Mapping[str, str] | None, directory: Path) -> dict[str, str]:
+    everything = os.environ if environment is None else environment  # noqa: TID251 - the one place
+    said = {name: value for name, value in everything.items() if not _KUBERNETES.fullmatch(f"{name}={value}")}
+    hidden = {name.removesuffix(_FILE) for name in said}
+    return {name: value for name, value in _dotenv(directory).items() if name.removesuffix(_FILE) not in hidden} | said
 
 
 def _dotenv(directory: Path) -> dict[str, str]:
