@@ -13,6 +13,7 @@ from gateway.providers.empiriolabs import Account, models_of, open_empiriolabs
 from gateway.providers.image_urls import RefusedImages, open_image_urls
 from gateway.settings import Settings
 from gateway.telemetry.recorder import Recorder
+from gateway.wiring.servers import open_servers
 from gateway.wiring.words import PROVIDER
 
 
@@ -26,11 +27,15 @@ async def open_legs(  # noqa: PLR0913 - wired once
     recorder: Recorder,
     clock: Clock,
 ) -> dict[str, Leg]:
-    """EmpirioLabs when there is a key for it. Its connections close after the crew has stopped."""
+    """EmpirioLabs when there is a key for it, and the servers of the routes. Connections close after the crew has stopped."""
+    servers = await open_servers(
+        stack, settings, policies, allowance=allowance, crew=crew, recorder=recorder, clock=clock
+    )
     key = settings.empiriolabs_api_key
     if key is None:
-        recorder.log("warning", "no_provider", {"missing": "EMPIRIOLABS_API_KEY"})
-        return {}
+        if not servers:
+            recorder.log("warning", "no_provider", {"missing": "EMPIRIOLABS_API_KEY"})
+        return servers
     account = Account(
         url=settings.empiriolabs_url,
         key=key.get_secret_value(),
@@ -41,7 +46,7 @@ async def open_legs(  # noqa: PLR0913 - wired once
         open_empiriolabs(account, clock, partial(recorder.upstream_request, PROVIDER))
     )
     governor = Governor(PROVIDER, settings.empiriolabs_rpm, allowance, crew, clock)
-    return {PROVIDER: Leg(provider, governor, clock, recorder)}
+    return {PROVIDER: Leg(provider, governor, clock, recorder), **servers}
 
 
 async def open_image_source(stack: AsyncExitStack, settings: Settings, clock: Clock) -> ImageUrls:

@@ -11,4 +11,5 @@ PROVIDER = "empiriolabs"
 
 def vocabulary(policies: Policies) -> Vocabulary:
     phases = ("reserve", "submit", "wait", "keep", "settle")
-    return Vocabulary(version("imagegate"), ROUTES, IMAGE_ROUTES, tuple(policies.models), (PROVIDER,), phases)
+    providers = (PROVIDER, *(server.name for server in policies.routes.servers))
+    return Vocabulary(version("imagegate"), ROUTES, IMAGE_ROUTES, tuple(policies.models), providers, phases)
