@@ -156,9 +156,7 @@ def _exit(code: int) -> None:
     os._exit(code)
 
 
-def _diffusers(
-    clock: Clock, source: str | None, revision: str, *, model: str, device: str, most_pixels: int
-) -> Opened:
+def _diffusers(clock: Clock, source: str | None, revision: str, *, model: str, device: str, most_pixels: int) -> Opened:
     if source is None:
         raise click.UsageError("--model names what --engine diffusers runs.")
     if not all(find_spec(each) for each in _EXTRA):

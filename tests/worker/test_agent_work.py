@@ -38,7 +38,9 @@ async def test_who_is_there_is_told_before_it_claims_and_gone_when_it_left() -> 
     assert (presence.most_pixels, presence.most_references) == (1024 * 1024, 4)
     assert (claim.images, claim.tokens) == (16, 9216)
     assert gateway.presences[0].seconds == 0 < gateway.claims[-1].presence.seconds
-    assert [drain.given_back for drain in gateway.drains] == [()] * 3, "as it came, as it was told to go, and as it left"
+    assert [drain.given_back for drain in gateway.drains] == [()] * 3, (
+        "as it came, as it was told to go, and as it left"
+    )
     assert gateway.order[-1] == "drain"
 
 
@@ -46,7 +48,9 @@ async def test_each_codec_is_the_orders() -> None:
     async with scripted_gateway() as gateway, working(gateway):
         gateway.give(work("j", codec="jpeg"), work("w", codec="webp"))
         await gateway.until(lambda: len(gateway.finishes) == 2)
-    formats = {name: Image.open(BytesIO(gateway.uploads[gateway.finishes[name].pictures[0].name])).format for name in "jw"}
+    formats = {
+        name: Image.open(BytesIO(gateway.uploads[gateway.finishes[name].pictures[0].name])).format for name in "jw"
+    }
     assert formats == {"j": "JPEG", "w": "WEBP"}
 
 
@@ -90,7 +94,11 @@ async def test_an_edit_builds_on_what_the_gateway_keeps_fetched_once() -> None:
 
 async def test_a_reference_that_leads_elsewhere_or_is_no_picture_is_not_made() -> None:
     async with scripted_gateway(files={"x.png": b"no picture"}) as gateway, working(gateway):
-        for name, path in {"far": "//evil.example/x.png", "up": "/worker/v1/references/../claim", "bad": "x.png"}.items():
+        for name, path in {
+            "far": "//evil.example/x.png",
+            "up": "/worker/v1/references/../claim",
+            "bad": "x.png",
+        }.items():
             path = path if "/" in path else f"/worker/v1/references/{path}"
             gateway.give(work(name, operation="edit", references=(path,)))
         await gateway.until(lambda: len(gateway.fails) == 3)
@@ -112,4 +120,6 @@ async def test_pictures_on_the_way_come_evenly_spread_and_grow_clear() -> None:
 
 def apart(one: Image.Image, other: Image.Image) -> float:
     """Mean difference of a channel."""
-    return sum(abs(here - there) for here, there in zip(one.tobytes(), other.tobytes(), strict=True)) / len(one.tobytes())
+    return sum(abs(here - there) for here, there in zip(one.tobytes(), other.tobytes(), strict=True)) / len(
+        one.tobytes()
+    )
