@@ -1,6 +1,7 @@
 """What workers claim, over real HTTP and both stores: at once where there is work, as soon as it comes where there is none."""
 
 import asyncio
+import re
 from dataclasses import replace
 
 import msgspec
@@ -139,3 +140,15 @@ async def test_a_token_works_until_it_is_revoked_and_opens_nothing_else(here: St
     for refused in (secret, team_key, ADMIN_KEY, secret[:-1]):
         answer = await here.say("claim", a_claim(), refused)
         assert (answer.status_code, answer.json()["error"]["code"]) == (401, "invalid_api_key")
+
+
+async def test_empty_claims_and_presence_are_no_lines_of_the_log_and_waiting_is_no_duration(here: Stand) -> None:
+    """An agent says something every few seconds, day and night."""
+    assert (await here.claim(a_claim(wait=0.3))).work == ()
+    text = (await here.client.get(f"{here.url}/metrics")).text
+    count = re.search(r'_request_duration_seconds_count\{[^}]*route="worker.claim"[^}]*\} (\S+)', text)
+    total = re.search(r'_request_duration_seconds_sum\{[^}]*route="worker.claim"[^}]*\} (\S+)', text)
+    assert count is not None
+    assert total is not None
+    assert float(count[1]) == 1
+    assert float(total[1]) < 0.3

@@ -143,6 +143,8 @@ async def stand(directory: Path, redis: RedisServer | None) -> AsyncIterator[Sta
     async with AsyncExitStack() as stack:
         served = await stack.enter_async_context(serving.running(found))
         client = await stack.enter_async_context(httpx.AsyncClient(timeout=30))
+        queue: Queue
+        bells: Bells
         if redis is not None:
             other = await stack.enter_async_context(open_redis_store(redis.url()))
             queue, bells = other.queue(), other.bells()
