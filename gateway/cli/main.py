@@ -11,6 +11,7 @@ COMMANDS = {
         "gateway.cli.simulator:simulator",
         "Run a stand-in EmpirioLabs over real HTTP. Its images are drawn here, and marked as simulated.",
     ),
+    "worker": Entry("gateway.cli.worker:worker", "Make images for a gateway, on this machine's GPU."),
     "teams": Entry("gateway.cli.teams:teams", "Create, list, show and change teams."),
     "keys": Entry("gateway.cli.keys:keys", "Create, list, show, change, rotate and revoke the teams' keys."),
     "budgets": Entry("gateway.cli.budgets:budgets", "Set and list budgets."),
