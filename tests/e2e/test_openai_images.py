@@ -14,7 +14,7 @@ from orders import share
 from scripted_upstream import Answer, ScriptedUpstream, http, says, says_and_closes, scripted
 from test_transport_faults import closed_port
 
-from gateway.core.order import Part, Reference
+from gateway.core.order import Reference
 from gateway.ports import Declined, Finished, Image, Unfit, Unknown
 from gateway.providers.downloads import open_lines
 from gateway.providers.large_bodies import Places
@@ -148,7 +148,9 @@ ENDINGS = [
 
 
 @pytest.mark.parametrize(("answer", "code"), ENDINGS)
-async def test_an_answer_that_is_lost_is_unknown_and_at_a_free_server_asked_for_again(answer: Answer, code: str) -> None:
+async def test_an_answer_that_is_lost_is_unknown_and_at_a_free_server_asked_for_again(
+    answer: Answer, code: str
+) -> None:
     async with answered(answer) as (us, upstream):
         outcome = await us.submit()
         assert isinstance(outcome, Unknown)
@@ -200,7 +202,7 @@ async def test_a_refusal_owes_nothing(answer: bytes, code: str, again: bool, acc
 
 
 async def test_a_large_result_keeps_its_place_until_it_is_kept() -> None:
-    large = http(200, json.dumps({"data": [b64(picture(400))]}).encode())
+    large = http(200, json.dumps({"data": [b64(picture(800))]}).encode())
     async with answered(says(large)) as (us, _):
         with ExitStack() as until_kept:
             outcome = await us.provider.submit(share(ORDER, PART), (), until_kept)
