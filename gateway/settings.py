@@ -18,10 +18,9 @@ _KUBERNETES = re.compile(
     r"IMAGEGATE_(\w+_)?(SERVICE_HOST=.*|SERVICE_PORT(_\w+)?=.*|PORT_\d+_\w+=.*|PORT=(tcp|udp|sctp)://.*)", re.DOTALL
 )
 #: A Redis is named with its password.
-_SECRETS = frozenset({"empiriolabs_api_key", "provider_keys", "admin_key", "metrics_token", "secret", "store"})
-#: Names of features to come: switched on, they stop the start rather than do nothing.
-_LATER = frozenset({"IMAGEGATE_WORKER_TOKEN", "IMAGEGATE_WORKER_TOKEN_FILE"})
-_OFF = frozenset({"", "0", "f", "false", "n", "no", "off"})
+_SECRETS = frozenset(
+    {"empiriolabs_api_key", "provider_keys", "admin_key", "metrics_token", "worker_token", "secret", "store"}
+)
 
 #: One of `IMAGEGATE_PROVIDER_KEYS`: a server's name, and what a header can carry.
 _PROVIDER_KEY = re.compile(r"(?P<name>[a-z][a-z0-9_-]{0,31})=(?P<key>[\x21-\x2b\x2d-\x7e]+)")
@@ -66,6 +65,9 @@ class Settings(BaseModel):
     policies: Path | None = Field(None, description="replaces the packaged policies entirely")
     admin_key: SecretStr | None = Field(None, description="opens /admin/v1 over TCP; 32 characters or more")
     metrics_token: SecretStr | None = Field(None, description="reads /metrics from afar")
+    worker_token: SecretStr | None = Field(
+        None, description="a token that GPU workers may use beside those made for each; 32 characters or more"
+    )
     secret: SecretStr | None = Field(None, description="comma-separated ring, the first signs; else made and kept")
     max_wait: Annotated[float, Field(gt=0, le=3600)] = Field(280, description="seconds a plain call waits at most")
     url_ttl: int = Field(86400, ge=60, le=7 * 86400, description="seconds a picture URL lives")
@@ -131,11 +133,18 @@ class Settings(BaseModel):
             raise ValueError(f"this version serves {_FILES}PATH alone")
         return value
 
-    @field_validator("admin_key")
+    @field_validator("admin_key", "worker_token")
     @classmethod
     def _is_long(cls, value: SecretStr | None) -> SecretStr | None:
         if value is not None and len(value.get_secret_value()) < 32:  # noqa: PLR2004 - the contract's figure
             raise ValueError("must have 32 characters or more")
+        return value
+
+    @field_validator("worker_token")
+    @classmethod
+    def _administers_nothing(cls, value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
+        if value is not None and value == info.data.get("admin_key"):
+            raise ValueError("must be another secret than IMAGEGATE_ADMIN_KEY: workers administer nothing")
         return value
 
     @field_validator("secret")
@@ -183,12 +192,7 @@ def read(environment: Mapping[str, str] | None = None, directory: Path | None = 
     An empty variable is one not set, and hides what `.env` says. Raises SettingsError naming the variable.
     """
     directory = directory or Path.cwd()
-    everything = os.environ if environment is None else environment  # noqa: TID251 - the one place
-    said = {name: value for name, value in everything.items() if not _KUBERNETES.fullmatch(f"{name}={value}")}
-    hidden = {name.removesuffix(_FILE) for name in said}
-    variables = {
-        name: value for name, value in _dotenv(directory).items() if name.removesuffix(_FILE) not in hidden
-    } | said
+    variables = _variables(environment, directory)
     values = _values(variables) | {name: value for name, value in overrides.items() if value is not None}
     values.setdefault("data", _default_data(directory, variables))
     try:
@@ -197,6 +201,19 @@ def read(environment: Mapping[str, str] | None = None, directory: Path | None = 
         first = error.errors(include_url=False, include_input=False)[0]
         name = str(first["loc"][0]) if first["loc"] else "?"
         raise SettingsError(f"{variable(name)}: {first['msg'].removeprefix('Value error, ')}") from error
+
+
+def worker_token(environment: Mapping[str, str] | None = None, directory: Path | None = None) -> SecretStr | None:
+    """`IMAGEGATE_WORKER_TOKEN`, or what its `_FILE` holds, read as every secret is; an agent needs no other setting.
+
+    Raises SettingsError.
+    """
+    variables, name = _variables(environment, directory or Path.cwd()), variable("worker_token")
+    token, path = variables.get(name), variables.get(name + _FILE)
+    if token and path:
+        raise SettingsError(f"set {name} or {name}{_FILE}, not both")
+    said = _secret_file(name + _FILE, path) if path else token
+    return SecretStr(said) if said else None
 
 
 def variable(field: str) -> str:
@@ -233,6 +250,13 @@ def runtime_directory() -> Path:
     return Path(os.environ.get("XDG_RUNTIME_DIR") or "/tmp")  # noqa: S108, TID251 - the one place; the socket's mode guards it
 
 
+def _variables(environment: Mapping[str, str] | None, directory: Path) -> dict[str, str]:
+    everything = os.environ if environment is None else environment  # noqa: TID251 - the one place
+    said = {name: value for name, value in everything.items() if not _KUBERNETES.fullmatch(f"{name}={value}")}
+    hidden = {name.removesuffix(_FILE) for name in said}
+    return {name: value for name, value in _dotenv(directory).items() if name.removesuffix(_FILE) not in hidden} | said
+
+
 def _dotenv(directory: Path) -> dict[str, str]:
     path = directory / ".env"
     try:
@@ -246,10 +270,8 @@ def _dotenv(directory: Path) -> dict[str, str]:
 def _values(variables: Mapping[str, str]) -> dict[str, object]:
     known = {variable(name): name for name in Settings.model_fields}
     files = {variable(name) + _FILE: name for name in _SECRETS}
-    for name, value in variables.items():
-        if name in _LATER:
-            _refuse_later(name, value)
-        elif name.startswith(PREFIX) and name not in known and name not in files:
+    for name in variables:
+        if name.startswith(PREFIX) and name not in known and name not in files:
             raise SettingsError(_did_you_mean(name, [*known, *files]))
     said = {name: value for name, value in variables.items() if value}
     values: dict[str, object] = {known[name]: said[name] for name in said.keys() & known}
@@ -258,11 +280,6 @@ def _values(variables: Mapping[str, str]) -> dict[str, object]:
             raise SettingsError(f"set {variable(files[name])} or {name}, not both")
         values[files[name]] = _secret_file(name, said[name])
     return values
-
-
-def _refuse_later(name: str, value: str) -> None:
-    if value.strip().lower() not in _OFF:
-        raise SettingsError(f"{name} is not served by this version")
 
 
 def _secret_file(name: str, path: str) -> str:
