@@ -79,6 +79,7 @@ class Catalogue:
             revision=model.revision,
             ignored=ignored,
             references=tuple(references),
+            partials=(ask.partial_images or 0) if ask.stream else 0,
         )
 
 

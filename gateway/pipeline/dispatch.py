@@ -211,7 +211,7 @@ class Dispatch:
         if not await self._journal.surely(self._jobs.submitting, attempt.id, now, self.replica):
             leg.leave_submit()  # dropped while it stood in the queue, or taken over by another replica
             return None
-        share = Share(attempt.id, job.team, job.order, part, deadline=now + _PATIENCE)
+        share = Share(attempt.id, job.team, job.order, part, deadline=now + _PATIENCE, partials=job.order.partials)
         with ExitStack() as until_kept:
             with self._timed("submit"):
                 outcome = await leg.submit(share, references, until_kept)

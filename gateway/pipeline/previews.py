@@ -1,0 +1,62 @@
+"""Previews: what a job that a GPU worker makes is becoming, for streams that ask to see it."""
+
+import asyncio
+from contextlib import suppress
+from dataclasses import dataclass
+
+from gateway.core.job import Job, Picture
+from gateway.pipeline.bells import LOOK, Ears, piece_word
+from gateway.pipeline.crew import Stopping
+from gateway.ports import StoreDown
+from gateway.ports.queue import Queue
+
+
+@dataclass(frozen=True, slots=True)
+class Partial:
+    """`index` counts from 0."""
+
+    index: int
+    picture: Picture
+
+
+class Previews:
+    def __init__(self, queue: Queue, ears: Ears) -> None:
+        self._queue = queue
+        self._ears = ears
+
+    def of(self, job: Job) -> "Sight":
+        """Of a job with one image. One that has ended shows nothing on the way."""
+        # a piece of work has the id of its attempt; one that follows has the attempts of the job that it follows
+        return Sight(self._queue, self._ears, job.attempts[0].id, 0 if job.ended else job.order.partials)
+
+
+class Sight:
+    """One client's: another that joins later sees the same from the first on."""
+
+    def __init__(self, queue: Queue, ears: Ears, piece_id: str, most: int) -> None:
+        self._queue = queue
+        self._ears = ears
+        self._piece_id = piece_id
+        self._most = most
+        self._shown = 0
+
+    async def next(self) -> Partial:
+        """The next one as soon as it is there, each index once, whichever worker made it. Waits for ever where none comes,
+        also while the gateway goes down: how the job ends is heard elsewhere."""
+        with suppress(Stopping):
+            while self._shown < self._most:
+                with self._ears.waiting(piece_word(self._piece_id)) as bell:
+                    partials = await self._look()
+                    if len(partials) > self._shown:
+                        self._shown += 1
+                        return Partial(self._shown - 1, partials[self._shown - 1])
+                    await bell.rung(LOOK)
+        never: asyncio.Future[Partial] = asyncio.get_running_loop().create_future()
+        return await never
+
+    async def _look(self) -> tuple[Picture, ...]:
+        """None of a job that is made elsewhere, and of one that has yet to be submitted."""
+        became = None
+        with suppress(StoreDown):
+            became = await self._queue.became(self._piece_id)
+        return became.partials if became else ()
