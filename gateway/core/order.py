@@ -61,6 +61,11 @@ class Order:
     #: how many pictures of what it becomes are to be shown on the way, at most
     partials: int = 0
 
+    @property
+    def kept(self) -> tuple[Reference, ...]:
+        """All that it builds on, while it is open."""
+        return self.references if self.mask is None else (*self.references, self.mask)
+
 
 @dataclass(frozen=True, slots=True)
 class Part:

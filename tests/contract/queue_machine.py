@@ -7,7 +7,7 @@ from typing import Any, ClassVar, TypeVar
 
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
-from queues import BATCHES, FITS, MODEL, PICTURE, SMALL, Rig, at_work
+from queues import BATCHES, FITS, LINE, PICTURE, SMALL, Rig, at_work
 
 from gateway.ports.queue import DELIVERIES, WORKER_LEASE, Ill, Standing
 
@@ -202,7 +202,7 @@ class QueueMachine(RuleBasedStateMachine):
             assert (became.standing, became.failure, became.delivery) == (row.standing, row.failure, row.delivery)
             assert (became.cancelled, bool(became.pictures)) == (row.cancelled, row.standing == "finished")
         waiting = sum(row.standing == "queued" for row in self.rows.values())
-        assert self.ask(self.here.queue.depth(MODEL)).waiting == waiting
+        assert self.ask(self.here.queue.depth(LINE)).waiting == waiting
         places = [
             self.ask(self.here.queue.position(each)) for each, row in self.rows.items() if row.standing == "queued"
         ]

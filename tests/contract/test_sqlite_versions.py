@@ -66,7 +66,7 @@ async def test_it_ends_with_the_columns_of_a_new_file(tmp_path: Path) -> None:
         async with open_store(path):
             pass
     assert seen(old) == seen(new)
-    assert seen(new)[0] == database.SCHEMA_VERSION == 4
+    assert seen(new)[0] == database.SCHEMA_VERSION == 5
 
 
 async def test_a_step_that_fails_leaves_the_file_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,8 +4,9 @@ from collections.abc import Mapping, Sequence
 
 import apsw
 
-from gateway.core.job import Attempt, Failure, Job, Status
+from gateway.core.job import Attempt, Failure, Job, Passed, Status
 from gateway.ports import Jobs, Spare, Unconfirmed
+from gateway.stores.sqlite import cache
 from gateway.stores.sqlite.ledger import Ending, end
 from gateway.stores.sqlite.rows import select_job, select_jobs, to_json
 from gateway.stores.sqlite.writer import SqlitePort
@@ -36,6 +37,16 @@ WHERE id = :id AND state IN ('submitting', 'submitted') AND upstream_id IS :upst
 """
 
 _IS_UNCONFIRMED = "SELECT 1 FROM attempts WHERE id = :id AND state = 'unconfirmed' AND upstream_id IS :upstream_id"
+
+_MOVED_THERE = "SELECT state = 'reserved' FROM attempts WHERE id = :id AND provider = :provider AND passed = :passed"
+
+_MOVED = """
+UPDATE attempts SET
+    state = 'reserved', provider = :provider, price = :price, passed = :passed, upstream_id = NULL, submitted_at = NULL
+WHERE id = :id AND state IN ('reserved', 'submitting', 'submitted')
+    AND EXISTS (SELECT 1 FROM jobs WHERE id = attempts.job_id AND NOT cancelled AND maker = coalesce(:maker, maker))
+RETURNING job_id
+"""
 
 _OLDEST_SUBMITTED = "SELECT min(submitted_at) FROM attempts WHERE state IN ('submitting', 'submitted')"
 
@@ -92,6 +103,25 @@ class SqliteJobs(SqlitePort, Jobs):
         }
         return await self._writer.call("unconfirmed", lambda db: _unconfirmed(db, change))
 
+    async def moved(
+        self,
+        attempt_id: str,
+        provider: str,
+        price: int,
+        passed: Sequence[Passed],
+        now: int,  # noqa: ARG002 - as every step is told
+        *,
+        maker: str | None = None,
+    ) -> bool:
+        move: Mapping[str, str | int | None] = {
+            "id": attempt_id,
+            "provider": provider,
+            "price": price,
+            "passed": to_json(tuple(passed)),
+            "maker": maker,
+        }
+        return await self._writer.call("moved", lambda db: _moved(db, move))
+
     async def detach(self, job_id: str) -> None:
         await self._writer.execute("detach", "UPDATE jobs SET detached = 1 WHERE id = ?", (job_id,))
 
@@ -131,6 +161,17 @@ def _unsubmitted(db: apsw.Connection, which: tuple[str, int], ending: Ending) ->
     if list(db.execute(_NOT_TAKEN, which)):
         end(db, ending)
     return bool(list(db.execute("SELECT 1 FROM attempts WHERE id = ? AND state = 'reserved'", which[:1])))
+
+
+def _moved(db: apsw.Connection, move: Mapping[str, str | int | None]) -> bool:
+    done = db.execute(_MOVED_THERE, move).get
+    if done is not None:
+        return bool(done)
+    job_id = db.execute(_MOVED, move).get
+    if job_id is None:
+        return False
+    cache.withdraw(db, job_id)
+    return True
 
 
 def _unconfirmed(db: apsw.Connection, change: Mapping[str, str | int | None]) -> bool:
