@@ -4,6 +4,7 @@ import asyncio
 import base64
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,10 @@ class Provider(ScriptedProvider):
     async def submit(self, share: Share, *rest: Any) -> Any:
         self.partials.append(share.partials)
         return await super().submit(share, *rest)
+
+
+def shows(client: Listener, partials: int) -> bool:
+    return len(client.shown) == partials
 
 
 @pytest.fixture
@@ -80,7 +85,7 @@ async def test_each_is_an_event_with_openais_fields(
     async with scene.listening(client) as gpu:
         for index in range(3):
             pictures.append(await gpu.shows(index))
-            await until(lambda shown=index + 1: len(client.shown) == shown)
+            await until(partial(shows, client, index + 1))
     *partials, completed = client.events
     assert completed["type"] == f"{name}.completed"
     assert len(partials) == 3
@@ -226,3 +231,14 @@ async def test_without_a_stream_they_have_no_effect_and_are_named(house: House) 
     ask = read({"prompt": "a cat", "partial_images": 2}, Generation)
     answer = await house.generate.finish(await house.generate.begin(RED, ask, a_call()))
     assert (answer.job.order.ignored, answer.job.order.partials) == (("partial_images",), 0)
+
+
+async def test_a_stopping_gateway_has_its_own_last_word(house: House, scene: Scene) -> None:
+    client = await scene.client()
+    async with scene.listening(client) as gpu:
+        await gpu.shows(0)
+        await until(lambda: client.shown)
+        house.crew.begin_stopping()
+        await until(lambda: client.ended)
+    assert client.shown == [0]
+    assert client.stream.exchange.code == "timeout"

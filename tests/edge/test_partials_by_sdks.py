@@ -6,6 +6,7 @@ import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -52,8 +53,11 @@ class Streaming:
             gpu = await gpu_at_work(self.house, ears)
             for index in range(len(DATA)):
                 await gpu.shows(index)
-                await until(lambda shown=index + 1: self.sent.count(b".partial_image\n") == shown)
+                await until(partial(self._has_left, index))
             self.house.provider.finishing = True
+
+    def _has_left(self, index: int) -> bool:
+        return self.sent.count(b".partial_image\n") == index + 1
 
 
 @pytest.fixture
