@@ -18,10 +18,7 @@ _KUBERNETES = re.compile(
     r"IMAGEGATE_(\w+_)?(SERVICE_HOST=.*|SERVICE_PORT(_\w+)?=.*|PORT_\d+_\w+=.*|PORT=(tcp|udp|sctp)://.*)", re.DOTALL
 )
 #: A Redis is named with its password.
-_SECRETS = frozenset({"empiriolabs_api_key", "admin_key", "metrics_token", "secret", "store"})
-#: Names of features to come: switched on, they stop the start rather than do nothing.
-_LATER = frozenset({"IMAGEGATE_WORKER_TOKEN", "IMAGEGATE_WORKER_TOKEN_FILE"})
-_OFF = frozenset({"", "0", "f", "false", "n", "no", "off"})
+_SECRETS = frozenset({"empiriolabs_api_key", "admin_key", "metrics_token", "worker_token", "secret", "store"})
 
 #: An http(s) URL that no two parsers read differently, and whose host any request can name.
 _BASE_URL = re.compile(
@@ -60,6 +57,9 @@ class Settings(BaseModel):
     policies: Path | None = Field(None, description="replaces the packaged policies entirely")
     admin_key: SecretStr | None = Field(None, description="opens /admin/v1 over TCP; 32 characters or more")
     metrics_token: SecretStr | None = Field(None, description="reads /metrics from afar")
+    worker_token: SecretStr | None = Field(
+        None, description="a token that GPU workers may use beside those made for each; 32 characters or more"
+    )
     secret: SecretStr | None = Field(None, description="comma-separated ring, the first signs; else made and kept")
     max_wait: Annotated[float, Field(gt=0, le=3600)] = Field(280, description="seconds a plain call waits at most")
     url_ttl: int = Field(86400, ge=60, le=7 * 86400, description="seconds a picture URL lives")
@@ -111,11 +111,18 @@ class Settings(BaseModel):
             raise ValueError(f"this version serves {_FILES}PATH alone")
         return value
 
-    @field_validator("admin_key")
+    @field_validator("admin_key", "worker_token")
     @classmethod
     def _is_long(cls, value: SecretStr | None) -> SecretStr | None:
         if value is not None and len(value.get_secret_value()) < 32:  # noqa: PLR2004 - the contract's figure
             raise ValueError("must have 32 characters or more")
+        return value
+
+    @field_validator("worker_token")
+    @classmethod
+    def _administers_nothing(cls, value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
+        if value is not None and value == info.data.get("admin_key"):
+            raise ValueError("must be another secret than IMAGEGATE_ADMIN_KEY: workers administer nothing")
         return value
 
     @field_validator("secret")
@@ -220,9 +227,7 @@ def _values(variables: Mapping[str, str]) -> dict[str, object]:
     known = {variable(name): name for name in Settings.model_fields}
     files = {variable(name) + _FILE: name for name in _SECRETS}
     for name, value in variables.items():
-        if name in _LATER:
-            _refuse_later(name, value)
-        elif name.startswith(PREFIX) and name not in known and name not in files:
+        if name.startswith(PREFIX) and name not in known and name not in files:
             raise SettingsError(_did_you_mean(name, [*known, *files]))
     said = {name: value for name, value in variables.items() if value}
     values: dict[str, object] = {known[name]: said[name] for name in said.keys() & known}
@@ -231,11 +236,6 @@ def _values(variables: Mapping[str, str]) -> dict[str, object]:
             raise SettingsError(f"set {variable(files[name])} or {name}, not both")
         values[files[name]] = _secret_file(name, said[name])
     return values
-
-
-def _refuse_later(name: str, value: str) -> None:
-    if value.strip().lower() not in _OFF:
-        raise SettingsError(f"{name} is not served by this version")
 
 
 def _secret_file(name: str, path: str) -> str:

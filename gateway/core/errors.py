@@ -12,6 +12,7 @@ GatewayError
 ├── UnsupportedMediaType      415
 ├── HeadersTooLarge           431
 ├── JobNotCancellable         409
+├── NotYours                  409  a worker's claim has lost its piece
 ├── IdempotencyKeyReused      422  with another body
 ├── Cancelled                 409  the job was cancelled while its client waited
 ├── ClientLeft                499  never sent: there is nobody to read it
@@ -138,6 +139,14 @@ class JobNotCancellable(GatewayError):
     status = 409
     type = "invalid_request_error"
     code = "job_not_cancellable"
+
+
+class NotYours(GatewayError):
+    """What a worker says of a piece is not wanted from it: another has claimed it, or it has ended."""
+
+    status = 409
+    type = "invalid_request_error"
+    code = "not_yours"
 
 
 class IdempotencyKeyReused(GatewayError):

@@ -142,14 +142,6 @@ def test_what_kubernetes_injects_for_services_is_ignored(directory: Path) -> Non
     assert "no setting" in refusal(directory, IMAGEGATE_HTTP_PORT="80")
 
 
-@pytest.mark.parametrize("name", ["IMAGEGATE_WORKER_TOKEN", "IMAGEGATE_WORKER_TOKEN_FILE"])
-def test_what_comes_later_is_refused_when_switched_on(directory: Path, name: str) -> None:
-    for off in ("", "false", "False", "0", "no", "off"):
-        read({name: off}, directory)
-    for on in ("true", "1", "ig-worker-canary"):
-        assert refusal(directory, **{name: on}) == f"{name} is not served by this version"
-
-
 # --- values ------------------------------------------------------------------------------------------------------------
 
 URL_RULE = "must be a plain http(s) URL in ASCII without user, query or fragment"

@@ -9,7 +9,7 @@ from refused_settings import refusal
 from gateway.settings import Settings, read, variable
 
 LONG = "s" * 32
-SECRETS = ("empiriolabs_api_key", "admin_key", "metrics_token", "secret")
+SECRETS = ("empiriolabs_api_key", "admin_key", "metrics_token", "worker_token", "secret")
 
 
 @pytest.fixture
