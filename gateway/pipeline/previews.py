@@ -5,10 +5,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from gateway.core.job import Job, Picture
-from gateway.pipeline.bells import LOOK, Ears, piece_word
+from gateway.pipeline.bells import LOOK, Ears
 from gateway.pipeline.crew import Stopping
-from gateway.ports import StoreDown
-from gateway.ports.queue import Queue
+from gateway.ports import Queue, StoreDown
+from gateway.ports.bells import piece_word
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,3 +16,13 @@ class Bells(Protocol):
     def rung(self) -> AsyncIterator[str]:
         """For ever; what is rung before it is first waited for, or while too much is unheard, is missed. Raises
         StoreDown."""
+
+
+def line_word(line: str) -> str:
+    """Work has come to that line."""
+    return f"line {line}"
+
+
+def piece_word(piece_id: str) -> str:
+    """The piece went on, has ended, or has another picture on the way."""
+    return f"piece {piece_id}"

@@ -135,8 +135,8 @@ class EmpirioLabs(Provider):
 
     async def fits(self, order: Order) -> str | Unfit:
         if order.model not in self._account.models:
-            return Unfit("unable", f"{self.name} does not serve this model")
-        return Unfit("unable", f"{self.name} takes no masks") if order.mask is not None else self.name
+            return Unfit("unable", "it does not serve this model")
+        return Unfit("unable", "it takes no masks", "mask") if order.mask is not None else self.name
 
     def travel(self, order: Order) -> Travel:
         return "ahead" if order.references and self._model(order).references == "upload" else "within"

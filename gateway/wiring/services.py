@@ -25,6 +25,7 @@ from gateway.edge.own_pictures import OwnPictures
 from gateway.edge.render import Renderer
 from gateway.pipeline.administration import Administration
 from gateway.pipeline.admission import Admission
+from gateway.pipeline.bells import Ears
 from gateway.pipeline.crew import Crew
 from gateway.pipeline.dispatch import Dispatch
 from gateway.pipeline.elsewhere import Elsewhere
@@ -33,10 +34,13 @@ from gateway.pipeline.generate import Generate
 from gateway.pipeline.jobs import TeamJobs
 from gateway.pipeline.leg import Leg
 from gateway.pipeline.limiting import Limiting
+from gateway.pipeline.making import Making
+from gateway.pipeline.previews import Previews
 from gateway.pipeline.quoting import Quoting
 from gateway.pipeline.rate_card import RateCard
 from gateway.pipeline.recovery import Recovery
 from gateway.pipeline.retrying import Retrying
+from gateway.pipeline.routing import Routing
 from gateway.pipeline.sharing import Sharing
 from gateway.pipeline.spending import Spending
 from gateway.pipeline.sweeping import Sweeping
@@ -86,10 +90,9 @@ async def open_services(settings: Settings, clock: Clock | None = None) -> Async
         blobs = await stack.enter_async_context(open_blobs(settings.blobs_path))
         keyring = await open_keyring(settings, store)
         crew = Crew(clock, recorder)
-        allowance = stores.allowance(settings.empiriolabs_rpm, replica)
-        legs = await open_legs(
-            stack, settings, policies, allowance=allowance, crew=crew, recorder=recorder, clock=clock
-        )
+        ears = Ears(stores.bells, crew, clock)
+        ears.watch()
+        legs = await open_legs(stack, settings, policies, stores, replica, crew=crew, recorder=recorder, clock=clock)
         stack.push_async_callback(_leave, store, replica)
         # after the legs: their connections close only when the crew has stopped using them
         stack.push_async_callback(crew.stop, _SUBMIT_GRACE)
@@ -103,6 +106,8 @@ async def open_services(settings: Settings, clock: Clock | None = None) -> Async
             blobs,
             keyring,
             crew,
+            ears,
+            Previews(stores.queue, ears),
             legs,
             log,
             metrics,
@@ -149,6 +154,8 @@ class _Base:
     blobs: Blobs
     keyring: key_form.Keyring
     crew: Crew
+    ears: Ears
+    previews: Previews
     legs: dict[str, Leg]
     log: Log
     metrics: Metrics
@@ -171,16 +178,28 @@ def _pipeline(base: _Base) -> _Pipeline:
     spending = Spending(store, clock, recorder, base.replica, warn_at=policy.budgets.warn_at)
     elsewhere = Elsewhere(store, store, flights)
     elsewhere.watch(crew)
+    routing = Routing(base.legs, base.catalogue.policies, spending, recorder)
+    making = Making(
+        legs=base.legs,
+        routing=routing,
+        jobs=store,
+        blobs=base.blobs,
+        spending=spending,
+        waiting=Waiting(crew, flights, base.ears, clock, recorder),
+        crew=crew,
+        clock=clock,
+        telemetry=recorder,
+        replica=base.replica,
+        queue_wait=policy.queue.detached_wait,
+    )
     dispatch = Dispatch(
         legs=base.legs,
         jobs=store,
         blobs=base.blobs,
-        spending=spending,
-        waiting=Waiting(crew, flights, clock, recorder),
+        making=making,
         flights=flights,
         crew=crew,
         clock=clock,
-        telemetry=recorder,
         replicas=store,
         replica=base.replica,
     )
@@ -192,6 +211,7 @@ def _pipeline(base: _Base) -> _Pipeline:
         retrying=retrying,
         sharing=sharing,
         spending=spending,
+        routing=routing,
         dispatch=dispatch,
         flights=flights,
         elsewhere=elsewhere,
@@ -203,6 +223,7 @@ def _pipeline(base: _Base) -> _Pipeline:
         retrying=retrying,
         sharing=sharing,
         spending=spending,
+        routing=routing,
         dispatch=dispatch,
         legs=base.legs,
         clock=clock,
@@ -219,7 +240,13 @@ def _pipeline(base: _Base) -> _Pipeline:
         telemetry=recorder,
     )
     team_jobs = TeamJobs(
-        jobs=store, retention=store, dispatch=dispatch, flights=flights, spending=spending, clock=clock
+        jobs=store,
+        retention=store,
+        legs=base.legs,
+        dispatch=dispatch,
+        flights=flights,
+        spending=spending,
+        clock=clock,
     )
     return _Pipeline(generate, quoting, team_jobs, recovery, _sweeping(base))
 
@@ -262,6 +289,7 @@ def _app(base: _Base, pipeline: _Pipeline, images: ImageUrls, administration: Ad
                 intake,
                 pipeline.generate,
                 pipeline.quoting,
+                base.previews,
                 renderer,
                 base.clock,
                 settings.max_wait,

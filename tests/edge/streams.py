@@ -14,9 +14,10 @@ from gateway.core.order import Part
 from gateway.edge.exchange import Exchange
 from gateway.edge.render import Renderer, Viewer
 from gateway.edge.stream import Stream
-from gateway.pipeline.bells import Ears, piece_word
+from gateway.pipeline.bells import Ears
 from gateway.pipeline.previews import Previews
-from gateway.ports.queue import Fits, Piece, Queue
+from gateway.ports import Fits, Piece, Queue
+from gateway.ports.bells import piece_word
 
 HEARTBEAT = b": waiting\n\n"
 
