@@ -1,6 +1,7 @@
 """Previews: what a job that a GPU worker makes is becoming, for streams that ask to see it."""
 
 import asyncio
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -38,21 +39,26 @@ class Sight:
         self._ears = ears
         self._piece_id = piece_id
         self._most = most
-        self._shown = 0
+        self._shown: list[Picture] = []
 
     async def next(self) -> Partial:
-        """The next one as soon as it is there, each index once, whichever worker made it. Waits for ever where none comes,
-        also while the gateway goes down: how the job ends is heard elsewhere."""
+        """The next one as soon as it is there, counted as they are shown. Waits for ever where none comes, also while the
+        gateway goes down: how the job ends is heard elsewhere."""
         with suppress(Stopping):
-            while self._shown < self._most:
+            while len(self._shown) < self._most:
                 with self._ears.waiting(piece_word(self._piece_id)) as bell:
-                    partials = await self._look()
-                    if len(partials) > self._shown:
-                        self._shown += 1
-                        return Partial(self._shown - 1, partials[self._shown - 1])
+                    for picture in self._later(await self._look()):
+                        self._shown.append(picture)
+                        return Partial(len(self._shown) - 1, picture)
                     await bell.rung(LOOK)
         never: asyncio.Future[Partial] = asyncio.get_running_loop().create_future()
         return await never
+
+    def _later(self, partials: Sequence[Picture]) -> Sequence[Picture]:
+        """Those after the one that was shown last: an earlier one that arrives late is not shown any more, nor what another
+        worker, which makes the piece anew, has of the same steps."""
+        last = max((at for at, picture in enumerate(partials, 1) if picture in self._shown), default=len(self._shown))
+        return partials[last:]
 
     async def _look(self) -> tuple[Picture, ...]:
         """None of a job that is made elsewhere, and of one that has yet to be submitted."""
