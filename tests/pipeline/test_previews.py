@@ -78,7 +78,13 @@ class _Looking:
 
 async def test_each_is_shown_once_as_it_comes() -> None:
     async with watched() as piece:
-        assert [await piece.has(letters) for letters in ("a", "a", "ab", "abc", "abc")] == ["a", "a", "ab", "abc", "abc"]
+        assert [await piece.has(letters) for letters in ("a", "a", "ab", "abc", "abc")] == [
+            "a",
+            "a",
+            "ab",
+            "abc",
+            "abc",
+        ]
         assert set(piece.asked) == {"j1.0"}
 
 
