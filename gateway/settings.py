@@ -18,7 +18,12 @@ _KUBERNETES = re.compile(
     r"IMAGEGATE_(\w+_)?(SERVICE_HOST=.*|SERVICE_PORT(_\w+)?=.*|PORT_\d+_\w+=.*|PORT=(tcp|udp|sctp)://.*)", re.DOTALL
 )
 #: A Redis is named with its password.
-_SECRETS = frozenset({"empiriolabs_api_key", "admin_key", "metrics_token", "worker_token", "secret", "store"})
+_SECRETS = frozenset(
+    {"empiriolabs_api_key", "provider_keys", "admin_key", "metrics_token", "worker_token", "secret", "store"}
+)
+
+#: One of `IMAGEGATE_PROVIDER_KEYS`: a server's name, and what a header can carry.
+_PROVIDER_KEY = re.compile(r"(?P<name>[a-z][a-z0-9_-]{0,31})=(?P<key>[\x21-\x2b\x2d-\x7e]+)")
 
 #: An http(s) URL that no two parsers read differently, and whose host any request can name.
 _BASE_URL = re.compile(
@@ -42,6 +47,9 @@ class Settings(BaseModel):
     empiriolabs_api_key: SecretStr | None = Field(None, description="key of the EmpirioLabs account that pays")
     empiriolabs_url: str = Field("https://api.empiriolabs.ai", description="base URL of EmpirioLabs")
     empiriolabs_rpm: int = Field(50, ge=0, description="the account's requests a minute; 0: no governor")
+    provider_keys: SecretStr | None = Field(
+        None, description="`NAME=KEY,NAME=KEY` of the [[servers]] in routes.toml that want one"
+    )
     host: str = Field("127.0.0.1", description="address to listen on")
     port: int = Field(8080, ge=0, le=65535, description="port to listen on")
     public_url: str | None = Field(None, description="base of the picture URLs; else the request's scheme and Host")
@@ -79,6 +87,20 @@ class Settings(BaseModel):
     def _fits_a_header(cls, value: SecretStr | None) -> SecretStr | None:
         if value is not None and not re.fullmatch(r"[\x21-\x7e]+", value.get_secret_value()):
             raise ValueError("must be printable ASCII without blanks")
+        return value
+
+    @field_validator("provider_keys")
+    @classmethod
+    def _names_each_once(cls, value: SecretStr | None) -> SecretStr | None:
+        """No entry is told: what is misread for a name may be a key."""
+        if value is None:
+            return None
+        entries = [_PROVIDER_KEY.fullmatch(entry.strip()) for entry in value.get_secret_value().split(",")]
+        names = [entry["name"] for entry in entries if entry is not None]
+        if len(names) < len(entries):
+            raise ValueError("must be NAME=KEY,NAME=KEY, each key printable ASCII without blanks and commas")
+        if len(names) > len(set(names)):
+            raise ValueError("has two keys for one name")
         return value
 
     @field_validator("empiriolabs_url", "public_url")
@@ -152,6 +174,13 @@ class Settings(BaseModel):
         return None if self.store is None else self.store.get_secret_value()
 
     @property
+    def keys_of_providers(self) -> dict[str, SecretStr]:
+        """By the servers' names."""
+        entries = self.provider_keys.get_secret_value().split(",") if self.provider_keys else []
+        pairs = (entry.strip().partition("=") for entry in entries)
+        return {name: SecretStr(key) for name, _, key in pairs}
+
+    @property
     def secret_ring(self) -> tuple[bytes, ...]:
         ring = self.secret.get_secret_value().split(",") if self.secret else []
         return tuple(part.strip().encode() for part in ring)
@@ -163,12 +192,7 @@ def read(environment: Mapping[str, str] | None = None, directory: Path | None = 
     An empty variable is one not set, and hides what `.env` says. Raises SettingsError naming the variable.
     """
     directory = directory or Path.cwd()
-    everything = os.environ if environment is None else environment  # noqa: TID251 - the one place
-    said = {name: value for name, value in everything.items() if not _KUBERNETES.fullmatch(f"{name}={value}")}
-    hidden = {name.removesuffix(_FILE) for name in said}
-    variables = {
-        name: value for name, value in _dotenv(directory).items() if name.removesuffix(_FILE) not in hidden
-    } | said
+    variables = _variables(environment, directory)
     values = _values(variables) | {name: value for name, value in overrides.items() if value is not None}
     values.setdefault("data", _default_data(directory, variables))
     try:
@@ -177,6 +201,19 @@ def read(environment: Mapping[str, str] | None = None, directory: Path | None = 
         first = error.errors(include_url=False, include_input=False)[0]
         name = str(first["loc"][0]) if first["loc"] else "?"
         raise SettingsError(f"{variable(name)}: {first['msg'].removeprefix('Value error, ')}") from error
+
+
+def worker_token(environment: Mapping[str, str] | None = None, directory: Path | None = None) -> SecretStr | None:
+    """`IMAGEGATE_WORKER_TOKEN`, or what its `_FILE` holds, read as every secret is; an agent needs no other setting.
+
+    Raises SettingsError.
+    """
+    variables, name = _variables(environment, directory or Path.cwd()), variable("worker_token")
+    token, path = variables.get(name), variables.get(name + _FILE)
+    if token and path:
+        raise SettingsError(f"set {name} or {name}{_FILE}, not both")
+    said = _secret_file(name + _FILE, path) if path else token
+    return SecretStr(said) if said else None
 
 
 def variable(field: str) -> str:
@@ -213,6 +250,13 @@ def runtime_directory() -> Path:
     return Path(os.environ.get("XDG_RUNTIME_DIR") or "/tmp")  # noqa: S108, TID251 - the one place; the socket's mode guards it
 
 
+def _variables(environment: Mapping[str, str] | None, directory: Path) -> dict[str, str]:
+    everything = os.environ if environment is None else environment  # noqa: TID251 - the one place
+    said = {name: value for name, value in everything.items() if not _KUBERNETES.fullmatch(f"{name}={value}")}
+    hidden = {name.removesuffix(_FILE) for name in said}
+    return {name: value for name, value in _dotenv(directory).items() if name.removesuffix(_FILE) not in hidden} | said
+
+
 def _dotenv(directory: Path) -> dict[str, str]:
     path = directory / ".env"
     try:
@@ -226,7 +270,7 @@ def _dotenv(directory: Path) -> dict[str, str]:
 def _values(variables: Mapping[str, str]) -> dict[str, object]:
     known = {variable(name): name for name in Settings.model_fields}
     files = {variable(name) + _FILE: name for name in _SECRETS}
-    for name, value in variables.items():
+    for name in variables:
         if name.startswith(PREFIX) and name not in known and name not in files:
             raise SettingsError(_did_you_mean(name, [*known, *files]))
     said = {name: value for name, value in variables.items() if value}

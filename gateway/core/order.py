@@ -1,5 +1,6 @@
 """An order: an ask made whole and priced against the catalogue. Everything a provider needs, and nothing of HTTP."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -24,10 +25,22 @@ class Reference:
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """A reference on its way into the blob store."""
+    """A reference, or the `mask` of the first one, on its way into the blob store."""
 
     reference: Reference
     data: bytes
+    mask: bool = False
+
+
+def apart(uploads: Iterable[Upload]) -> tuple[tuple[Reference, ...], Reference | None]:
+    """The references in their order, and the mask."""
+    references, mask = [], None
+    for upload in uploads:
+        if upload.mask:
+            mask = upload.reference
+        else:
+            references.append(upload.reference)
+    return tuple(references), mask
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,7 +48,7 @@ class WorkerDesk:
 _Desk = NamedDependency[WorkerDesk]
 
 
-@post("/presence", name="worker.presence", status_code=204)
+@post("/presence", name="worker.presence", status_code=200)
 async def presence(request: Call, desk: _Desk) -> ASGIApp:
     await desk.admit(request, often=True)
     await desk.claiming.present(await _read(request, messages.Presence))
@@ -90,7 +90,7 @@ async def picture(request: Call, desk: _Desk) -> ASGIApp:
     return _said(kept)
 
 
-@put("/partials", name="worker.partial", status_code=204)
+@put("/partials", name="worker.partial", status_code=200)
 async def partial(request: Call, desk: _Desk) -> ASGIApp:
     await desk.admit(request, often=True)
     asked = PartialQuery.from_query(request.query_params)
@@ -115,7 +115,7 @@ async def fail(request: Call, desk: _Desk) -> ASGIApp:
     return _said(await desk.delivering.fail(said))
 
 
-@post("/drain", name="worker.drain", status_code=204)
+@post("/drain", name="worker.drain", status_code=200)
 async def drain(request: Call, desk: _Desk) -> ASGIApp:
     await desk.admit(request)
     await desk.claiming.drain(await _read(request, messages.Drain))

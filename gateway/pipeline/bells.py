@@ -13,16 +13,6 @@ from gateway.ports import Bells, Clock
 LOOK = 2.0
 
 
-def line_word(line: str) -> str:
-    """Work has come to that line."""
-    return f"line {line}"
-
-
-def piece_word(piece_id: str) -> str:
-    """The piece went on, has ended, or has another picture on the way."""
-    return f"piece {piece_id}"
-
-
 class Waiter:
     """Waits for some words, from the moment it was made: what rings while its owner looks elsewhere is not lost."""
 

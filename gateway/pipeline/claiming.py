@@ -7,9 +7,10 @@ from gateway.core import worker_batch
 from gateway.core.errors import ClientLeft
 from gateway.core.order import SEEDS
 from gateway.core.worker_messages import Claim, Claimed, Drain, Presence, Work
-from gateway.pipeline.bells import LOOK, Ears, Waiter, line_word
+from gateway.pipeline.bells import LOOK, Ears, Waiter
 from gateway.pipeline.crew import Crew, Stopping
 from gateway.ports import Clock, Delivered, Fits, Queue
+from gateway.ports.bells import line_word
 from gateway.ports.queue import WORKER_LEASE
 
 #: Where a worker reads the reference images and masks of its work.

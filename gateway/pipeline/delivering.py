@@ -7,8 +7,9 @@ from gateway.core.images import is_whole, sniff
 from gateway.core.job import Picture
 from gateway.core.order import Codec
 from gateway.core.worker_messages import Ended, Fail, Finish, Progress, Progressed
-from gateway.pipeline.bells import Ears, piece_word
+from gateway.pipeline.bells import Ears
 from gateway.ports import Blobs, Clock, Piece, Queue
+from gateway.ports.bells import piece_word
 from gateway.ports.queue import WORKER_LEASE
 
 #: Codec, width and height.
@@ -50,7 +51,9 @@ class Delivering:
     async def keep_partial(self, piece: Piece, claim: str, index: int, codec: Codec, data: bytes) -> None:
         """A picture of what it is becoming. Raises InvalidRequest and NotYours."""
         if not 0 <= index < piece.partials * piece.part.images:
-            raise InvalidRequest(f"So many pictures on the way were not asked for as index {index} says.", param="index")
+            raise InvalidRequest(
+                f"So many pictures on the way were not asked for as index {index} says.", param="index"
+            )
         picture = await self._keep(data, _measure(codec, data))
         if not await self._queue.partial(piece.id, claim, index, picture):
             raise NotYours("This piece is not this claim's any more.")
@@ -68,7 +71,7 @@ class Delivering:
         counts = await self._queue.fail(said.attempt, said.claim, said.failure, said.message)
         return await self._ended(said.attempt, counts)
 
-    async def _ended(self, piece_id: str, counts: bool) -> Ended:  # noqa: FBT001 - as the queue says it
+    async def _ended(self, piece_id: str, counts: bool) -> Ended:
         if counts:
             await self._ears.ring(piece_word(piece_id))
         return Ended(counts=counts)
@@ -76,7 +79,8 @@ class Delivering:
     async def _check(self, piece: Piece, said: Finish) -> None:
         if len(said.pictures) != piece.part.images:
             raise InvalidRequest(
-                f"The piece has {piece.part.images} seeds, and {len(said.pictures)} pictures came of it.", param="pictures"
+                f"The piece has {piece.part.images} seeds, and {len(said.pictures)} pictures came of it.",
+                param="pictures",
             )
         for picture in said.pictures:
             as_ordered = (picture.codec, picture.width, picture.height) == _ordered(piece)

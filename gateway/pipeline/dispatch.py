@@ -1,6 +1,5 @@
 """Dispatch: have a journalled job made, part by part, and end it. The app owns it, not a client."""
 
-import asyncio
 from collections.abc import Sequence
 from contextlib import suppress
 

@@ -1,8 +1,8 @@
 """The recipe: one request from its ask to its answer, one line a step. Nobody else decides the order.
 
 1 who asks (admission) · 2 how often (limiting), both before the body is read · 3 the words into an ask (edge) · 4 ask →
-order · 5 allowed? · 6 a retry of an earlier call? (retrying) · 7 made already? · 8 being made? (sharing) · 9 which leg (routing),
-limits, hold and journal · 10 submit, 11 wait, 12 keep, 13 settle (dispatch, a task of the app) · 14 answer (edge)
+order · 5 allowed? · 6 a retry of an earlier call? (retrying) · 7 made already? · 8 being made? (sharing) · 9 which leg
+(routing), limits, hold and journal · 10 submit, 11 wait, 12 keep, 13 settle (dispatch, a task of the app) · 14 answer (edge)
 """
 
 import asyncio
@@ -14,7 +14,7 @@ from gateway.core import errors
 from gateway.core.ask import Ask
 from gateway.core.catalogue import Catalogue
 from gateway.core.job import CacheWord, Failure, Job, Status
-from gateway.core.order import Order, Upload
+from gateway.core.order import Order, Upload, apart
 from gateway.core.rate import Room
 from gateway.pipeline.admission import Caller
 from gateway.pipeline.call import Call
@@ -108,8 +108,8 @@ class Generate:
 
         The uploads are kept by then, and needed no more: whoever goes on to wait had better let go of them.
         """
-        references = [upload.reference for upload in uploads]
-        order = self._catalogue.order(ask, references, lambda: secrets.randbelow(_DRAWN_SEEDS))
+        references, mask = apart(uploads)
+        order = self._catalogue.order(ask, references, lambda: secrets.randbelow(_DRAWN_SEEDS), mask)
         caller.allowed.check(order)
         request = _Request(caller, order, call, ask.seeded, await self._routing.intended(order))
         earlier = await self._retrying.earlier(caller, call)

@@ -1,4 +1,5 @@
-"""Jobs as their team sees them: look one up, list them, cancel what was not submitted, or can be taken back. Other teams' jobs do not exist."""
+"""Jobs as their team sees them: look one up, list them, cancel what was not submitted or can be taken back. Other teams' jobs
+do not exist."""
 
 from collections.abc import Mapping, Sequence
 
@@ -15,7 +16,7 @@ _CANCELLED = Failure("cancelled", "The job was cancelled before it was made.")
 
 
 class TeamJobs:
-    def __init__(
+    def __init__(  # noqa: PLR0913 - wired once
         self,
         *,
         jobs: Jobs,
@@ -51,8 +52,8 @@ class TeamJobs:
         return await self._jobs.list_jobs(team=caller.team, limit=limit, after=after)
 
     async def cancel(self, caller: Caller, job_id: str) -> Job:
-        """Raises NotFound, and JobNotCancellable once a submit has left for a provider whose price is then owed; and while other
-        orders wait for the same pictures."""
+        """Raises NotFound, and JobNotCancellable once a submit has left for a provider whose price is then owed; and while
+        other orders wait for the same pictures."""
         job = await self._job(caller, job_id)
         if job.leader is not None:
             raise JobNotCancellable(f"The job {job.id} costs nothing: its pictures are another's.", job_id=job.id)

@@ -134,6 +134,8 @@ class Making:
         """Nothing was bought, and nothing will be, here. What another has taken over before it was sent is not ours to end."""
         if refused.submitted_at is not None:
             return await self._journal.surely(self._end, job, attempt, refused.why)
+        if (moved := await self._moved(job, attempt, refused.why.failure)) is not None:
+            return moved
         if await self._journal.before(self._spending.release, attempt, refused.why.failure, unsent=True):
             self._telemetry.job_ended(attempt.provider, job.order.model, refused.why.failure.code)
         return None
@@ -206,9 +208,7 @@ class Making:
             self.unkept.discard(attempt.id)
             leg.governor.landed()
 
-    async def _collected(
-        self, leg: Leg, job: Job, attempt: Attempt, *, resumed: bool
-    ) -> tuple[bool, Attempt | None]:
+    async def _collected(self, leg: Leg, job: Job, attempt: Attempt, *, resumed: bool) -> tuple[bool, Attempt | None]:
         """Wait for the job and end it; False, with the bytes let go, when they could not be kept."""
         with ExitStack() as until_kept:
             with self._timed("wait"):
@@ -256,7 +256,8 @@ class Making:
         course = choice.course
         passed = (*course.passed, Passed(attempt.provider, "failed", failure.message))
         now = self._clock.now()
-        if not await self._journal.surely(self._jobs.moved, attempt.id, course.provider, course.price, passed, now):
+        where = (attempt.id, course.provider, course.price, passed, now)
+        if not await self._journal.surely(self._jobs.moved, *where, maker=self._replica):
             return None
         self._telemetry.job_ended(attempt.provider, job.order.model, failure.code)
         self._routing.tell(job, course.provider, passed)

@@ -11,7 +11,7 @@ from gateway.core.ask import Ask
 from gateway.core.catalogue import Catalogue
 from gateway.core.errors import GatewayError, of_failure
 from gateway.core.job import LIVE, Attempt, CacheWord, Job
-from gateway.core.order import Order, Reference
+from gateway.core.order import Order, Upload, apart
 from gateway.pipeline.admission import Caller
 from gateway.pipeline.call import Call
 from gateway.pipeline.dispatch import Dispatch
@@ -80,9 +80,10 @@ class Quoting:
         self._clock = clock
         self._drafting = Drafting(catalogue, sharing, clock, dispatch.replica)
 
-    async def quote(self, caller: Caller, ask: Ask, call: Call, references: Sequence[Reference] = ()) -> Quote:
+    async def quote(self, caller: Caller, ask: Ask, call: Call, uploads: Sequence[Upload] = ()) -> Quote:
         """Raises InvalidRequest and NotFound for what is no order at all; whatever else would refuse it is in the quote."""
-        order = self._catalogue.order(ask, references, lambda: _UNDRAWN)
+        references, mask = apart(uploads)
+        order = self._catalogue.order(ask, references, lambda: _UNDRAWN, mask)
         job = self._drafting.job(caller, order, call, await self._routing.intended(order))
         way = await self._way(caller, call, job, seeded=ask.seeded)
         job = way.draft or job
@@ -108,7 +109,7 @@ class Quoting:
             if call.cache == "only":
                 raise not_cached(seeded=seeded)
             self._dispatch.check()
-            choice = await self._routing.choose(job.order, self._drafting.buyer(caller, job.order, call))
+            choice = await self._routing.choose(job.order, self._drafting.buyer(caller, job.order, call), counted=False)
             seconds, draft = choice.place.seconds, self._drafting.job(caller, job.order, call, choice.course)
             await self._spending.weigh(caller, cheaper(draft, choice.course) or draft)
         except GatewayError as error:

@@ -33,8 +33,8 @@ class Buyer:
 
 @dataclass(frozen=True, slots=True)
 class Course:
-    """The way an order takes: its leg, the class of what makes it there, micro-dollars an image there and at most, should it have
-    to move on to another leg."""
+    """The way an order takes: its leg, the class of what makes it there, micro-dollars an image there, and at most, should it
+    have to move on to another leg."""
 
     provider: str
     engine: str
@@ -71,9 +71,10 @@ class Routing:
         self._telemetry = telemetry
 
     async def intended(self, order: Order) -> Course:
-        """Who would make it if nobody else asked for anything: equal orders are looked for among that one's pictures."""
+        """Who would make it if nobody else asked for anything: equal orders are looked for among that one's pictures. Where
+        nobody is there, among those of the first whose engine is always the same."""
         route = self._policies.route(order.model)
-        first = next((leg for leg in route.legs if leg.provider in self._legs), route.legs[0])
+        first = next((leg for leg in route.legs if leg.provider != "workers"), route.legs[0])
         for policy in route.legs:
             if (leg := self._legs.get(policy.provider)) is not None:
                 engine = await leg.fits(order)
@@ -81,16 +82,17 @@ class Routing:
                     return self._course(route, policy, order, engine, ())
         return self._course(route, first, order, first.provider, ())
 
-    async def choose(self, order: Order, buyer: Buyer) -> Choice:
-        """Raises what speaks most against making it: NoCapacity, UpstreamUnavailable, BudgetSpent, InvalidRequest, StoreDown."""
+    async def choose(self, order: Order, buyer: Buyer, *, counted: bool = True) -> Choice:
+        """Raises what speaks most against making it: NoCapacity, UpstreamUnavailable, BudgetSpent, InvalidRequest; and
+        StoreDown."""
         route, search = self._policies.route(order.model), _Search()
         for policy in route.legs:
             if (found := await self._judge(policy, order, buyer, search)) is not None:
                 return self._chosen(route, policy, order, found, search)
         if search.slow is not None:
-            policy, *found = search.slow
-            return self._chosen(route, policy, order, (found[0], found[1]), search)
-        for passed in search.passed:
+            policy, engine, place = search.slow
+            return self._chosen(route, policy, order, (engine, place), search)
+        for passed in search.passed if counted else ():
             self._telemetry.routed(order.model, passed.provider, passed.reason)
         raise _worst(search)
 
@@ -113,7 +115,7 @@ class Routing:
         for each in passed:
             self._telemetry.routed(model, each.provider, each.reason)
         self._telemetry.routed(model, provider, "taken")
-        if passed:
+        if {each.reason for each in passed} - _USUAL:
             why = "; ".join(f"{each.provider} {each.reason}: {each.detail}" for each in passed)
             self._telemetry.log("info", "routed", {"job": job.id, "provider": provider, "passed": why})
 
@@ -124,17 +126,13 @@ class Routing:
         passed = tuple(each for each in search.passed if each.provider != policy.provider)
         return Choice(self._course(route, policy, order, engine, passed), place)
 
-    def _course(
-        self, route: Route, policy: LegPolicy, order: Order, engine: str, passed: tuple[Passed, ...]
-    ) -> Course:
+    def _course(self, route: Route, policy: LegPolicy, order: Order, engine: str, passed: tuple[Passed, ...]) -> Course:
         later = route.providers[route.providers.index(policy.provider) :]
         prices = [self._policies.price(order.model, name) for name in later if name in self._legs]
         own = self._policies.price(order.model, policy.provider)
         return Course(policy.provider, _ANY if route.any_engine else engine, own, max([own, *prices]), passed)
 
-    async def _judge(
-        self, policy: LegPolicy, order: Order, buyer: Buyer, search: _Search
-    ) -> tuple[str, Place] | None:
+    async def _judge(self, policy: LegPolicy, order: Order, buyer: Buyer, search: _Search) -> tuple[str, Place] | None:
         """The leg's class and the order's place there; None, with the reason in `search`, where it is passed by."""
         leg = self._legs.get(policy.provider)
         if leg is None:
@@ -164,11 +162,14 @@ class Routing:
         share = policy.budget_below
         for state in await self._spending.budgets_of(payers(buyer.key_id, buyer.team)):
             if share is not None and state.spent + state.held >= share * state.limit:
-                return f"{state.scope}: of the budget per {state.window}, {share * 100:.0f} % may be spent at {policy.provider}."
+                allowed = f"{share * 100:.0f} % of the budget per {state.window} may be spent at {policy.provider}"
+                return f"{state.scope}: {allowed}, and no other provider can make this order."
         return None
 
 
 _NO_ACCOUNT = "No account with the image provider is configured."
+#: What is so for most orders, or for as long as nobody changes it.
+_USUAL: frozenset[PassedFor] = frozenset({"absent", "unable"})
 #: Which of several reasons is told: what passes by itself before what only the operator can change.
 _TELLING: Sequence[PassedFor] = ("refusing", "busy", "budget", "unable", "absent")
 
@@ -184,9 +185,8 @@ def _unfit(unfit: Unfit) -> GatewayError:
 def _worst(search: _Search) -> GatewayError:
     reason = min((reason for reason, _ in search.errors), key=_TELLING.index)
     told = [error for why, error in search.errors if why == reason]
-    if reason == "absent":
-        # somebody may come at any moment; that no account is configured stays so
-        if len({type(error) for error in told}) > 1:
-            whole = "; ".join(f"{passed.provider}: {passed.detail}" for passed in search.passed)
-            return NoCapacity(f"Nobody is there to make it. {whole}.", retry_after=5)
+    if len({type(error) for error in told}) > 1:
+        # that no account is configured stays so, but a worker may come at any moment
+        whole = "; ".join(f"{passed.provider}: {passed.detail}" for passed in search.passed)
+        return NoCapacity(f"Nobody is there to make it. {whole}.", retry_after=5)
     return told[0]

@@ -67,9 +67,17 @@ class Jobs(Protocol):
     async def detach(self, job_id: str) -> None: ...
 
     @abstractmethod
-    async def cancel(self, job_id: str, failure: Failure, now: int, *, unless: Spare | None = None) -> bool:
-        """ONE transaction: release every attempt if all are still `reserved`, and the job is not one to spare; False, and
-        nothing changed, otherwise."""
+    async def cancel(
+        self,
+        job_id: str,
+        failure: Failure,
+        now: int,
+        *,
+        unless: Spare | None = None,
+        recalled: Sequence[str] = (),
+    ) -> bool:
+        """ONE transaction: release every attempt if all are still `reserved`, or `submitting` or `submitted` at one of those
+        providers, which are `recalled` from there; and the job is not one to spare. False, and nothing changed, otherwise."""
 
     @abstractmethod
     async def open_jobs(self) -> Sequence[Job]:

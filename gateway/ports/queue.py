@@ -133,6 +133,10 @@ class Queue(Protocol):
         """
 
     @abstractmethod
+    async def held(self, piece_id: str, claim: str) -> Piece | None:
+        """The piece, while `extend` would still find it the claim's."""
+
+    @abstractmethod
     async def extend(self, piece_id: str, claim: str, step: int, of: int) -> Extended | None:
         """The claim's for another lease, also where that had ended and nobody has claimed it since; None: not its own."""
 

@@ -20,7 +20,6 @@ from gateway.ports import (
     Clock,
     Declined,
     Finished,
-    Ill,
     Image,
     Later,
     Pending,
@@ -34,6 +33,7 @@ from gateway.ports import (
     Unknown,
 )
 from gateway.ports.bells import line_word, piece_word
+from gateway.ports.queue import Ill
 
 NAME = "workers"
 #: Ms for which the live workers are remembered: every order asks for them.

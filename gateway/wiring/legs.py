@@ -15,6 +15,7 @@ from gateway.providers.workers import NAME as WORKERS
 from gateway.providers.workers import Workers
 from gateway.settings import Settings
 from gateway.telemetry.recorder import Recorder
+from gateway.wiring.servers import open_servers
 from gateway.wiring.stores import Stores
 from gateway.wiring.words import EMPIRIOLABS
 
@@ -30,16 +31,22 @@ async def open_legs(  # noqa: PLR0913 - wired once
     recorder: Recorder,
     clock: Clock,
 ) -> dict[str, Leg]:
-    """The team's own workers, and EmpirioLabs when there is a key for it. Connections close after the crew has stopped."""
+    """The team's own workers, the servers of the routes, and EmpirioLabs when there is a key for it. Connections close after
+    the crew has stopped."""
 
     def leg(provider: Provider, limit: int = 0) -> Leg:
         governor = Governor(provider.name, limit, stores.allowance(limit, replica), crew, clock)
         return Leg(provider, governor, clock, recorder)
 
-    legs = {WORKERS: leg(Workers(stores.queue, stores.bells, clock))}
+    unlimited = stores.allowance(0, replica)
+    legs = {
+        WORKERS: leg(Workers(stores.queue, stores.bells, clock)),
+        **await open_servers(stack, settings, policies, allowance=unlimited, crew=crew, recorder=recorder, clock=clock),
+    }
     key = settings.empiriolabs_api_key
     if key is None:
-        recorder.log("warning", "no_provider", {"missing": "EMPIRIOLABS_API_KEY"})
+        if legs.keys() == {WORKERS}:
+            recorder.log("warning", "no_provider", {"missing": "EMPIRIOLABS_API_KEY"})
         return legs
     account = Account(
         url=settings.empiriolabs_url,

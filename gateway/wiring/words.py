@@ -11,4 +11,5 @@ EMPIRIOLABS = "empiriolabs"
 
 def vocabulary(policies: Policies) -> Vocabulary:
     phases = ("reserve", "submit", "wait", "keep", "settle")
-    return Vocabulary(version("imagegate"), ROUTES, IMAGE_ROUTES, tuple(policies.models), ("workers", EMPIRIOLABS), phases)
+    providers = ("workers", EMPIRIOLABS, *(server.name for server in policies.routes.servers))
+    return Vocabulary(version("imagegate"), ROUTES, IMAGE_ROUTES, tuple(policies.models), providers, phases)

@@ -73,7 +73,8 @@ def test_an_empty_secrets_file_is_refused(directory: Path) -> None:
 
 def test_short_keys_and_secrets_are_refused_without_being_shown(directory: Path) -> None:
     short = "q" * 31
-    assert refusal(directory, IMAGEGATE_ADMIN_KEY=short) == "IMAGEGATE_ADMIN_KEY: must have 32 characters or more"
+    for name in ("IMAGEGATE_ADMIN_KEY", "IMAGEGATE_WORKER_TOKEN"):
+        assert refusal(directory, **{name: short}) == f"{name}: must have 32 characters or more"
     entry = "IMAGEGATE_SECRET: each entry must have 32 characters or more"
     for ring in (short, f"{LONG},{short}", f"{LONG},", f"{LONG}, {short} "):
         assert refusal(directory, IMAGEGATE_SECRET=ring) == entry
@@ -99,3 +100,8 @@ def test_the_password_of_the_store_is_shown_nowhere(directory: Path, name: str) 
     for shown in (repr(settings), str(settings), settings.model_dump_json(), str(settings.model_dump())):
         assert "canary" not in shown
     assert "canary" not in refusal(directory, **{name: value})
+
+
+def test_a_worker_token_is_no_admin_key(directory: Path) -> None:
+    told = refusal(directory, IMAGEGATE_ADMIN_KEY=LONG, IMAGEGATE_WORKER_TOKEN=LONG)
+    assert told == "IMAGEGATE_WORKER_TOKEN: must be another secret than IMAGEGATE_ADMIN_KEY: workers administer nothing"

@@ -92,10 +92,19 @@ class RedisJobs(RedisPort, Jobs):
     async def detach(self, job_id: str) -> None:
         await self._link.script("detach", "change", {"row": f"job:{job_id}", "fields": ["detached", to_json(True)]})
 
-    async def cancel(self, job_id: str, failure: Failure, now: int, *, unless: Spare | None = None) -> bool:
+    async def cancel(
+        self,
+        job_id: str,
+        failure: Failure,
+        now: int,
+        *,
+        unless: Spare | None = None,
+        recalled: Sequence[str] = (),
+    ) -> bool:
         with self._unanswered.token("cancel", job_id) as token:
             ending = release(failure, now, token)
-            question = {"job": job_id, "ending": ending, "unless": unless}
+            providers = [to_json(provider) for provider in recalled]
+            question = {"job": job_id, "ending": ending, "unless": unless, "recalled": providers}
             return bool(await self._link.script("cancel", "cancel", question))
 
     async def open_jobs(self) -> Sequence[Job]:

@@ -65,6 +65,10 @@ class RedisQueue(Queue):
         )
         return [_delivered(*each) for each in found]
 
+    async def held(self, piece_id: str, claim: str) -> Piece | None:
+        found = await self._ask("held", id=piece_id, claim=claim)
+        return msgspec.json.decode(found, type=Piece) if found else None
+
     async def extend(self, piece_id: str, claim: str, step: int, of: int) -> Extended | None:
         found = await self._ask("extend", id=piece_id, claim=claim, step=step, of=of)
         return Extended(int(found[0]), found[1] == b"1") if found else None

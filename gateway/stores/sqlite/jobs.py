@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 import apsw
+import msgspec
 
 from gateway.core.job import Attempt, Failure, Job, Passed, Status
 from gateway.ports import Jobs, Spare, Unconfirmed
@@ -62,7 +63,11 @@ WHERE id = ?1
     AND NOT (?2 IS 'promised' AND detached)
     AND NOT (?2 IS 'followed' AND EXISTS (SELECT 1 FROM jobs AS follower WHERE follower.leader = ?1))
     AND EXISTS (SELECT 1 FROM attempts WHERE job_id = ?1)
-    AND NOT EXISTS (SELECT 1 FROM attempts WHERE job_id = ?1 AND state <> 'reserved')
+    AND NOT EXISTS (
+        SELECT 1 FROM attempts
+        WHERE job_id = ?1 AND state <> 'reserved'
+            AND NOT (state IN ('submitting', 'submitted') AND provider IN (SELECT value FROM json_each(?3)))
+    )
 RETURNING id
 """
 
@@ -125,8 +130,17 @@ class SqliteJobs(SqlitePort, Jobs):
     async def detach(self, job_id: str) -> None:
         await self._writer.execute("detach", "UPDATE jobs SET detached = 1 WHERE id = ?", (job_id,))
 
-    async def cancel(self, job_id: str, failure: Failure, now: int, *, unless: Spare | None = None) -> bool:
-        return await self._writer.call("cancel", lambda db: _cancel(db, (job_id, unless), failure, now))
+    async def cancel(
+        self,
+        job_id: str,
+        failure: Failure,
+        now: int,
+        *,
+        unless: Spare | None = None,
+        recalled: Sequence[str] = (),
+    ) -> bool:
+        which = (job_id, unless, msgspec.json.encode(recalled).decode())
+        return await self._writer.call("cancel", lambda db: _cancel(db, which, failure, now))
 
     async def open_jobs(self) -> Sequence[Job]:
         chosen = "WHERE status IN ('queued', 'processing') AND leader IS NULL ORDER BY created_at, seq"
@@ -179,7 +193,7 @@ def _unconfirmed(db: apsw.Connection, change: Mapping[str, str | int | None]) ->
     return bool(list(db.execute(_IS_UNCONFIRMED, change)))
 
 
-def _cancel(db: apsw.Connection, which: tuple[str, Spare | None], failure: Failure, now: int) -> bool:
+def _cancel(db: apsw.Connection, which: tuple[str, Spare | None, str], failure: Failure, now: int) -> bool:
     if not list(db.execute(_CANCEL, which)):
         return False
     for (attempt_id,) in list(db.execute("SELECT id FROM attempts WHERE job_id = ?", which[:1])):

@@ -84,6 +84,8 @@ UPDATE pieces SET state = 'claimed', until = ?, step = ?, of = ?
 WHERE id = ? AND claim = ? AND state IN ('queued', 'claimed') RETURNING until, cancelled
 """
 
+_OWN = "SELECT piece FROM pieces WHERE id = ? AND claim = ? AND state IN ('queued', 'claimed')"
+
 # Each picture under its index: of one that is told again, the last is kept.
 _PARTIAL = """
 UPDATE pieces SET partials = json_set(partials, '$.' || json_quote(:index), json(:picture))
@@ -125,6 +127,10 @@ class SqliteQueue(SqlitePort, Queue):
         return await self._writer.call(
             "queue_claim", lambda db: _claim(db, (claim, worker, now + WORKER_LEASE), fits, now)
         )
+
+    async def held(self, piece_id: str, claim: str) -> Piece | None:
+        rows = await self._writer.execute("queue_held", _OWN, (piece_id, claim))
+        return msgspec.json.decode(rows[0][0], type=Piece) if rows else None
 
     async def extend(self, piece_id: str, claim: str, step: int, of: int) -> Extended | None:
         until = self._clock.now() + WORKER_LEASE

@@ -183,6 +183,10 @@ function DO.claim()
   return taken
 end
 
+function DO.held()
+  return owns() and redis.call('HGET', row(ask.id), 'piece')
+end
+
 function DO.extend()
   local own, state = owns()
   if not own then return nil end
