@@ -28,6 +28,7 @@ from gateway.pipeline.admission import Admission
 from gateway.pipeline.bells import Ears
 from gateway.pipeline.crew import Crew
 from gateway.pipeline.limiting import Limiting
+from gateway.pipeline.previews import Previews
 from gateway.pipeline.rate_card import RateCard
 from gateway.pipeline.system_clock import SystemClock
 from gateway.ports import Clock, ImageUrls, StoreDown
@@ -93,6 +94,7 @@ async def open_services(settings: Settings, clock: Clock | None = None) -> Async
             keyring,
             crew,
             ears,
+            Previews(stores.queue, ears),
             legs,
             log,
             metrics,
@@ -154,6 +156,7 @@ def _app(
                 intake,
                 pipeline.generate,
                 pipeline.quoting,
+                base.previews,
                 renderer,
                 base.clock,
                 settings.max_wait,

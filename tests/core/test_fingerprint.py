@@ -44,6 +44,7 @@ OTHERS: dict[str, Any] = {
     "unit_price": 1,
     "policy": "q",
     "ignored": ("style",),
+    "partials": 2,
 }
 
 
@@ -106,6 +107,7 @@ def asked(**given_fields: object) -> str:
         {"user": "ann"},
         {"sync": False},
         {"stream": True},
+        {"stream": True, "partial_images": 3},
         {"negative_prompt": None},
         {"negative_prompt": ""},
     ],
