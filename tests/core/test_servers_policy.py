@@ -1,5 +1,6 @@
 """The [[servers]] of routes.toml: what they say, and that nothing wrong in them is passed over."""
 
+import re
 from decimal import Decimal
 
 import pytest
@@ -12,8 +13,8 @@ SERVER = 'name = "vllm"\nurl = "http://gpu-1.internal:8000"'
 
 
 def parsed(server: str, legs: str = '["empiriolabs"]') -> Policies:
-    routes = SHIPPED["routes.toml"].replace('["empiriolabs"]', legs, 1) + f"\n[[servers]]\n{server}\n"
-    return parse({**SHIPPED, "routes.toml": routes})
+    routes = re.sub(r"(?s)^legs = \[.*?^\]$", f"legs = {legs}", SHIPPED["routes.toml"], count=1, flags=re.MULTILINE)
+    return parse({**SHIPPED, "routes.toml": f"{routes}\n[[servers]]\n{server}\n"})
 
 
 def test_a_server_needs_a_name_and_an_address_alone() -> None:
