@@ -44,6 +44,7 @@ def test_every_setting_is_read_from_its_variable(directory: Path) -> None:
         "policies": "/p",
         "admin_key": LONG,
         "metrics_token": "m",
+        "worker_token": "w" * 32,
         "secret": LONG,
         "max_wait": "0.5",
         "url_ttl": "60",
