@@ -104,7 +104,7 @@ async def test_what_it_cannot_make_does_not_fit() -> None:
         "other",
         Unfit("unable", "it does not serve this model"),
         Unfit("unable", "it takes at most 2 reference images"),
-        Unfit("unable", "it takes no masks"),
+        Unfit("unable", "it takes no masks", "mask"),
     ]
 
 
