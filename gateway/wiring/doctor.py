@@ -21,9 +21,10 @@ from gateway.edge.admin_socket import admin_socket_path
 from gateway.pipeline.system_clock import SystemClock
 from gateway.ports import Clock, StoreDown
 from gateway.providers.empiriolabs_probe import probe
-from gateway.settings import Settings, SettingsError, packaged_policies, policy_texts, runtime_directory
+from gateway.settings import Settings, SettingsError, runtime_directory
 from gateway.stores.blobs import read_owner
 from gateway.stores.disk import free_bytes, modes, sync_seconds
+from gateway.wiring.policy_files import packaged_policies, policy_texts
 from gateway.wiring.servers import check_keys
 from gateway.wiring.stores import Store, open_stores
 

@@ -32,7 +32,7 @@ from gateway.pipeline.previews import Previews
 from gateway.pipeline.rate_card import RateCard
 from gateway.pipeline.system_clock import SystemClock
 from gateway.ports import Clock, ImageUrls, StoreDown
-from gateway.settings import Settings, interpreter_environment, packaged_policies, policy_texts
+from gateway.settings import Settings, interpreter_environment
 from gateway.stores.blobs import open_blobs
 from gateway.telemetry.logs import Log, standard_logging
 from gateway.telemetry.metrics import Metrics
@@ -41,6 +41,7 @@ from gateway.telemetry.watch import Watch
 from gateway.wiring.administration import administer, care_of, open_keyring
 from gateway.wiring.legs import open_image_source, open_legs
 from gateway.wiring.pipeline import Base, Pipeline, build_pipeline
+from gateway.wiring.policy_files import packaged_policies, policy_texts
 from gateway.wiring.stores import Store, open_stores
 from gateway.wiring.words import vocabulary
 from gateway.wiring.workers import serve_workers

@@ -13,7 +13,7 @@ from gateway.core.catalogue import Catalogue
 from gateway.core.fingerprint import EXCLUDED, fingerprint
 from gateway.core.order import Order, Reference
 from gateway.core.policy import parse
-from gateway.settings import packaged_policies, policy_texts
+from gateway.wiring.policy_files import packaged_policies, policy_texts
 
 CATALOGUE = Catalogue(parse(policy_texts(packaged_policies())))
 ENGINE = "empiriolabs"
