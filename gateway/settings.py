@@ -221,24 +221,6 @@ def variable(field: str) -> str:
     return _PLAIN if field == "empiriolabs_api_key" else PREFIX + field.upper()
 
 
-def packaged_policies() -> Path:
-    """The policies in the wheel; in an editable install, which has none, those of the checkout."""
-    package = Path(__file__).parent
-    inside = package / "_policies"
-    return inside if inside.is_dir() else package.parent / "policies"
-
-
-def policy_texts(directory: Path) -> dict[str, str]:
-    """Every policy file by its name within the directory. Raises OSError, also for one that is not UTF-8."""
-    texts = {}
-    for path in sorted(directory.rglob("*.toml")):
-        try:
-            texts[path.relative_to(directory).as_posix()] = path.read_text(encoding="utf-8")
-        except UnicodeDecodeError as error:
-            raise OSError(f"{path} is not UTF-8 text") from error
-    return texts
-
-
 def interpreter_environment() -> dict[str, str]:
     """What a child of ours needs of the environment to start at all; never a secret."""
     names = ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")

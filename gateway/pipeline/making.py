@@ -159,7 +159,7 @@ class Making:
         elif not await self._journal.surely(self._jobs.submitting, attempt.id, now, self._replica):
             leg.leave_submit()  # dropped while it stood in the queue, or taken over by another replica
             return None
-        share = Share(attempt.id, job.team, job.order, part, deadline=now + self._queue_wait)
+        share = Share(attempt.id, job.team, job.order, part, now + self._queue_wait, job.order.partials)
         with ExitStack() as until_kept:
             with self._timed("submit"):
                 outcome = await self._said(leg, share, references, until_kept)

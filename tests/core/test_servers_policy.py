@@ -5,7 +5,7 @@ from decimal import Decimal
 import pytest
 
 from gateway.core.policy import Policies, PolicyError, parse
-from gateway.settings import packaged_policies, policy_texts
+from gateway.wiring.policy_files import packaged_policies, policy_texts
 
 SHIPPED = policy_texts(packaged_policies())
 SERVER = 'name = "vllm"\nurl = "http://gpu-1.internal:8000"'

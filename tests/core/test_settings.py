@@ -34,6 +34,7 @@ def test_every_setting_is_read_from_its_variable(directory: Path) -> None:
         "empiriolabs_api_key": "sk-1",
         "empiriolabs_url": "http://127.0.0.1:9/base/",
         "empiriolabs_rpm": "0",
+        "provider_keys": "vllm=sk-2",
         "host": "::1",
         "port": "0",
         "public_url": "https://images.example/",
