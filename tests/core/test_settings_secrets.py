@@ -105,3 +105,8 @@ def test_the_password_of_the_store_is_shown_nowhere(directory: Path, name: str) 
 def test_a_worker_token_is_no_admin_key(directory: Path) -> None:
     told = refusal(directory, IMAGEGATE_ADMIN_KEY=LONG, IMAGEGATE_WORKER_TOKEN=LONG)
     assert told == "IMAGEGATE_WORKER_TOKEN: must be another secret than IMAGEGATE_ADMIN_KEY: workers administer nothing"
+
+
+def test_a_worker_token_is_one_that_workers_can_send(directory: Path) -> None:
+    told = refusal(directory, IMAGEGATE_WORKER_TOKEN="a token with blanks, which no header takes as it is")
+    assert told == "IMAGEGATE_WORKER_TOKEN: must be printable ASCII without blanks"

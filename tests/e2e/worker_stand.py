@@ -29,7 +29,7 @@ from gateway.stores.redis.store import open_redis_store
 from gateway.stores.sqlite.store import SqliteStore
 from gateway.wiring import serving
 
-SETTING = "the worker token of these gateways, 32 or more"
+SETTING = "the-worker-token-of-these-gateways-32-or-more"
 SMALL = replace(A_CAT, width=256, height=256)
 ENGINE = "simulated"
 LINE = worker_batch.line(A_CAT.model, ENGINE)
