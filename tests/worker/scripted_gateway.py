@@ -60,7 +60,7 @@ def refusal(status: int, message: str, code: str) -> bytes:
 
 @dataclass
 class ScriptedGateway:
-    """`lines`: what the next claims bring. `answers`: instead of a path's own."""
+    """`lines`: what the next claims bring. `answers`: instead of a path's own, which then does nothing."""
 
     lines: list[list[Work]] = field(default_factory=list)
     lease_ms: int = 20_000
@@ -69,6 +69,8 @@ class ScriptedGateway:
     cancelled: set[str] = field(default_factory=set)
     lost: set[str] = field(default_factory=set)
     answers: dict[str, bytes] = field(default_factory=dict)
+    #: paths whose next answer that says something is lost on its way
+    losing: set[str] = field(default_factory=set)
 
     presences: list[Presence] = field(default_factory=list)
     claims: list[Claim] = field(default_factory=list)
@@ -99,6 +101,8 @@ class ScriptedGateway:
     async def stop(self) -> None:
         if self._server is not None and self._upstream is not None:
             self._server.close()
+            for _ in range(5):
+                await asyncio.sleep(0)  # what was accepted just now is being served, so that it can be ended
             await self._upstream.stop()
             await self._server.wait_closed()
             self._server = None
@@ -138,6 +142,10 @@ class ScriptedGateway:
         else:
             answer = await getattr(self, f"_{path}")(seen.body, dict(parse_qsl(parts.query)))
         self.note()
+        if path in self.losing and not (path == "claim" and not any(self.claimed.values())):
+            self.losing.discard(path)
+            writer.close()
+            return
         writer.write(answer)
         await writer.drain()
 

@@ -2,14 +2,13 @@
 
 from io import BytesIO
 
-from agent_stand import Gated, working
+from agent_stand import Stand, working
 from batches import gradient
 from PIL import Image
 from scripted_gateway import scripted_gateway, work
 
 from gateway.core.encode import encode
 from gateway.core.sample_picture import draw
-from gateway.worker.engine import Engine
 
 
 async def test_a_piece_is_claimed_made_uploaded_and_finished() -> None:
@@ -38,7 +37,9 @@ async def test_who_is_there_is_told_before_it_claims_and_gone_when_it_left() -> 
     assert (presence.most_pixels, presence.most_references) == (1024 * 1024, 4)
     assert (claim.images, claim.tokens) == (16, 9216)
     assert gateway.presences[0].seconds == 0 < gateway.claims[-1].presence.seconds
-    assert [drain.given_back for drain in gateway.drains] == [()] * 3, "as it came, as it was told to go, and as it left"
+    assert [drain.given_back for drain in gateway.drains] == [()] * 3, (
+        "as it came, as it was told to go, and as it left"
+    )
     assert gateway.order[-1] == "drain"
 
 
@@ -46,40 +47,40 @@ async def test_each_codec_is_the_orders() -> None:
     async with scripted_gateway() as gateway, working(gateway):
         gateway.give(work("j", codec="jpeg"), work("w", codec="webp"))
         await gateway.until(lambda: len(gateway.finishes) == 2)
-    formats = {name: Image.open(BytesIO(gateway.uploads[gateway.finishes[name].pictures[0].name])).format for name in "jw"}
+    formats = {
+        name: Image.open(BytesIO(gateway.uploads[gateway.finishes[name].pictures[0].name])).format for name in "jw"
+    }
     assert formats == {"j": "JPEG", "w": "WEBP"}
 
 
+async def test_a_large_picture_arrives_whole() -> None:
+    async with scripted_gateway() as gateway, working(gateway):
+        gateway.give(work("a", 7, width=1024, height=1024))
+        await gateway.until(lambda: gateway.finishes)
+    assert gateway.finishes["a"].pictures[0].size > 128 * 1024
+    assert gateway.pictures("a")[0].tobytes() == draw("a red fox", 7, 1024, 1024).tobytes()
+
+
 async def test_pieces_of_one_claim_share_calls_as_large_as_fit() -> None:
-    engines: list[Gated] = []
-
-    def opened(clock: object) -> Engine:
-        engines.append(Gated(clock))  # type: ignore[arg-type]  # the stand's own
-        return engines[0]
-
-    async with scripted_gateway() as gateway, working(gateway, opened, images=3):
+    stand = Stand()
+    async with scripted_gateway() as gateway, working(gateway, stand, images=3):
         gateway.give(work("a", 1, 2), work("b", 3, prompt="an owl"), work("c", 4, 5))
         await gateway.until(lambda: len(gateway.finishes) == 3)
-    shared = [[(piece.prompt, piece.seed) for piece in batch.pieces] for batch in engines[0].batches]
+    shared = [[(piece.prompt, piece.seed) for piece in batch.pieces] for batch in stand.engine.batches]
     assert shared == [[("a red fox", 1), ("a red fox", 2), ("an owl", 3)], [("a red fox", 4), ("a red fox", 5)]]
     assert gateway.pictures("b")[0].tobytes() == draw("an owl", 3, 64, 48).tobytes()
 
 
 async def test_an_edit_builds_on_what_the_gateway_keeps_fetched_once() -> None:
-    engines: list[Gated] = []
-
-    def opened(clock: object) -> Engine:
-        engines.append(Gated(clock))  # type: ignore[arg-type]  # the stand's own
-        return engines[0]
-
+    stand = Stand()
     kept, mask = gradient(80, 64), Image.new("1", (80, 64), 1)
     files = {"one.png": encode(kept, "png"), "mask.png": encode(mask.convert("L"), "png")}
-    paths = {"references": ("/worker/v1/references/one.png",), "mask": "/worker/v1/references/mask.png"}
-    async with scripted_gateway(files=files) as gateway, working(gateway, opened):
-        gateway.give(work("a", operation="edit", **paths))
-        gateway.give(work("b", 2, 3, operation="edit", references=paths["references"]))
+    one = ("/worker/v1/references/one.png",)
+    async with scripted_gateway(files=files) as gateway, working(gateway, stand):
+        gateway.give(work("a", operation="edit", references=one, mask="/worker/v1/references/mask.png"))
+        gateway.give(work("b", 2, 3, operation="edit", references=one))
         await gateway.until(lambda: len(gateway.finishes) == 2)
-    masked, plain = engines[0].batches
+    masked, plain = stand.engine.batches
     assert (masked.references[0].tobytes(), masked.references[0].mode) == (kept.tobytes(), "RGB")
     assert masked.mask is not None
     assert (masked.mask.mode, masked.mask.getextrema()) == ("L", (255, 255))
@@ -90,8 +91,11 @@ async def test_an_edit_builds_on_what_the_gateway_keeps_fetched_once() -> None:
 
 async def test_a_reference_that_leads_elsewhere_or_is_no_picture_is_not_made() -> None:
     async with scripted_gateway(files={"x.png": b"no picture"}) as gateway, working(gateway):
-        for name, path in {"far": "//evil.example/x.png", "up": "/worker/v1/references/../claim", "bad": "x.png"}.items():
-            path = path if "/" in path else f"/worker/v1/references/{path}"
+        for name, path in {
+            "far": "//evil.example/x.png",
+            "up": "/worker/v1/references/../claim",
+            "bad": "/worker/v1/references/x.png",
+        }.items():
             gateway.give(work(name, operation="edit", references=(path,)))
         await gateway.until(lambda: len(gateway.fails) == 3)
         assert {fail.failure for fail in gateway.fails.values()} == {"lost"}
@@ -112,4 +116,6 @@ async def test_pictures_on_the_way_come_evenly_spread_and_grow_clear() -> None:
 
 def apart(one: Image.Image, other: Image.Image) -> float:
     """Mean difference of a channel."""
-    return sum(abs(here - there) for here, there in zip(one.tobytes(), other.tobytes(), strict=True)) / len(one.tobytes())
+    return sum(abs(here - there) for here, there in zip(one.tobytes(), other.tobytes(), strict=True)) / len(
+        one.tobytes()
+    )
