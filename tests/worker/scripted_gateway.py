@@ -71,6 +71,9 @@ class ScriptedGateway:
     answers: dict[str, bytes] = field(default_factory=dict)
     #: paths whose next answer that says something is lost on its way
     losing: set[str] = field(default_factory=set)
+    #: it hangs up on whoever speaks, and hears nothing
+    down: bool = False
+    hung_up: int = 0
 
     presences: list[Presence] = field(default_factory=list)
     claims: list[Claim] = field(default_factory=list)
@@ -101,8 +104,6 @@ class ScriptedGateway:
     async def stop(self) -> None:
         if self._server is not None and self._upstream is not None:
             self._server.close()
-            for _ in range(5):
-                await asyncio.sleep(0)  # what was accepted just now is being served, so that it can be ended
             await self._upstream.stop()
             await self._server.wait_closed()
             self._server = None
@@ -130,6 +131,11 @@ class ScriptedGateway:
         ]
 
     async def _answer(self, seen: Seen, writer: asyncio.StreamWriter) -> None:
+        if self.down:
+            writer.close()
+            self.hung_up += 1
+            self.note()
+            return
         parts = urlsplit(seen.target)
         path = parts.path.removeprefix("/worker/v1/")
         self.order.append(path)
