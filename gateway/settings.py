@@ -18,10 +18,12 @@ _KUBERNETES = re.compile(
     r"IMAGEGATE_(\w+_)?(SERVICE_HOST=.*|SERVICE_PORT(_\w+)?=.*|PORT_\d+_\w+=.*|PORT=(tcp|udp|sctp)://.*)", re.DOTALL
 )
 #: A Redis is named with its password.
-_SECRETS = frozenset({"empiriolabs_api_key", "admin_key", "metrics_token", "secret", "store"})
-#: Names of features to come: switched on, they stop the start rather than do nothing.
-_LATER = frozenset({"IMAGEGATE_WORKER_TOKEN", "IMAGEGATE_WORKER_TOKEN_FILE"})
-_OFF = frozenset({"", "0", "f", "false", "n", "no", "off"})
+_SECRETS = frozenset(
+    {"empiriolabs_api_key", "provider_keys", "admin_key", "metrics_token", "worker_token", "secret", "store"}
+)
+
+#: One of `IMAGEGATE_PROVIDER_KEYS`: a server's name, and what a header can carry.
+_PROVIDER_KEY = re.compile(r"(?P<name>[a-z][a-z0-9_-]{0,31})=(?P<key>[\x21-\x2b\x2d-\x7e]+)")
 
 #: An http(s) URL that no two parsers read differently, and whose host any request can name.
 _BASE_URL = re.compile(
@@ -45,6 +47,9 @@ class Settings(BaseModel):
     empiriolabs_api_key: SecretStr | None = Field(None, description="key of the EmpirioLabs account that pays")
     empiriolabs_url: str = Field("https://api.empiriolabs.ai", description="base URL of EmpirioLabs")
     empiriolabs_rpm: int = Field(50, ge=0, description="the account's requests a minute; 0: no governor")
+    provider_keys: SecretStr | None = Field(
+        None, description="`NAME=KEY,NAME=KEY` of the [[servers]] in routes.toml that want one"
+    )
     host: str = Field("127.0.0.1", description="address to listen on")
     port: int = Field(8080, ge=0, le=65535, description="port to listen on")
     public_url: str | None = Field(None, description="base of the picture URLs; else the request's scheme and Host")
@@ -60,6 +65,9 @@ class Settings(BaseModel):
     policies: Path | None = Field(None, description="replaces the packaged policies entirely")
     admin_key: SecretStr | None = Field(None, description="opens /admin/v1 over TCP; 32 characters or more")
     metrics_token: SecretStr | None = Field(None, description="reads /metrics from afar")
+    worker_token: SecretStr | None = Field(
+        None, description="a token that GPU workers may use beside those made for each; 32 characters or more"
+    )
     secret: SecretStr | None = Field(None, description="comma-separated ring, the first signs; else made and kept")
     max_wait: Annotated[float, Field(gt=0, le=3600)] = Field(280, description="seconds a plain call waits at most")
     url_ttl: int = Field(86400, ge=60, le=7 * 86400, description="seconds a picture URL lives")
@@ -79,6 +87,20 @@ class Settings(BaseModel):
     def _fits_a_header(cls, value: SecretStr | None) -> SecretStr | None:
         if value is not None and not re.fullmatch(r"[\x21-\x7e]+", value.get_secret_value()):
             raise ValueError("must be printable ASCII without blanks")
+        return value
+
+    @field_validator("provider_keys")
+    @classmethod
+    def _names_each_once(cls, value: SecretStr | None) -> SecretStr | None:
+        """No entry is told: what is misread for a name may be a key."""
+        if value is None:
+            return None
+        entries = [_PROVIDER_KEY.fullmatch(entry.strip()) for entry in value.get_secret_value().split(",")]
+        names = [entry["name"] for entry in entries if entry is not None]
+        if len(names) < len(entries):
+            raise ValueError("must be NAME=KEY,NAME=KEY, each key printable ASCII without blanks and commas")
+        if len(names) > len(set(names)):
+            raise ValueError("has two keys for one name")
         return value
 
     @field_validator("empiriolabs_url", "public_url")
@@ -111,11 +133,18 @@ class Settings(BaseModel):
             raise ValueError(f"this version serves {_FILES}PATH alone")
         return value
 
-    @field_validator("admin_key")
+    @field_validator("admin_key", "worker_token")
     @classmethod
     def _is_long(cls, value: SecretStr | None) -> SecretStr | None:
         if value is not None and len(value.get_secret_value()) < 32:  # noqa: PLR2004 - the contract's figure
             raise ValueError("must have 32 characters or more")
+        return value
+
+    @field_validator("worker_token")
+    @classmethod
+    def _administers_nothing(cls, value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
+        if value is not None and value == info.data.get("admin_key"):
+            raise ValueError("must be another secret than IMAGEGATE_ADMIN_KEY: workers administer nothing")
         return value
 
     @field_validator("secret")
@@ -143,6 +172,13 @@ class Settings(BaseModel):
     @property
     def _store_url(self) -> str | None:
         return None if self.store is None else self.store.get_secret_value()
+
+    @property
+    def keys_of_providers(self) -> dict[str, SecretStr]:
+        """By the servers' names."""
+        entries = self.provider_keys.get_secret_value().split(",") if self.provider_keys else []
+        pairs = (entry.strip().partition("=") for entry in entries)
+        return {name: SecretStr(key) for name, _, key in pairs}
 
     @property
     def secret_ring(self) -> tuple[bytes, ...]:
@@ -185,24 +221,6 @@ def variable(field: str) -> str:
     return _PLAIN if field == "empiriolabs_api_key" else PREFIX + field.upper()
 
 
-def packaged_policies() -> Path:
-    """The policies in the wheel; in an editable install, which has none, those of the checkout."""
-    package = Path(__file__).parent
-    inside = package / "_policies"
-    return inside if inside.is_dir() else package.parent / "policies"
-
-
-def policy_texts(directory: Path) -> dict[str, str]:
-    """Every policy file by its name within the directory. Raises OSError, also for one that is not UTF-8."""
-    texts = {}
-    for path in sorted(directory.rglob("*.toml")):
-        try:
-            texts[path.relative_to(directory).as_posix()] = path.read_text(encoding="utf-8")
-        except UnicodeDecodeError as error:
-            raise OSError(f"{path} is not UTF-8 text") from error
-    return texts
-
-
 def interpreter_environment() -> dict[str, str]:
     """What a child of ours needs of the environment to start at all; never a secret."""
     names = ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
@@ -234,10 +252,8 @@ def _dotenv(directory: Path) -> dict[str, str]:
 def _values(variables: Mapping[str, str]) -> dict[str, object]:
     known = {variable(name): name for name in Settings.model_fields}
     files = {variable(name) + _FILE: name for name in _SECRETS}
-    for name, value in variables.items():
-        if name in _LATER:
-            _refuse_later(name, value)
-        elif name.startswith(PREFIX) and name not in known and name not in files:
+    for name in variables:
+        if name.startswith(PREFIX) and name not in known and name not in files:
             raise SettingsError(_did_you_mean(name, [*known, *files]))
     said = {name: value for name, value in variables.items() if value}
     values: dict[str, object] = {known[name]: said[name] for name in said.keys() & known}
@@ -246,11 +262,6 @@ def _values(variables: Mapping[str, str]) -> dict[str, object]:
             raise SettingsError(f"set {variable(files[name])} or {name}, not both")
         values[files[name]] = _secret_file(name, said[name])
     return values
-
-
-def _refuse_later(name: str, value: str) -> None:
-    if value.strip().lower() not in _OFF:
-        raise SettingsError(f"{name} is not served by this version")
 
 
 def _secret_file(name: str, path: str) -> str:

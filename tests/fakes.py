@@ -149,6 +149,8 @@ class RememberingTelemetry(Telemetry):
         #: how orders came to their jobs, and what was found made
         self.cache: list[str] = []
         self.savings: list[tuple[int, int]] = []
+        #: what became of each leg that an order might have taken
+        self.decisions: list[tuple[str, str]] = []
         self.spendings: list[tuple[int, int]] = []
         self.in_flight = 0
         #: what `rate_card` was told, in order
@@ -188,6 +190,9 @@ class RememberingTelemetry(Telemetry):
 
     def saved(self, team: str, model: str, images: int, amount: int) -> None:
         self.savings.append((images, amount))
+
+    def routed(self, model: str, provider: str, decision: str) -> None:
+        self.decisions.append((provider, decision))
 
     def rejected(self, reason: str, team: str) -> None:
         self.rejections.append(reason)

@@ -16,6 +16,7 @@ from gateway.core.money import MICROS, Budget
 from gateway.core.order import Upload
 from gateway.core.policy import Policies, parse
 from gateway.pipeline.admission import Caller
+from gateway.pipeline.bells import Ears
 from gateway.pipeline.call import Call
 from gateway.pipeline.crew import Crew
 from gateway.pipeline.dispatch import Dispatch
@@ -25,18 +26,20 @@ from gateway.pipeline.generate import Answer, Generate
 from gateway.pipeline.governor import Governor
 from gateway.pipeline.jobs import TeamJobs
 from gateway.pipeline.leg import Leg
+from gateway.pipeline.making import Making
 from gateway.pipeline.quoting import Quote, Quoting
 from gateway.pipeline.recovery import Recovery
 from gateway.pipeline.retrying import Retrying
+from gateway.pipeline.routing import Routing
 from gateway.pipeline.sharing import Sharing
 from gateway.pipeline.spending import Spending
 from gateway.pipeline.sweeping import Sweeping
 from gateway.pipeline.waiting import Waiting
 from gateway.ports import Blobs
-from gateway.settings import packaged_policies, policy_texts
 from gateway.stores.blobs import open_blobs
 from gateway.stores.sqlite.allowance import LocalAllowance
 from gateway.stores.sqlite.store import SqliteStore, open_store
+from gateway.wiring.policy_files import packaged_policies, policy_texts
 
 RED = Caller("keyofred", "red")
 #: seconds
@@ -137,16 +140,30 @@ async def open_house(
         spending = Spending(store, clock, telemetry, replica, warn_at=policies.gateway.budgets.warn_at)
         legs = {provider.name: Leg(provider, governor, clock, telemetry)} if account else {}
         sharing = Sharing(store, blobs, policies.gateway.cache, clock, telemetry)
+        ears = Ears(store.bells(), crew, clock)
+        ears.watch()
+        routing = Routing(legs, policies, spending, telemetry)
+        making = Making(
+            legs=legs,
+            routing=routing,
+            jobs=store,
+            blobs=blobs,
+            spending=spending,
+            waiting=Waiting(crew, flights, ears, clock, telemetry),
+            crew=crew,
+            clock=clock,
+            telemetry=telemetry,
+            replica=replica,
+            queue_wait=policies.gateway.queue.detached_wait,
+        )
         dispatch = Dispatch(
             legs=legs,
             jobs=store,
             blobs=blobs,
-            spending=spending,
-            waiting=Waiting(crew, flights, clock, telemetry),
+            making=making,
             flights=flights,
             crew=crew,
             clock=clock,
-            telemetry=telemetry,
             replicas=store,
             replica=replica,
         )
@@ -159,6 +176,7 @@ async def open_house(
             retrying=retrying,
             sharing=sharing,
             spending=spending,
+            routing=routing,
             dispatch=dispatch,
             flights=flights,
             elsewhere=elsewhere,
@@ -177,7 +195,13 @@ async def open_house(
             telemetry=telemetry,
         )
         team_jobs = TeamJobs(
-            jobs=store, retention=store, dispatch=dispatch, flights=flights, spending=spending, clock=clock
+            jobs=store,
+            retention=store,
+            legs=legs,
+            dispatch=dispatch,
+            flights=flights,
+            spending=spending,
+            clock=clock,
         )
         sweeping = Sweeping(
             store, store, blobs, policies.gateway, URL_TTL, replica=replica, clock=clock, telemetry=telemetry
@@ -188,6 +212,7 @@ async def open_house(
             retrying=retrying,
             sharing=sharing,
             spending=spending,
+            routing=routing,
             dispatch=dispatch,
             legs=legs,
             clock=clock,

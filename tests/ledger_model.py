@@ -62,7 +62,9 @@ class Model:
         return sum(hold.spent for hold in counted), sum(hold.held for hold in counted if hold.state in HOLDING)
 
     def full(self, key: str, at: int, asked: int) -> tuple[str, Window] | None:
-        """The first budget that is spent; when none is, the first that is held."""
+        """The first budget that is spent; when none is, the first that is held. There is always room for nothing."""
+        if not asked:
+            return None
         named = [(scope, window) for scope in scopes(key) for window in WINDOWS if (scope, window) in self.budgets]
         sums = {name: self.sums(*name, at) for name in named}
         spent = [name for name in named if sums[name][0] + asked > self.budgets[name]]

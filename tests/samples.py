@@ -8,10 +8,10 @@ from typing import Protocol
 from orders import A_CAT
 
 from gateway.core.job import Attempt, Entry, Failure, Job, Picture, Source
-from gateway.ports import Adjustment, Cache, Custody, Jobs, Keys, Ledger, Replicas, Retention, Retries
+from gateway.ports import Adjustment, Cache, Custody, Jobs, Keys, Ledger, Replicas, Retention, Retries, WorkerTokens
 
 
-class Store(Keys, Ledger, Jobs, Retries, Cache, Retention, Replicas, Custody, Protocol):
+class Store(Keys, Ledger, Jobs, Retries, Cache, Retention, Replicas, Custody, WorkerTokens, Protocol):
     """All that a store of durable state answers for."""
 
 

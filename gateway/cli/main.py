@@ -16,6 +16,7 @@ COMMANDS = {
     "keys": Entry("gateway.cli.keys:keys", "Create, list, show, change, rotate and revoke the teams' keys."),
     "budgets": Entry("gateway.cli.budgets:budgets", "Set and list budgets."),
     "spend": Entry("gateway.cli.spend:spend", "What was spent, from the ledger."),
+    "workers": Entry("gateway.cli.workers:workers", "Which GPU workers live, and the tokens by which they come in."),
     "jobs": Entry("gateway.cli.jobs:jobs", "What runs, what ran, and what is unconfirmed."),
     "cache": Entry("gateway.cli.cache:cache", "What the cache holds and saved; make it forget."),
     "policies": Entry("gateway.cli.policies:policies", "Check, show and export the policies: models, prices, routes."),

@@ -9,6 +9,7 @@ from gateway.cli.configuration import load
 from gateway.core.policy import PolicyError
 from gateway.edge.server import StartError
 from gateway.ports import StoreDown
+from gateway.settings import SettingsError
 from gateway.wiring.serving import serve as serve_gateway
 
 
@@ -24,5 +25,5 @@ def serve(host: str | None, port: int | None) -> None:
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(serve_gateway(settings))
-    except (StoreDown, PolicyError, StartError, OSError) as error:
+    except (StoreDown, PolicyError, SettingsError, StartError, OSError) as error:
         raise click.ClickException(str(error)) from error

@@ -40,7 +40,13 @@ class Catalogue:
         """May the model that `name` means build on so many images? Raises InvalidRequest naming `param`, and NotFound."""
         _references_fit(count, self.model(name), param)
 
-    def order(self, ask: Ask, references: Sequence[Reference], draw_seed: Callable[[], int]) -> Order:
+    def order(
+        self,
+        ask: Ask,
+        references: Sequence[Reference],
+        draw_seed: Callable[[], int],
+        mask: Reference | None = None,
+    ) -> Order:
         """Everything decided: size, seed, codec, price. Raises InvalidRequest naming the field, and NotFound."""
         model = self.model(ask.model)
         alias = ask.model if ask.model is not None and ask.model != model.id else None
@@ -79,6 +85,8 @@ class Catalogue:
             revision=model.revision,
             ignored=ignored,
             references=tuple(references),
+            mask=mask,
+            partials=(ask.partial_images or 0) if ask.stream else 0,
         )
 
 

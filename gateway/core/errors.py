@@ -12,6 +12,7 @@ GatewayError
 ├── UnsupportedMediaType      415
 ├── HeadersTooLarge           431
 ├── JobNotCancellable         409
+├── NotYours                  409  a worker's claim has lost its piece
 ├── IdempotencyKeyReused      422  with another body
 ├── Cancelled                 409  the job was cancelled while its client waited
 ├── ClientLeft                499  never sent: there is nobody to read it
@@ -43,6 +44,8 @@ class GatewayError(Exception):
     level: ClassVar[str] = "info"
     #: False says `x-should-retry: false`: every OpenAI SDK repeats 408, 409, 429 and 5xx twice unless told.
     retry: bool = False
+    #: Where an attempt ends so, may the next leg of its route try?
+    next_leg: ClassVar[bool] = False
 
     def __init__(
         self,
@@ -140,6 +143,14 @@ class JobNotCancellable(GatewayError):
     code = "job_not_cancellable"
 
 
+class NotYours(GatewayError):
+    """What a worker says of a piece is not wanted from it: another has claimed it, or it has ended."""
+
+    status = 409
+    type = "invalid_request_error"
+    code = "not_yours"
+
+
 class IdempotencyKeyReused(GatewayError):
     status = 422
     type = "invalid_request_error"
@@ -194,6 +205,7 @@ class UpstreamFailed(GatewayError):
     """The provider failed and nothing was bought."""
 
     status = 502
+    next_leg = True
     code = "upstream_error"
     level = "warning"
     retry = True
@@ -212,6 +224,7 @@ class UpstreamUnavailable(GatewayError):
 
     status = 503
     type = "service_unavailable_error"
+    next_leg = True
     code = "upstream_unavailable"
     level = "error"
 
@@ -219,6 +232,7 @@ class UpstreamUnavailable(GatewayError):
 class NoCapacity(GatewayError):
     status = 503
     type = "service_unavailable_error"
+    next_leg = True
     code = "no_capacity"
     level = "warning"
     retry = True
@@ -256,3 +270,8 @@ def of_failure(code: str, message: str, job_id: str) -> GatewayError:
     if kind is UpstreamUnconfirmed:
         message = f"{message} Its job is {job_id}."  # whoever reports it has only the text of an SDK's exception
     return kind(message, job_id=job_id)
+
+
+def moves_on(code: str) -> bool:
+    """May another leg make what failed so? Not what was refused for what it asks for, given up, or may have been bought."""
+    return any(kind.next_leg for kind in _OF_FAILED_JOBS if kind.code == code)

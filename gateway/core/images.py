@@ -1,6 +1,7 @@
 """What a picture is, read from its headers by our own parser: nothing is decoded, so nothing can be bombed."""
 
 from binascii import crc32
+from dataclasses import dataclass
 from struct import error as TooShort  # noqa: N812 - the only way in which reading a fixed field can fail
 from struct import unpack_from
 
@@ -11,6 +12,8 @@ MAX_SIDE = 16_384
 #: Bytes of a request's body that may carry reference images, and of each such image.
 LARGEST_IMAGE_BODY = 64 * 1024 * 1024
 LARGEST_REFERENCE = 25 * 1024 * 1024
+#: Bytes of a mask; OpenAI takes fewer than so many.
+LARGEST_MASK = 4 * 1024 * 1024
 #: Of a reference image as it is sent to us.
 MOST_REFERENCE_PIXELS = 4096 * 4096
 #: A model sees patches of 16 pixels.
@@ -40,6 +43,16 @@ _14_BITS = 0x3FFF
 
 #: Room for the little that encoders append behind the end of an image.
 _TAIL = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """How a reference lay in its file and how it leaves, so that its mask is laid like it. Sides are width and height."""
+
+    file: tuple[int, int]
+    #: EXIF's: 1 is upright, from 5 on the sides change places
+    orientation: int
+    leaves: tuple[int, int]
 
 
 def sniff(data: bytes | memoryview) -> tuple[Codec, int, int]:

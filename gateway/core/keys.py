@@ -1,4 +1,5 @@
-"""The form of an API key: `sk-ig-` + 12 base62 (public id) + `-` + 32 base62 (secret) + 6 base62 (CRC32 of all before).
+"""The form of an API key: `sk-ig-` + 12 base62 (public id) + `-` + 32 base62 (secret) + 6 base62 (CRC32 of all before); and of
+a worker token, which is the same after `ig-worker-`.
 
 The checksum turns typing errors and junk away before any store is asked. 32 base62 characters are 190 random bits, so a
 plain HMAC at rest is enough (slow hashes repair low entropy, and cost 160 ms a call).
@@ -16,7 +17,8 @@ from typing import Self
 BASE62 = string.digits + string.ascii_uppercase + string.ascii_lowercase
 
 KEY_PREFIX = "sk-ig-"
-_KEY = re.compile(r"sk-ig-([0-9A-Za-z]{12})-[0-9A-Za-z]{38}")
+WORKER_PREFIX = "ig-worker-"
+_TAIL = re.compile(r"([0-9A-Za-z]{12})-[0-9A-Za-z]{38}")
 
 
 def base62(number: int, length: int) -> str:
@@ -33,21 +35,21 @@ def draw(length: int, choose: Callable[[str], str]) -> str:
     return "".join(choose(BASE62) for _ in range(length))
 
 
-def mint(choose: Callable[[str], str]) -> tuple[str, str]:
+def mint(choose: Callable[[str], str], prefix: str = KEY_PREFIX) -> tuple[str, str]:
     """A new key: (public id, the whole key, to be shown once)."""
     key_id = draw(12, choose)
-    return key_id, mint_for(key_id, choose)
+    return key_id, mint_for(key_id, choose, prefix)
 
 
-def mint_for(key_id: str, choose: Callable[[str], str]) -> str:
+def mint_for(key_id: str, choose: Callable[[str], str], prefix: str = KEY_PREFIX) -> str:
     """The whole key, with a new secret, for an id that is there already."""
-    body = f"{KEY_PREFIX}{key_id}-{draw(32, choose)}"
+    body = f"{prefix}{key_id}-{draw(32, choose)}"
     return body + _checksum(body)
 
 
-def key_id(key: str) -> str | None:
-    """The public id inside a well-formed key; None for junk and typing errors."""
-    match = _KEY.fullmatch(key)
+def key_id(key: str, prefix: str = KEY_PREFIX) -> str | None:
+    """The public id inside a well-formed key of that prefix; None for junk, typing errors and whatever else."""
+    match = _TAIL.fullmatch(key.removeprefix(prefix)) if key.startswith(prefix) else None
     if match is None or not hmac.compare_digest(_checksum(key[:-6]), key[-6:]):
         return None
     return match[1]
@@ -64,12 +66,14 @@ class Keyring:
 
     peppers: tuple[bytes, ...]
     url_secrets: tuple[bytes, ...]
+    worker_peppers: tuple[bytes, ...]
 
     @classmethod
     def of(cls, ring: Sequence[bytes]) -> Self:
         return cls(
             peppers=tuple(derive(secret, "keys") for secret in ring),
             url_secrets=tuple(derive(secret, "urls") for secret in ring),
+            worker_peppers=tuple(derive(secret, "workers") for secret in ring),
         )
 
 

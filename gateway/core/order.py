@@ -1,5 +1,6 @@
 """An order: an ask made whole and priced against the catalogue. Everything a provider needs, and nothing of HTTP."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -24,10 +25,22 @@ class Reference:
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """A reference on its way into the blob store."""
+    """A reference, or the `mask` of the first one, on its way into the blob store."""
 
     reference: Reference
     data: bytes
+    mask: bool = False
+
+
+def apart(uploads: Iterable[Upload]) -> tuple[tuple[Reference, ...], Reference | None]:
+    """The references in their order, and the mask."""
+    references, mask = [], None
+    for upload in uploads:
+        if upload.mask:
+            mask = upload.reference
+        else:
+            references.append(upload.reference)
+    return tuple(references), mask
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +71,13 @@ class Order:
     references: tuple[Reference, ...] = ()
     #: of the first reference's size, in L: white where that one is to be painted anew
     mask: Reference | None = None
+    #: how many pictures of what it becomes are to be shown on the way, at most
+    partials: int = 0
+
+    @property
+    def kept(self) -> tuple[Reference, ...]:
+        """All that it builds on, while it is open."""
+        return self.references if self.mask is None else (*self.references, self.mask)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,10 @@
-"""Reference images made uniform: upright, sRGB, opaque, without metadata, at most a megapixel. Pillow's decoders meet hostile
-bytes here, so only the intake's child process imports this."""
+"""Reference images made uniform: upright, sRGB, opaque, without metadata, at most a megapixel; and masks laid like them.
+Pillow's decoders meet hostile bytes here, so only the intake's child process imports this."""
 
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from hashlib import sha256
 from io import BytesIO
 from math import sqrt
@@ -19,10 +22,12 @@ from PIL.WebPImagePlugin import WebPImageFile
 
 from gateway.core.errors import InvalidRequest
 from gateway.core.images import (
+    LARGEST_MASK,
     LARGEST_REFERENCE,
     LEAST_REFERENCE_SIDE,
     MAX_SIDE,
     MOST_REFERENCE_PIXELS,
+    Frame,
     is_whole,
     sniff,
 )
@@ -52,6 +57,12 @@ _UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+#: From this orientation on the sides change places.
+_ON_ITS_SIDE = 5
+#: By alpha: a shade of transparency is still something that is there.
+_CLEAR = [255] + [0] * 255
+#: By what share of a pixel is white.
+_MOSTLY = [0] * 128 + [255] * 128
 
 
 def preload() -> None:
@@ -64,24 +75,68 @@ def normalise(data: bytes | memoryview, param: str) -> Upload:
 
     Raises InvalidRequest naming `param`.
     """
+    return framed(data, param)[0]
+
+
+def framed(data: bytes | memoryview, param: str) -> tuple[Upload, Frame]:
+    """As `normalise`, and how it was laid. Raises InvalidRequest naming `param`."""
     codec, width, height = measure(data, param)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Pillow's remarks on odd files concern nobody here
-            image = _plain(_decoded(data, codec, (width, height)))
-    except Exception as error:  # there is no kind of error that a decoder does not raise on some bytes
-        raise _refused(param, "it cannot be decoded") from error
-    sent: Codec = "jpeg" if codec == "jpeg" else "png"
-    file = _encoded(image, sent)
-    return Upload(Reference(f"{sha256(file).hexdigest()}.{sent}", sent, *image.size, len(file)), file)
+    with _decoding(param):
+        decoded = _decoded(data, codec, (width, height))
+        orientation = _orientation(decoded)
+        image = _plain(decoded, orientation)
+    upload = _upload(image, "jpeg" if codec == "jpeg" else "png")
+    return upload, Frame((width, height), orientation, image.size)
+
+
+def normalise_mask(data: bytes | memoryview, param: str, frame: Frame) -> Upload:
+    """A PNG that is transparent where the picture of that frame is to be painted anew, into a picture of the size in which
+    that one leaves: white there, black elsewhere.
+
+    Raises InvalidRequest naming `param`.
+    """
+    size = measure_mask(data, param, frame.file)
+    turn = _UPRIGHT.get(frame.orientation)
+    if size != frame.file:  # the sides have changed places
+        if frame.orientation < _ON_ITS_SIDE:
+            raise _of_other_size(param, size, frame.file)
+        turn = None  # it was drawn on the picture as one sees it
+    with _decoding(param):
+        image = _decoded(data, "png", size)
+    if image.mode not in ("LA", "RGBA"):
+        raise _refused(param, "it has no alpha channel to say by transparency what is to be painted anew")
+    white = image.getchannel("A").point(_CLEAR)
+    white.info.clear()  # as of a reference
+    if turn is not None:
+        white = white.transpose(turn)
+    if white.size != frame.leaves:
+        white = white.resize(frame.leaves, Image.Resampling.BOX).point(_MOSTLY)
+    if white.getbbox() is None:
+        # bought nevertheless, it would be the picture that was sent
+        raise _refused(param, "nothing of it is fully transparent, so that nothing would be painted anew")
+    return replace(_upload(white, "png"), mask=True)
+
+
+def measure_mask(data: bytes | memoryview, param: str, first: tuple[int, int] | None) -> tuple[int, int]:
+    """Width and height as the header says, within a mask's limits; `first`: those of its image's file, where they are known.
+
+    Raises InvalidRequest naming `param`.
+    """
+    if len(data) >= LARGEST_MASK:
+        raise _refused(param, f"a mask has less than {LARGEST_MASK // 1024 // 1024} MB")
+    codec, width, height = measure(data, param)
+    if codec != "png":
+        raise _refused(param, "a mask is a PNG")
+    if first is not None and (width, height) not in (first, first[::-1]):
+        raise _of_other_size(param, (width, height), first)
+    return width, height
 
 
 def check_overlay(data: bytes | memoryview, param: str, first: tuple[int, int]) -> None:
-    """A mask or markup covers the first image, whose width and height are `first`. Raises InvalidRequest."""
+    """A markup covers the first image, whose width and height are `first`. Raises InvalidRequest."""
     _, width, height = measure(data, param)
     if (width, height) != first:
-        was = f"{width}x{height} where the image has {first[0]}x{first[1]}"
-        raise _refused(param, f"it must be of the size of the first image, and is {was}")
+        raise _of_other_size(param, (width, height), first)
 
 
 def measure(data: bytes | memoryview, param: str) -> tuple[Codec, int, int]:
@@ -101,6 +156,16 @@ def measure(data: bytes | memoryview, param: str) -> tuple[Codec, int, int]:
     if codec == "jpeg" and bytes(data).count(_START_OF_SCAN) > _MOST_SCANS:
         raise _refused(param, "it has too many scans")
     return codec, width, height
+
+
+@contextmanager
+def _decoding(param: str) -> Iterator[None]:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Pillow's remarks on odd files concern nobody here
+            yield
+    except Exception as error:  # there is no kind of error that a decoder does not raise on some bytes
+        raise _refused(param, "it cannot be decoded") from error
 
 
 def _decoded(data: bytes | memoryview, codec: Codec, size: tuple[int, int]) -> Image.Image:
@@ -133,8 +198,8 @@ def _high_bytes(image: Image.Image) -> Image.Image:
     return high
 
 
-def _plain(image: Image.Image) -> Image.Image:
-    turn, profile = _orientation(image), image.info.get("icc_profile")
+def _plain(image: Image.Image, orientation: int) -> Image.Image:
+    turn, profile = _UPRIGHT.get(orientation), image.info.get("icc_profile")
     fitting = _fitting(*image.size)
     if image.size != fitting:
         image = image.resize(fitting, Image.Resampling.LANCZOS, reducing_gap=_GAP)
@@ -154,11 +219,13 @@ def _fitting(width: int, height: int) -> tuple[int, int]:
     return int(width * shrink), int(height * shrink)
 
 
-def _orientation(image: Image.Image) -> Image.Transpose | None:
+def _orientation(image: Image.Image) -> int:
+    """EXIF's; 1, upright, for what is none."""
     try:
-        return _UPRIGHT.get(image.getexif().get(ExifTags.Base.Orientation, 1))
+        told = image.getexif().get(ExifTags.Base.Orientation, 1)
+        return int(told) if told in _UPRIGHT else 1
     except Exception:  # noqa: BLE001 - a broken EXIF block fails in every way too, beside sound pixels
-        return None
+        return 1
 
 
 def _in_srgb(colours: Image.Image, profile: bytes | None) -> Image.Image:
@@ -177,6 +244,11 @@ def _in_srgb(colours: Image.Image, profile: bytes | None) -> Image.Image:
     return colours.convert("RGB")
 
 
+def _upload(image: Image.Image, codec: Codec) -> Upload:
+    file = _encoded(image, codec)
+    return Upload(Reference(f"{sha256(file).hexdigest()}.{codec}", codec, *image.size, len(file)), file)
+
+
 def _encoded(image: Image.Image, codec: Codec) -> bytes:
     sink = BytesIO()
     if codec == "jpeg":
@@ -185,6 +257,11 @@ def _encoded(image: Image.Image, codec: Codec) -> bytes:
         # Run-length zlib at level 1, as for finished pictures.
         image.save(sink, "PNG", compress_level=1, compress_type=3)
     return sink.getvalue()
+
+
+def _of_other_size(param: str, size: tuple[int, int], first: tuple[int, int]) -> InvalidRequest:
+    was = f"{size[0]}x{size[1]} where the image has {first[0]}x{first[1]}"
+    return _refused(param, f"it must be of the size of the first image, and is {was}")
 
 
 def _refused(param: str, reason: str) -> InvalidRequest:

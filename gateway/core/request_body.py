@@ -43,6 +43,9 @@ def parse(body: bytes | bytearray | memoryview, content_type: str, operation: Op
         raise InvalidRequest(message, code="missing_required_parameter", param="image")
     if operation == "variation" and len(parsed.images) > 1:
         raise InvalidRequest("A variation takes exactly one image.", param=parsed.images[0].param)
+    if parsed.mask is not None and len(parsed.images) > 1:
+        message = "A mask goes with exactly one image here: what paints into that one builds on no other."
+        raise InvalidRequest(message, code="unsupported_parameter", param="mask")
     return parsed
 
 

@@ -1,9 +1,10 @@
 """Routes: which providers may make a model's images, in their order and on what conditions."""
 
+import re
 from decimal import Decimal
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 
 class Policy(BaseModel):
@@ -14,6 +15,14 @@ class Policy(BaseModel):
 OWN_PROVIDERS = ("workers", "empiriolabs")
 
 
+def _exact(value: object) -> object:
+    return Decimal(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+#: TOML's whole numbers count as well: a price of 0, a wait of 20 seconds.
+_Number = Annotated[Decimal, BeforeValidator(_exact)]
+
+
 class LegPolicy(Policy):
     """A provider that may make a model's images, and when. Written as its name alone, it always may.
 
@@ -22,9 +31,9 @@ class LegPolicy(Policy):
     """
 
     provider: str
-    price: Annotated[Decimal, Field(ge=0)] | None = None
-    wait_below: Annotated[Decimal, Field(gt=0)] | None = None
-    budget_below: Annotated[Decimal, Field(gt=0, le=1)] | None = None
+    price: Annotated[_Number, Field(ge=0)] | None = None
+    wait_below: Annotated[_Number, Field(gt=0)] | None = None
+    budget_below: Annotated[_Number, Field(gt=0, le=1)] | None = None
     #: what an OpenAI-compatible server calls the model, if not as we do
     model: str | None = None
 
@@ -46,22 +55,48 @@ class Route(Policy):
         return [leg.provider for leg in self.legs]
 
 
-class Server(Policy):
-    """Any server of OpenAI's images, by the name that legs call it.
+#: No user, query or fragment: nothing that two parsers could read differently, and nothing secret.
+_BASE_URL = re.compile(
+    r"https?://([a-z0-9._-]+|\[[0-9a-f:.]+\])(:(?P<port>[0-9]{1,5}))?(/[!-~]*)?", re.ASCII | re.IGNORECASE
+)
+_PORTS = range(1, 65_536)
 
-    `url` ends before `/v1`; `fields`: what the server takes beside OpenAI's own words. Its key is one of
-    `IMAGEGATE_PROVIDER_KEYS`.
+
+def _base_url(url: str) -> str:
+    match = _BASE_URL.fullmatch(url)
+    if match is None or int(match["port"] or 80) not in _PORTS or re.search(r"[\\?#]", url):
+        raise ValueError("write a plain http(s) URL in ASCII without user, query or fragment")
+    if url.rstrip("/").endswith("/v1"):
+        raise ValueError("leave /v1 out: it is added to every path")
+    return url.rstrip("/")
+
+
+class Server(Policy):
+    """Any server of OpenAI's images, by the name that legs call it. Its key is one of `IMAGEGATE_PROVIDER_KEYS`.
+
+    `url` ends before `/v1`. `fields`: what is sent beside model, prompt, n and size. `references`: images that one edit may
+    build on, 0: it makes no edits. `masks`: does it paint where a mask is transparent? `deadline`: seconds for a whole answer.
     """
 
     name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,31}$")]
-    url: Annotated[str, Field(pattern=r"^https?://")]
-    fields: list[Literal["seed", "num_inference_steps", "guidance_scale", "negative_prompt", "max_sequence_length"]] = [
-        "seed",
-        "num_inference_steps",
-        "guidance_scale",
-    ]
-    edits: bool = True
+    url: Annotated[str, AfterValidator(_base_url)]
+    fields: list[
+        Literal[
+            "response_format",
+            "output_format",
+            "seed",
+            "num_inference_steps",
+            "guidance_scale",
+            "negative_prompt",
+            "max_sequence_length",
+        ]
+    ] = ["response_format", "seed", "num_inference_steps", "guidance_scale"]
+    references: Annotated[int, Field(ge=0, le=16)] = 4
     masks: bool = False
+    #: it makes nothing twice for one `Idempotency-Key`: a submit whose answer was lost may be said again
+    idempotent: bool = False
+    most_at_once: Annotated[int, Field(ge=1, le=256)] = 4
+    deadline: Annotated[int, Field(ge=1, le=3600)] = 300
 
 
 class Routes(Policy):

@@ -29,9 +29,10 @@ def most_images(width: int, height: int, budget: int = TOKENS) -> int:
 def batch(order: Order) -> str | None:
     """Orders with the same answer may share a call; None: made alone.
 
-    All that a call has but once is in it. References make sequences of unequal length, which no call takes together.
+    All that a call has but once is in it. References make sequences of unequal length, which no call takes together, and a
+    mask is the call's.
     """
-    if order.references or order.operation != "generation":
+    if order.references or order.mask is not None or order.operation != "generation":
         return None
     size = f"{order.width}x{order.height}"
     settings = (order.revision, order.guidance, order.max_sequence_length, order.negative_prompt)

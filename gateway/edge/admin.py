@@ -32,6 +32,7 @@ from gateway.edge.admin_cache import purge_cache, show_cache
 from gateway.edge.admin_keys import change_key, create_key, list_keys, revoke_key, rotate_key, show_key
 from gateway.edge.admin_teams import change_team, create_team, list_teams, show_team
 from gateway.edge.admin_upkeep import Care, backup, doctor
+from gateway.edge.admin_workers import create_worker_token, list_workers, revoke_worker_token
 from gateway.pipeline.administration import Administration
 
 _Call = Request[Any, Any, Any]
@@ -65,6 +66,9 @@ def admin_routes(
             list_jobs,
             show_job,
             resolve_job,
+            list_workers,
+            create_worker_token,
+            revoke_worker_token,
             show_cache,
             purge_cache,
             put_log_level,

@@ -7,12 +7,13 @@ from litestar.di import Provide
 
 from gateway.core.catalogue import Catalogue
 from gateway.core.images import LARGEST_IMAGE_BODY
-from gateway.edge import files, images, jobs, models, ops, problems
+from gateway.edge import files, images, jobs, models, ops, problems, worker_api
 from gateway.edge.exchange import Observed, Observer
 from gateway.edge.files import PictureFiles
 from gateway.edge.front import Front
 from gateway.edge.guard import Guard, GuardLimits
 from gateway.edge.ops import Operations
+from gateway.pipeline.delivering import LARGEST_PICTURE
 from gateway.pipeline.jobs import TeamJobs
 
 _HANDLERS = (
@@ -32,10 +33,15 @@ _HANDLERS = (
     ops.docs,
 )
 #: The names that the request metrics may carry: those of the handlers, and what stands for everything else.
-ROUTES = (*(handler.name or "unknown" for handler in _HANDLERS), "admin", "unknown")
+ROUTES = (
+    *(handler.name or "unknown" for handler in (*_HANDLERS, *worker_api.HANDLERS)),
+    "admin",
+    "unknown",
+)
 IMAGE_ROUTES = tuple(name for name in ROUTES if name.startswith("images."))
 _LIMITS = GuardLimits(
     body_bytes_of={f"/v1/images/{each}": LARGEST_IMAGE_BODY for each in ("generations", "edits", "variations")}
+    | dict.fromkeys(worker_api.PICTURE_PATHS, LARGEST_PICTURE)
 )
 
 
@@ -49,12 +55,13 @@ class Parts:
     files: PictureFiles
     operations: Operations
     admin: Router
+    workers: Router
     observer: Observer
 
 
 def create_app(parts: Parts) -> Observed:
     app = Litestar(
-        route_handlers=[*_HANDLERS, parts.admin],
+        route_handlers=[*_HANDLERS, parts.admin, parts.workers],
         dependencies={
             "front": _given(parts.front),
             "catalogue": _given(parts.catalogue),

@@ -29,6 +29,8 @@ class Exchange:
     code: str | None = None
     level: str = "info"
     seconds: float = 0.0
+    #: seconds of it in which nothing was done and nothing was to be, as in a long poll: they are no part of `seconds`
+    idle: float = 0.0
     #: seconds of it that were spent waiting for a provider
     waited: float | None = None
     key_id: str | None = None
@@ -130,7 +132,7 @@ class Observed:
         try:
             await self._app(scope, receive, watched)
         finally:
-            exchange.seconds = time.perf_counter() - exchange.started
+            exchange.seconds = exchange.elapsed() - exchange.idle
             exchange.route = _route(scope)
             if refused := state.get("refused"):
                 exchange.refused(refused)

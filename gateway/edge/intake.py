@@ -53,7 +53,9 @@ class Intake:
             working.cancel()
 
     async def read(self, request: Call, kind: type[Kind], patience: float) -> tuple[Kind, tuple[Upload, ...]]:
-        """The ask, and its images in the order in which they were sent. `patience`: seconds from the request's arrival on.
+        """The ask, its images in the order in which they were sent, and the mask behind them.
+
+        `patience`: seconds from the request's arrival on.
 
         Raises InvalidRequest, UnsupportedMediaType, NotFound, NoCapacity, Interrupted and ClientLeft.
         """
@@ -87,7 +89,7 @@ class Intake:
         ask = asks.read(fields | dict.fromkeys(read.binary, b""), kind)
         if read.images:
             self._catalogue.check_references(ask.model, len(read.images), read.param)
-        return ask, await self._reader.complete(asker, read.images)
+        return ask, await self._reader.complete(asker, read)
 
     async def _attended(self, request: Call, work: Coroutine[Any, Any, _Result]) -> _Result:
         """Does `work` for as long as its client is there and the gateway goes on. Raises ClientLeft and Interrupted."""

@@ -5,6 +5,7 @@ from typing import Any
 
 import msgspec
 
+from gateway.core.images import Frame
 from gateway.core.order import Operation, Reference
 
 #: Bytes before the head: its length, big-endian.
@@ -14,12 +15,14 @@ LONGEST_HEAD = 4 * 1024 * 1024
 
 
 class Wish(msgspec.Struct, frozen=True):
-    """A request's body to read and decode or, where `param` is set, one picture that was fetched for that field."""
+    """A request's body to read and decode or, where `param` is set, one picture for that field: where `frame` is set, the mask
+    of the picture that was laid so."""
 
     operation: Operation = "edit"
     content_type: str = ""
     most_images: int = 1
     param: str | None = None
+    frame: Frame | None = None
 
 
 class Address(msgspec.Struct, frozen=True, tag="address"):
@@ -35,6 +38,12 @@ class Made(msgspec.Struct, frozen=True, tag="made"):
     reference: Reference
 
 
+class Held(msgspec.Struct, frozen=True, tag="held"):
+    """A mask as it came, whose image is still to be fetched. Its bytes follow the head, behind those of all images."""
+
+    size: int
+
+
 class Refusal(msgspec.Struct, frozen=True):
     """An InvalidRequest."""
 
@@ -44,13 +53,16 @@ class Refusal(msgspec.Struct, frozen=True):
 
 
 class Answer(msgspec.Struct, frozen=True):
-    """`fields`, `form` and `binary` are those of the body as it was parsed; `param` is the field that brought the images."""
+    """`fields`, `form` and `binary` are those of the body as it was parsed; `param` is the field that brought the images,
+    `frame` how the first of them was laid, unless it is still to be fetched."""
 
     fields: dict[str, Any] = {}
     form: bool = False
     binary: tuple[str, ...] = ()
     param: str = "image"
     images: tuple[Made | Address, ...] = ()
+    frame: Frame | None = None
+    mask: Made | Address | Held | None = None
     refusal: Refusal | None = None
     #: what was raised and where, for the log alone
     failure: str | None = None

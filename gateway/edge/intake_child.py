@@ -13,8 +13,9 @@ from typing import IO
 import msgspec
 
 from gateway.core.errors import InvalidRequest
+from gateway.core.images import LARGEST_MASK, Frame
 from gateway.core.order import Upload
-from gateway.edge.intake_answer import LENGTH, LONGEST_HEAD, Address, Answer, Wish
+from gateway.edge.intake_answer import LENGTH, LONGEST_HEAD, Address, Answer, Held, Made, Wish
 from gateway.edge.intake_limits import IntakeLimits, busy, turn
 
 _MODULE = "gateway.edge.intake_process"
@@ -28,13 +29,15 @@ _ENDED = frozenset({-signal.SIGKILL, -signal.SIGTERM, -signal.SIGINT, -signal.SI
 
 @dataclass(frozen=True, slots=True)
 class Read:
-    """What a body held, as its `Answer` says; `images` in the order in which they were sent."""
+    """What a body held, as its `Answer` says; `images` in the order in which they were sent. A mask of bytes is as it came."""
 
     fields: dict[str, object]
     form: bool
     binary: tuple[str, ...]
     param: str
     images: tuple[Upload | Address, ...]
+    frame: Frame | None
+    mask: Upload | Address | bytes | None
 
 
 class ChildFailed(Exception):
@@ -102,17 +105,25 @@ async def _answer(stream: asyncio.StreamReader) -> Read:
         raise ChildFailed(answer.failure)
     if answer.refusal is not None:
         raise InvalidRequest(answer.refusal.message, code=answer.refusal.code, param=answer.refusal.param)
-    images: list[Upload | Address] = []
-    for image in answer.images:
-        if isinstance(image, Address):
-            images.append(image)
-            continue
-        reference = image.reference
-        # The name becomes a path, and the size memory.
-        if not _NAME.fullmatch(reference.name) or not 0 < reference.size <= _LARGEST_PICTURE:
+    images = [await _picture(stream, image) for image in answer.images]
+    mask: Upload | Address | bytes | None = None
+    if isinstance(answer.mask, Held):
+        if not 0 < answer.mask.size < LARGEST_MASK:
             raise ChildFailed("the intake's child answered nonsense")
-        images.append(Upload(reference, await stream.readexactly(reference.size)))
-    return Read(answer.fields, answer.form, answer.binary, answer.param, tuple(images))
+        mask = await stream.readexactly(answer.mask.size)
+    elif answer.mask is not None:
+        mask = await _picture(stream, answer.mask, mask=True)
+    return Read(answer.fields, answer.form, answer.binary, answer.param, tuple(images), answer.frame, mask)
+
+
+async def _picture(stream: asyncio.StreamReader, image: Made | Address, *, mask: bool = False) -> Upload | Address:
+    if isinstance(image, Address):
+        return image
+    reference = image.reference
+    # The name becomes a path, and the size memory.
+    if not _NAME.fullmatch(reference.name) or not 0 < reference.size <= _LARGEST_PICTURE:
+        raise ChildFailed("the intake's child answered nonsense")
+    return Upload(reference, await stream.readexactly(reference.size), mask)
 
 
 async def _end(process: Process) -> None:

@@ -17,10 +17,11 @@ import msgspec
 
 from gateway.core.errors import GatewayError, InvalidRequest
 from gateway.core.image_source import Source
+from gateway.core.images import Frame
 from gateway.core.origin import origin
-from gateway.core.reference import check_overlay, measure, normalise, preload
+from gateway.core.reference import check_overlay, framed, measure, measure_mask, normalise_mask, preload
 from gateway.core.request_body import Parsed, parse
-from gateway.edge.intake_answer import LONGEST_HEAD, Address, Answer, Made, Refusal, Wish
+from gateway.edge.intake_answer import LONGEST_HEAD, Address, Answer, Held, Made, Refusal, Wish
 
 #: Less important than the gateway, whose loop everybody waits for.
 _NICE = 10
@@ -72,41 +73,68 @@ def _body() -> memoryview:
 def _answer(wish: Wish, body: memoryview, pictures: list[bytes]) -> Answer:
     """The pictures' bytes go into `pictures`. Raises InvalidRequest."""
     if wish.param is not None:
-        parsed = Parsed({}, form=False, images=(Source(wish.param, bytes(body)),))
+        source = Source(wish.param, bytes(body))
+        if wish.frame is not None:
+            return Answer(mask=_mask(source, wish.frame, pictures))
+        parsed = Parsed({}, form=False, images=(source,))
     else:
         parsed = parse(body, wish.content_type, wish.operation, wish.most_images)
-    _refuse_overlays(parsed)
-    images = tuple(_made(parsed.images, pictures))
-    param = parsed.images[0].param if parsed.images else "image"
-    return Answer(parsed.fields, form=parsed.form, binary=parsed.binary, param=param, images=images)
+    _look_at(parsed)
+    images, frames = _made(parsed.images, pictures)
+    frame = frames[0] if frames else None
+    return Answer(
+        parsed.fields,
+        form=parsed.form,
+        binary=parsed.binary,
+        param=parsed.images[0].param if parsed.images else "image",
+        images=tuple(images),
+        frame=frame,
+        mask=None if parsed.mask is None else _mask(parsed.mask, frame, pictures),
+    )
 
 
-def _refuse_overlays(parsed: Parsed) -> None:
-    """A wrong mask is said to be wrong, and a right one to be of no use here; then no picture was decoded in vain."""
-    for source in (parsed.mask, parsed.markup):
-        if source is None:
-            continue
-        first = parsed.images[0]
-        if not isinstance(source.content, str) and not isinstance(first.content, str):
-            check_overlay(source.content, source.param, measure(first.content, first.param)[1:])
-        message = f"No provider of this gateway honours a {source.param}."
-        raise InvalidRequest(message, code="unsupported_parameter", param=source.param)
+def _look_at(parsed: Parsed) -> None:
+    """All headers are read before the first picture is decoded: that takes a thousand times as long. A wrong markup is said to
+    be wrong, and a right one to be of no use here."""
+    sizes = [
+        None if isinstance(source.content, str) else measure(source.content, source.param)[1:]
+        for source in parsed.images
+    ]
+    mask, markup = parsed.mask, parsed.markup
+    if mask is not None and not isinstance(mask.content, str):
+        measure_mask(mask.content, mask.param, sizes[0])
+    if markup is not None:
+        if sizes[0] is not None and not isinstance(markup.content, str):
+            check_overlay(markup.content, markup.param, sizes[0])
+        message = f"No provider of this gateway honours a {markup.param}."
+        raise InvalidRequest(message, code="unsupported_parameter", param=markup.param)
 
 
-def _made(sources: Iterable[Source], pictures: list[bytes]) -> list[Made | Address]:
-    """All headers are read before the first picture is decoded: that takes a thousand times as long."""
-    for source in sources:
-        if not isinstance(source.content, str):
-            measure(source.content, source.param)
+def _made(sources: Iterable[Source], pictures: list[bytes]) -> tuple[list[Made | Address], list[Frame | None]]:
     made: list[Made | Address] = []
+    frames: list[Frame | None] = []
     for source in sources:
         if isinstance(source.content, str):
             made.append(Address(source.param, source.content))
+            frames.append(None)
             continue
-        upload = normalise(source.content, source.param)
+        upload, frame = framed(source.content, source.param)
         made.append(Made(upload.reference))
+        frames.append(frame)
         pictures.append(upload.data)
-    return made
+    return made, frames
+
+
+def _mask(source: Source, frame: Frame | None, pictures: list[bytes]) -> Made | Address | Held:
+    """Laid like its image; as it came where that one, or the mask, is still to be fetched."""
+    if isinstance(source.content, str):
+        return Address(source.param, source.content)
+    if frame is None:
+        pictures.append(source.content)
+        return Held(len(source.content))
+    upload = normalise_mask(source.content, source.param, frame)
+    pictures.append(upload.data)
+    return Made(upload.reference)
 
 
 def _head(answer: Answer) -> bytes:

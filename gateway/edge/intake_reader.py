@@ -1,7 +1,7 @@
 """Bodies on the disk into fields and reference images: a child decodes them, and what they name by URL is fetched."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -56,22 +56,42 @@ class Reader:
             )
             raise asker.failed(refused, failed) from failed
 
-    async def complete(self, asker: Asker, images: Sequence[Upload | Address]) -> tuple[Upload, ...]:
-        """Fetches what is still an address. Raises as `read`."""
-        left = self._limits.fetch_s
+    async def complete(self, asker: Asker, read: Read) -> tuple[Upload, ...]:
+        """Fetches what is still an address, and lays the mask, which comes last, like its one image. Raises as `read`."""
+        left, frame = self._limits.fetch_s, read.frame
         uploads: list[Upload] = []
-        for image in images:
+        for image in read.images:
             if isinstance(image, Upload):
                 uploads.append(image)
                 continue
-            async with turn(self._fetching, asker.patience(self._limits.wait_s)):
-                body, left = await self._fetched(image, left)
-                try:
-                    read = await self.read(asker, body, Wish(param=image.param))
-                finally:
-                    await body.close()
-            uploads += (each for each in read.images if isinstance(each, Upload))
+            made, left = await self._by_address(asker, image, Wish(param=image.param), left)
+            uploads += (each for each in made.images if isinstance(each, Upload))
+            frame = frame or made.frame
+        if read.mask is not None:
+            uploads.append(await self._mask(asker, read.mask, Wish(param="mask", frame=frame), left))
         return tuple(uploads)
+
+    async def _mask(self, asker: Asker, mask: Upload | Address | bytes, wish: Wish, seconds: float) -> Upload:
+        if isinstance(mask, Upload):
+            return mask
+        if isinstance(mask, bytes):
+            made = await self._closing(asker, Body(self._directory, mask), wish)
+        else:
+            made, _ = await self._by_address(asker, mask, wish, seconds)
+        assert isinstance(made.mask, Upload)  # noqa: S101 - without it another picture would be bought
+        return made.mask
+
+    async def _by_address(self, asker: Asker, image: Address, wish: Wish, seconds: float) -> tuple[Read, float]:
+        """And what is left of the seconds."""
+        async with turn(self._fetching, asker.patience(self._limits.wait_s)):
+            body, left = await self._fetched(image, seconds)
+            return await self._closing(asker, body, wish), left
+
+    async def _closing(self, asker: Asker, body: Body, wish: Wish) -> Read:
+        try:
+            return await self.read(asker, body, wish)
+        finally:
+            await body.close()
 
     async def _fetched(self, image: Address, seconds: float) -> tuple[Body, float]:
         """The picture there, and what is left of the seconds that all of an order's have together."""

@@ -1,10 +1,12 @@
 """The three image operations in the API's description: their bodies derive from the very types that check them."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from gateway.core.ask import Ask, Edit, Generation, Variation
 from gateway.core.images import (
     LARGEST_IMAGE_BODY,
+    LARGEST_MASK,
     LARGEST_REFERENCE,
     LEAST_REFERENCE_SIDE,
     MAX_SIDE,
@@ -16,14 +18,27 @@ from gateway.edge.openapi_schemas import ACCEPTED_EXAMPLE, IMAGES_EXAMPLE
 
 _FILE = {"type": "string", "contentMediaType": "application/octet-stream"}
 _NO_EFFECT = "Without effect here: see `x-imagegate-ignored`."
-_REFUSED = "Read, and refused as `unsupported_parameter`: no model served here can honour it."
+_MASK = (
+    "A PNG of the image's size, fully transparent where that one is to be painted anew; under "
+    f"{LARGEST_MASK >> 20} MB. It goes with exactly one image, and is refused as `unsupported_parameter` where no provider "
+    "honours masks."
+)
+_MARKUP = "Read, and refused as `unsupported_parameter`: no model served here can honour it."
 _NEEDED = "Needed, under this name or the next."
 _LIMITS = (
     f"PNG, JPEG or WebP, {LEAST_REFERENCE_SIDE} to {MAX_SIDE} pixels a side; up to {LARGEST_REFERENCE >> 20} MB and "
     f"{MOST_REFERENCE_PIXELS / 1e6:.1f} megapixels each, {LARGEST_IMAGE_BODY >> 20} MB a request."
 )
 #: What holds for every model when the field is absent; the rest is the model's own.
-_DEFAULTS = {"n": 1, "num_images": 1, "size": "auto", "sync": True, "stream": False, "return_base64": False}
+_DEFAULTS = {
+    "n": 1,
+    "num_images": 1,
+    "size": "auto",
+    "sync": True,
+    "stream": False,
+    "partial_images": 0,
+    "return_base64": False,
+}
 
 _URI = {"type": "string", "pattern": "^(data:|https?://)"}
 _SOURCE = {
@@ -36,7 +51,7 @@ _SOURCE = {
 _ONE = reference("ImageSource")
 _NULL = {"type": "null"}
 _EITHER = ("images", "image")
-_OVERLAYS = ("mask", "markup")
+_OVERLAYS = {"mask": _MASK, "markup": _MARKUP}
 _SQUARE = (
     "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAEAAAABACAIAAAAlC+aJAAAAUUlEQVR42u3PMQ0AMAgAMJguhKEUPVPBQdI6aE5XXPbi"
     "OAEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAYF9H4VQAgo8bghSAAAAAElFTkSuQmCC"
@@ -91,9 +106,9 @@ def request_schemas(most: int) -> Schema:
     """Components by name: the bodies of the three, and what they refer to. `most` as for `paths`."""
     bodies = {
         "CreateImageRequest": _json_body(Generation, {"image": _sources(most, "Images to build on, as an edit does.")}),
-        "EditImageRequest": _form_body(Edit, most, *_OVERLAYS),
-        "EditImageJsonRequest": _json_body(Edit, _named(most) | _overlays(_ONE, *_OVERLAYS), *_EITHER),
-        "CreateImageVariationRequest": _form_body(Variation, 1),
+        "EditImageRequest": _form_body(Edit, most, _OVERLAYS),
+        "EditImageJsonRequest": _json_body(Edit, _named(most) | _overlays(_ONE, _OVERLAYS), *_EITHER),
+        "CreateImageVariationRequest": _form_body(Variation, 1, {}),
         "CreateImageVariationJsonRequest": _json_body(Variation, _named(1), *_EITHER),
     }
     found = {name: defined for body in bodies.values() for name, defined in body.pop("$defs", {}).items()}
@@ -102,7 +117,7 @@ def request_schemas(most: int) -> Schema:
 
 def _generation() -> Schema:
     content = {"application/json": {"schema": reference("CreateImageRequest"), "examples": _GENERATION_EXAMPLES}}
-    return _operation("createImage", "Make images from a prompt.", content, "ImageGenerationEvent")
+    return _operation("createImage", "Make images from a prompt.", content, "ImageGeneration")
 
 
 def _edit(most: int) -> Schema:
@@ -110,9 +125,7 @@ def _edit(most: int) -> Schema:
         "multipart/form-data": {"schema": reference("EditImageRequest"), "examples": _FORM_EXAMPLES},
         "application/json": {"schema": reference("EditImageJsonRequest"), "examples": _EDIT_EXAMPLES},
     }
-    return _operation(
-        "createImageEdit", f"Make images from a prompt and up to {most} images.", content, "ImageEditEvent"
-    )
+    return _operation("createImageEdit", f"Make images from a prompt and up to {most} images.", content, "ImageEdit")
 
 
 def _variation() -> Schema:
@@ -123,8 +136,8 @@ def _variation() -> Schema:
     return _operation("createImageVariation", "Make images like one image; the model's policy has the prompt.", content)
 
 
-def _operation(name: str, summary: str, content: Schema, event: str | None = None) -> Schema:
-    """`event`: the component of a stream's event, where the operation can be streamed."""
+def _operation(name: str, summary: str, content: Schema, streamed: str | None = None) -> Schema:
+    """`streamed`: what the components of a stream's events begin with, where the operation can be streamed."""
     answers: Schema = {
         "application/json": {
             "schema": {"oneOf": [reference("Images"), reference("Quote")]},
@@ -134,8 +147,9 @@ def _operation(name: str, summary: str, content: Schema, event: str | None = Non
             },
         }
     }
-    if event is not None:
-        answers["text/event-stream"] = {"schema": {"oneOf": [reference(event), reference("ErrorEvent")]}}
+    if streamed is not None:
+        events = [reference(name) for name in (f"{streamed}PartialEvent", f"{streamed}Event", "ErrorEvent")]
+        answers["text/event-stream"] = {"schema": {"oneOf": events}}
     return {
         "operationId": name,
         "tags": ["Images"],
@@ -166,19 +180,19 @@ def _sources(most: int, description: str) -> Schema:
     return {"description": description, "anyOf": [_ONE, several, _NULL]}
 
 
-def _form_body(kind: type[Ask], most: int, *overlays: str) -> Schema:
+def _form_body(kind: type[Ask], most: int, overlays: Mapping[str, str]) -> Schema:
     """In a form a null is the text `null`, which JavaScript's clients send."""
     several = {"type": "array", "items": _FILE, "maxItems": most}
     images = {
         "image": {"description": f"{_NEEDED} {_LIMITS}", "anyOf": [_FILE, several]},
         "image[]": several | {"description": "The same, as OpenAI's SDKs call a list."},
-        **_overlays(_FILE, *overlays),
+        **_overlays(_FILE, overlays),
     }
     return _with_one_of(_described(kind, images), "image", "image[]")
 
 
-def _overlays(kind: Schema, *names: str) -> Schema:
-    return {name: {"description": _REFUSED, "anyOf": [kind, _NULL]} for name in names}
+def _overlays(kind: Schema, described: Mapping[str, str]) -> Schema:
+    return {name: {"description": text, "anyOf": [kind, _NULL]} for name, text in described.items()}
 
 
 def _with_one_of(schema: Schema, *names: str) -> Schema:

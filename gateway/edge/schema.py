@@ -11,7 +11,7 @@ from litestar.datastructures import Headers
 from gateway.core.ask import Ask
 from gateway.core.catalogue import end_user
 from gateway.core.errors import InvalidRequest
-from gateway.core.order import Upload
+from gateway.core.order import Upload, apart
 from gateway.pipeline.call import CacheWish, Call
 
 #: Answer this much before the client's own deadline, so that it learns the job's id.
@@ -92,10 +92,12 @@ def heartbeat(headers: Headers) -> float:
 def _body_hash(ask: Ask, uploads: Sequence[Upload], wish: CacheWish | None) -> str:
     """Of what was parsed: a form's boundary changes with each attempt of an SDK. Who asks for a new picture is not given
     that of who did not."""
+    references, mask = apart(uploads)
     parsed = {
         "operation": ask.operation,
         "ask": ask.model_dump(exclude_none=True),
-        "images": [each.reference.name for each in uploads],
+        "images": [each.name for each in references],
+        **({"mask": mask.name} if mask is not None else {}),
         **({"cache": wish} if wish == "bypass" else {}),
     }
     return sha256(msgspec.json.encode(parsed, order="sorted")).hexdigest()

@@ -13,6 +13,7 @@ from gateway.pipeline.key_administration import KeyAdministration, check_team, r
 from gateway.pipeline.rate_card import Rate
 from gateway.pipeline.repeating import repeated
 from gateway.pipeline.spending import Outcome, Spending
+from gateway.pipeline.worker_administration import WorkerAdministration
 from gateway.ports import (
     Adjustment,
     BudgetState,
@@ -40,6 +41,7 @@ class Administration(KeyAdministration):
         ledger: Ledger,
         jobs: Jobs,
         cache: Cache,
+        workers: WorkerAdministration,
         spending: Spending,
         catalogue: Catalogue,
         clock: Clock,
@@ -52,6 +54,7 @@ class Administration(KeyAdministration):
         self._jobs = jobs
         self._spending = spending
         self.cache = CacheAdministration(cache, clock)
+        self.workers = workers
         self.rates = rates
 
     async def unlimited(self, key: Key) -> bool:

@@ -1,8 +1,8 @@
 """The recipe: one request from its ask to its answer, one line a step. Nobody else decides the order.
 
 1 who asks (admission) · 2 how often (limiting), both before the body is read · 3 the words into an ask (edge) · 4 ask →
-order · 5 allowed? · 6 a retry of an earlier call? (retrying) · 7 made already? · 8 being made? (sharing) · 9 limits, hold and
-journal · 10 submit, 11 wait, 12 keep, 13 settle (dispatch, a task of the app) · 14 answer (edge)
+order · 5 allowed? · 6 a retry of an earlier call? (retrying) · 7 made already? · 8 being made? (sharing) · 9 which leg
+(routing), limits, hold and journal · 10 submit, 11 wait, 12 keep, 13 settle (dispatch, a task of the app) · 14 answer (edge)
 """
 
 import asyncio
@@ -14,15 +14,16 @@ from gateway.core import errors
 from gateway.core.ask import Ask
 from gateway.core.catalogue import Catalogue
 from gateway.core.job import CacheWord, Failure, Job, Status
-from gateway.core.order import Order, Upload
+from gateway.core.order import Order, Upload, apart
 from gateway.core.rate import Room
 from gateway.pipeline.admission import Caller
 from gateway.pipeline.call import Call
 from gateway.pipeline.dispatch import Dispatch
-from gateway.pipeline.drafting import Drafting
+from gateway.pipeline.drafting import Drafting, cheaper
 from gateway.pipeline.elsewhere import Elsewhere
 from gateway.pipeline.flights import Flights
 from gateway.pipeline.retrying import Retrying, given
+from gateway.pipeline.routing import Course, Routing
 from gateway.pipeline.sharing import Sharing, not_cached
 from gateway.pipeline.spending import Spending
 from gateway.pipeline.turns import Turns
@@ -55,6 +56,8 @@ class _Request:
     call: Call
     #: by its client, which says that it wants that very picture
     seeded: bool
+    #: the way that it would take if nobody else asked for anything
+    course: Course
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +69,8 @@ class Underway:
     cache: CacheWord
     #: left of the limits on images a minute; None: it cost nothing of them, or there is none
     room: Room | None = None
+    #: pieces before it in a queue of our own, when it joined that
+    ahead: int | None = None
 
 
 class Generate:
@@ -77,6 +82,7 @@ class Generate:
         retrying: Retrying,
         sharing: Sharing,
         spending: Spending,
+        routing: Routing,
         dispatch: Dispatch,
         flights: Flights,
         elsewhere: Elsewhere,
@@ -88,6 +94,7 @@ class Generate:
         self._retrying = retrying
         self._sharing = sharing
         self._spending = spending
+        self._routing = routing
         self._dispatch = dispatch
         self._flights = flights
         self._elsewhere = elsewhere
@@ -101,10 +108,10 @@ class Generate:
 
         The uploads are kept by then, and needed no more: whoever goes on to wait had better let go of them.
         """
-        references = [upload.reference for upload in uploads]
-        order = self._catalogue.order(ask, references, lambda: secrets.randbelow(_DRAWN_SEEDS))
+        references, mask = apart(uploads)
+        order = self._catalogue.order(ask, references, lambda: secrets.randbelow(_DRAWN_SEEDS), mask)
         caller.allowed.check(order)
-        request = _Request(caller, order, call, ask.seeded)
+        request = _Request(caller, order, call, ask.seeded, await self._routing.intended(order))
         earlier = await self._retrying.earlier(caller, call)
         if earlier is not None:
             underway = _repeated(request, earlier)
@@ -143,7 +150,7 @@ class Generate:
         """Follow an equal order that was made, or is being made (7, 8)."""
         wish = request.call.cache
         if request.seeded and wish != "bypass":
-            draft = self._draft(request)
+            draft = self._draft(request, request.course)
             job = await self._sharing.share(draft, made=wish == "only")
             if job is not None:
                 return self._instead(request, draft, job) or Underway(request, job, job.source)
@@ -158,12 +165,12 @@ class Generate:
 
     async def _once(self, request: _Request, uploads: Sequence[Upload]) -> Underway | None:
         """Make the order; of equal ones that come at once, one does, and the others follow it."""
-        job = self._draft(request)
-        if job.entry is None or not request.seeded or job.source == "bypass":
-            return await self._start(request, job, uploads, since=None)
-        async with self._turns.taken(job.entry) as turn:
+        if not request.seeded or request.call.cache == "bypass":
+            return await self._start(request, uploads, since=None)
+        entry = self._sharing.entry(request.caller, request.order, request.course.engine)
+        async with self._turns.taken(entry) as turn:
             if turn.made is None:
-                underway = await self._start(request, job, uploads, since=self._sharing.since())
+                underway = await self._start(request, uploads, since=self._sharing.since())
                 turn.made = underway.job.id if underway else None
                 return underway
             made = turn.made
@@ -172,13 +179,14 @@ class Generate:
             turn.failed(made)
         return shared
 
-    async def _start(
-        self, request: _Request, job: Job, uploads: Sequence[Upload], since: int | None
-    ) -> Underway | None:
-        caller, call = request.caller, request.call
-        place = await self._dispatch.place(job, self._drafting.patience(call))
-        with place.taken:
-            reserved = await self._spending.reserve(caller, job, since)
+    async def _start(self, request: _Request, uploads: Sequence[Upload], since: int | None) -> Underway | None:
+        caller, order = request.caller, request.order
+        self._dispatch.check()
+        choice = await self._routing.choose(order, self._drafting.buyer(caller, order, request.call))
+        course = choice.course
+        job = self._draft(request, course)
+        with choice.place.taken:
+            reserved = await self._spending.reserve(caller, job, since, cheaper(job, course))
             if (instead := self._instead(request, job, reserved.job)) is not None:
                 return instead
             if reserved.job.leader is not None:
@@ -186,15 +194,16 @@ class Generate:
                     return None
             else:
                 await self._keep_references(job, uploads)
-                self._dispatch.start(job)
-        return Underway(request, reserved.job, reserved.job.source, reserved.room)
+                self._dispatch.start(reserved.job)
+                self._routing.tell(job, course.provider, course.passed)
+        return Underway(request, reserved.job, reserved.job.source, reserved.room, choice.place.ahead)
 
     def _instead(self, request: _Request, draft: Job, job: Job) -> Underway | None:
         """The call as a repeat, where another under its Idempotency-Key came between. Raises IdempotencyKeyReused."""
         return None if job.id == draft.id else _repeated(request, given(job, request.call))
 
-    def _draft(self, request: _Request) -> Job:
-        return self._drafting.job(request.caller, request.order, request.call)
+    def _draft(self, request: _Request, course: Course) -> Job:
+        return self._drafting.job(request.caller, request.order, request.call, course)
 
     async def _keep_references(self, job: Job, uploads: Sequence[Upload]) -> None:
         try:

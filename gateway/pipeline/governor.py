@@ -131,7 +131,10 @@ class Governor:
             await self._allowance.exhausted(self._provider, seconds)
 
     async def left(self) -> int | None:
-        """Requests left of this minute; None: nobody knows just now. Other replicas learn what this one still owes."""
+        """Requests left of this minute; None: nobody knows just now, or nothing limits them. Other replicas learn what this one
+        still owes."""
+        if not self._limit:
+            return None
         with suppress(StoreDown):
             await self._allowance.owe(self._provider, self.in_flight)
             return await self._allowance.left(self._provider)

@@ -1,29 +1,33 @@
-"""Jobs as their team sees them: look one up, list them, cancel what was not submitted. Other teams' jobs do not exist."""
+"""Jobs as their team sees them: look one up, list them, cancel what was not submitted or can be taken back. Other teams' jobs
+do not exist."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from gateway.core.errors import JobNotCancellable, NotFound
-from gateway.core.job import Failure, Job, Status
+from gateway.core.job import LIVE, Failure, Job, Status
 from gateway.pipeline.admission import Caller
 from gateway.pipeline.dispatch import Dispatch
 from gateway.pipeline.flights import Flights
+from gateway.pipeline.leg import Leg
 from gateway.pipeline.spending import Spending
 from gateway.ports import Clock, Jobs, Retention
 
-_CANCELLED = Failure("cancelled", "The job was cancelled before it was submitted.")
+_CANCELLED = Failure("cancelled", "The job was cancelled before it was made.")
 
 
 class TeamJobs:
-    def __init__(
+    def __init__(  # noqa: PLR0913 - wired once
         self,
         *,
         jobs: Jobs,
         retention: Retention,
+        legs: Mapping[str, Leg],
         dispatch: Dispatch,
         flights: Flights,
         spending: Spending,
         clock: Clock,
     ) -> None:
+        self._legs = legs
         self._jobs = jobs
         self._retention = retention
         self._clock = clock
@@ -48,8 +52,8 @@ class TeamJobs:
         return await self._jobs.list_jobs(team=caller.team, limit=limit, after=after)
 
     async def cancel(self, caller: Caller, job_id: str) -> Job:
-        """Raises NotFound, and JobNotCancellable once a submit has left: the provider's price is then owed; and while other
-        orders wait for the same pictures."""
+        """Raises NotFound, and JobNotCancellable once a submit has left for a provider whose price is then owed; and while
+        other orders wait for the same pictures."""
         job = await self._job(caller, job_id)
         if job.leader is not None:
             raise JobNotCancellable(f"The job {job.id} costs nothing: its pictures are another's.", job_id=job.id)
@@ -60,6 +64,15 @@ class TeamJobs:
     async def remaining(self, caller: Caller) -> int | None:
         """Micro-dollars left in the caller's tightest budget; None: there is none."""
         return (await self._spending.purse(caller)).remaining
+
+    async def ahead(self, job: Job) -> int | None:
+        """How many pieces are begun before the next of its own; None: none of them waits in a queue of ours."""
+        waiting = []
+        for attempt in job.attempts:
+            leg = self._legs.get(attempt.provider)
+            if attempt.state in LIVE and attempt.upstream_id is not None and leg is not None:
+                waiting.append(await leg.provider.position(attempt.upstream_id))
+        return min((place for place in waiting if place is not None), default=None)
 
     def progress(self, job: Job) -> float:
         """0 to 1."""

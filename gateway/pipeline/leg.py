@@ -1,8 +1,8 @@
 """A leg: one provider as the pipeline uses it, with its governor, its two circuits and what was learned of its jobs."""
 
 import random
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import TypeVar
@@ -13,6 +13,7 @@ from gateway.core.job import Failure
 from gateway.core.order import Order
 from gateway.core.origin import origin
 from gateway.core.pace import Durations
+from gateway.pipeline.arrivals import Arrivals
 from gateway.pipeline.governor import Governor, requests_of
 from gateway.ports import (
     Accepted,
@@ -25,6 +26,7 @@ from gateway.ports import (
     Provider,
     Share,
     Telemetry,
+    Unfit,
     Unknown,
 )
 
@@ -44,11 +46,16 @@ _Bucket = tuple[str, int, int, int]
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where an order would stand in the queue. It counts from when it is `taken` until its order is held and started."""
+    """Where an order would stand in the queue. It counts from when it is `taken` until its order is held and started.
 
-    #: until its images will likely have been made
+    Seconds: until its images will likely have been made, of which it waits for its turn.
+    """
+
     seconds: float
     taken: AbstractContextManager[None]
+    wait: float = 0.0
+    #: how many are begun before it, where the provider has a queue of its own
+    ahead: int | None = None
 
 
 class Leg:
@@ -57,7 +64,7 @@ class Leg:
     def __init__(self, provider: Provider, governor: Governor, clock: Clock, telemetry: Telemetry) -> None:
         self.name = provider.name
         self.governor = governor
-        self._provider = provider
+        self.provider = provider
         self._clock = clock
         self._telemetry = telemetry
         self._submits = Circuit()
@@ -66,10 +73,19 @@ class Leg:
         self._durations: dict[_Bucket, Durations] = {}
         #: address of each reference by its name, and until when it is used
         self._uploaded: dict[str, tuple[str, float]] = {}
+        self.arrivals = Arrivals()
 
-    async def place(self, order: Order, calls: int, patience: float) -> Place:
+    async def fits(self, order: Order) -> str | Unfit:
+        """The class of what would make it here, however long that took."""
+        try:
+            return await self.provider.fits(order)
+        except Exception as error:  # noqa: BLE001 - an order is not lost by whatever broke here: there may be another leg
+            self._unforeseen("fits", error)
+            return Unfit("absent", "it could not be asked")
+
+    async def place(self, order: Order, team: str, calls: int, patience: float) -> Place:
         """Refuse before anything is held: raises NoCapacity when the circuit is open or the turn would come too late, and
-        UpstreamUnavailable while our key or credit is refused.
+        UpstreamUnavailable while our key or credit is refused. Raises StoreDown.
         """
         pause = self._submits.wait(self._clock.monotonic())
         if pause > 0 and self._submits.refusing:
@@ -77,21 +93,35 @@ class Leg:
         if pause > 0:
             raise NoCapacity(NOT_ANSWERING, retry_after=pause)
         requests = requests_of(calls, self.uploads(order))
-        wait = await self.governor.expected_wait(requests)
+        wait, before = await self.governor.expected_wait(requests), None
+        if (queue := await self.provider.ahead(order, team)) is not None:
+            coming = self.arrivals.before(team)
+            wait, before = max(wait, queue.seconds + coming * queue.each), queue.pieces + coming
         durations = self.durations(order, order.count)
         if wait > 0 and wait + durations.due(0.0) > patience:
             raise NoCapacity("The queue for the image provider is too long just now.", retry_after=wait)
-        return Place(wait + durations.median, self.governor.announced(requests))
+        return Place(wait + durations.median, self._announced(team, calls, requests), wait, before)
+
+    @contextmanager
+    def _announced(self, team: str, calls: int, requests: int) -> Iterator[None]:
+        with self.governor.announced(requests), self.arrivals.announced(team, calls):
+            yield
+
+    async def forget(self, upstream_id: str) -> None:
+        try:
+            await self.provider.forget(upstream_id)
+        except Exception as error:  # noqa: BLE001 - it forgets by itself in time, and the job has ended
+            self._unforeseen("forget", error)
 
     def uploads(self, order: Order) -> int:
         """How many of its references are yet to be uploaded."""
-        if self._provider.travel(order) != "ahead":
+        if self.provider.travel(order) != "ahead":
             return 0
         return sum(self._address(reference.name) is None for reference in order.references)
 
     async def send_ahead(self, order: Order, images: Sequence[Image]) -> Sequence[Image | str] | Declined:
         """The order's references as its submit, which has entered, takes them: uploaded, where this provider wants that."""
-        if self._provider.travel(order) != "ahead":
+        if self.provider.travel(order) != "ahead":
             return images
         addresses: list[str] = []
         for reference, image in zip(order.references, images, strict=True):
@@ -111,7 +141,7 @@ class Leg:
     async def _upload(self, image: Image) -> str | Declined:
         await self.governor.turn_to_upload()
         try:
-            address = await self._provider.upload(image)
+            address = await self.provider.upload(image)
         except Exception as error:  # noqa: BLE001 - an upload buys nothing: whatever broke here, the order ends unbought
             self._unforeseen("upload", error)
             address = Declined(NOT_UPLOADED)
@@ -122,7 +152,8 @@ class Leg:
     ) -> Accepted | Finished | Declined | Unknown:
         """One submit, which had entered. What the provider did not foresee is of unknown outcome like any lost answer."""
         try:
-            outcome = await self._provider.submit(share, references, until_kept)
+            outcome = await self.provider.submit(share, references, until_kept)
+            self.arrivals.arrived(share.attempt)
         except Exception as error:  # noqa: BLE001 - an accepted submit must end in the journal, whatever broke here
             self._unforeseen("submit", error)
             outcome = Unknown("the gateway failed on the answer to the submit")
@@ -175,7 +206,7 @@ class Leg:
         if pause > 0:
             return Later("the circuit of reads is open", after=pause)
         try:
-            outcome = await self._provider.poll(upstream_id, order, age, until_kept)
+            outcome = await self.provider.poll(upstream_id, order, age, until_kept)
         except Exception as error:  # noqa: BLE001 - a poll that breaks us is a bad poll: it ends no job
             self._unforeseen("poll", error)
             outcome = Later("the gateway failed on the answer to the poll")
@@ -195,7 +226,7 @@ class Leg:
     async def prices(self) -> Mapping[str, Decimal] | None:
         """Dollars an image of each model as the provider says; None when it does not. One request, already taken."""
         try:
-            return await self._provider.prices()
+            return await self.provider.prices()
         except Exception as error:  # noqa: BLE001 - prices are only shown: whatever broke here, images are made all the same
             self._unforeseen("models", error)
             return None

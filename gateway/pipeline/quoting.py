@@ -11,13 +11,14 @@ from gateway.core.ask import Ask
 from gateway.core.catalogue import Catalogue
 from gateway.core.errors import GatewayError, of_failure
 from gateway.core.job import LIVE, Attempt, CacheWord, Job
-from gateway.core.order import Order, Reference
+from gateway.core.order import Order, Upload, apart
 from gateway.pipeline.admission import Caller
 from gateway.pipeline.call import Call
 from gateway.pipeline.dispatch import Dispatch
-from gateway.pipeline.drafting import Drafting
+from gateway.pipeline.drafting import Drafting, cheaper
 from gateway.pipeline.leg import Leg
 from gateway.pipeline.retrying import Retrying
+from gateway.pipeline.routing import Routing
 from gateway.pipeline.sharing import Sharing, not_cached
 from gateway.pipeline.spending import Spending
 from gateway.ports import BudgetState, Clock
@@ -52,6 +53,8 @@ class _Way:
     job: Job | None = None
     seconds: float | None = None
     refusal: GatewayError | None = None
+    #: as it would be made
+    draft: Job | None = None
 
 
 class Quoting:
@@ -62,6 +65,7 @@ class Quoting:
         retrying: Retrying,
         sharing: Sharing,
         spending: Spending,
+        routing: Routing,
         dispatch: Dispatch,
         legs: Mapping[str, Leg],
         clock: Clock,
@@ -70,21 +74,24 @@ class Quoting:
         self._retrying = retrying
         self._sharing = sharing
         self._spending = spending
+        self._routing = routing
         self._dispatch = dispatch
         self._legs = legs
         self._clock = clock
         self._drafting = Drafting(catalogue, sharing, clock, dispatch.replica)
 
-    async def quote(self, caller: Caller, ask: Ask, call: Call, references: Sequence[Reference] = ()) -> Quote:
+    async def quote(self, caller: Caller, ask: Ask, call: Call, uploads: Sequence[Upload] = ()) -> Quote:
         """Raises InvalidRequest and NotFound for what is no order at all; whatever else would refuse it is in the quote."""
-        order = self._catalogue.order(ask, references, lambda: _UNDRAWN)
-        job = self._drafting.job(caller, order, call)
+        references, mask = apart(uploads)
+        order = self._catalogue.order(ask, references, lambda: _UNDRAWN, mask)
+        job = self._drafting.job(caller, order, call, await self._routing.intended(order))
         way = await self._way(caller, call, job, seeded=ask.seeded)
+        job = way.draft or job
         return Quote(
-            order=order,
+            order=job.order,
             seeded=ask.seeded,
             fingerprint=job.entry.fingerprint if job.entry is not None and ask.seeded else None,
-            cost=0 if way.job else job.held,
+            cost=0 if way.job else order.count * job.order.unit_price,
             cache=way.cache,
             provider=(way.job or job).provider,
             seconds=way.seconds,
@@ -93,7 +100,7 @@ class Quoting:
         )
 
     async def _way(self, caller: Caller, call: Call, job: Job, *, seeded: bool) -> _Way:
-        seconds = None
+        seconds, draft = None, None
         try:
             caller.allowed.check(job.order)
             there = await self._there(caller, call, job, seeded=seeded)
@@ -101,11 +108,13 @@ class Quoting:
                 return there
             if call.cache == "only":
                 raise not_cached(seeded=seeded)
-            seconds = (await self._dispatch.place(job, self._drafting.patience(call))).seconds
-            await self._spending.weigh(caller, job)
+            self._dispatch.check()
+            choice = await self._routing.choose(job.order, self._drafting.buyer(caller, job.order, call), counted=False)
+            seconds, draft = choice.place.seconds, self._drafting.job(caller, job.order, call, choice.course)
+            await self._spending.weigh(caller, cheaper(draft, choice.course) or draft)
         except GatewayError as error:
-            return _Way(job.source, seconds=seconds, refusal=error)
-        return _Way(job.source, seconds=seconds)
+            return _Way(job.source, seconds=seconds, refusal=error, draft=draft)
+        return _Way(job.source, seconds=seconds, draft=draft)
 
     async def _there(self, caller: Caller, call: Call, job: Job, *, seeded: bool) -> _Way | None:
         """By the job under its Idempotency-Key, or that of an equal order. Raises IdempotencyKeyReused."""

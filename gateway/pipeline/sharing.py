@@ -19,9 +19,10 @@ class Sharing:
         self._clock = clock
         self._telemetry = telemetry
 
-    def entry(self, caller: Caller, order: Order, provider: str) -> Entry:
+    def entry(self, caller: Caller, order: Order, engine: str) -> Entry:
+        """`engine`: the class of what makes it."""
         scopes = {"key": f"key:{caller.key_id}", "team": f"team:{caller.team}", "everyone": "everyone"}
-        return Entry(scopes[self._policy.scope], fingerprint(order, provider))
+        return Entry(scopes[self._policy.scope], fingerprint(order, engine))
 
     def since(self) -> int:
         """The oldest that may answer (ms)."""

@@ -56,14 +56,18 @@ class Spending:
         self._telemetry = telemetry
         self._warnings = BudgetWarnings(warn_at, telemetry)
 
-    async def reserve(self, caller: Caller, job: Job, since: int | None) -> Reserved:
+    async def reserve(self, caller: Caller, job: Job, since: int | None, cheaper: Job | None = None) -> Reserved:
         """Hold n × price in every budget, count n in every limit and journal the job, in one transaction, before a byte
-        leaves; unless another stands in its place, as `Ledger.reserve` has it of `since`.
+        leaves; unless another stands in its place, as `Ledger.reserve` has it of `since`. `cheaper`: the same job as it holds
+        less, where a budget does not cover all that it may come to cost.
 
         Raises BudgetSpent, BudgetReserved and RateLimited, with nothing held or counted.
         """
         began = self._clock.monotonic()
         verdict = await self._ledger.reserve(job, _image_limits(caller), since=since)
+        if isinstance(verdict, Refusal) and cheaper is not None:
+            job = cheaper
+            verdict = await self._ledger.reserve(job, _image_limits(caller), since=since)
         self._telemetry.phase("reserve", self._clock.monotonic() - began)
         if isinstance(verdict, Exceeded):
             self._telemetry.rejected(verdict.limit.kind, caller.team)
@@ -79,7 +83,7 @@ class Spending:
 
     async def settle(self, job: Job, attempt: Attempt, pictures: Sequence[Picture]) -> None:
         """Charge the images that were returned, once. `attempt` was held for those asked."""
-        cost = len(pictures) * job.order.unit_price
+        cost = len(pictures) * (job.order.unit_price if attempt.price is None else attempt.price)
         if await self._ledger.settle(attempt.id, pictures, cost, self._clock.now()):
             self._telemetry.spent(
                 team=job.team,
@@ -117,7 +121,10 @@ class Spending:
 
     async def budgets(self, caller: Caller) -> Sequence[BudgetState]:
         """Those of key, team and org."""
-        return await self._ledger.budgets(payers(caller.key_id, caller.team), self._clock.now())
+        return await self.budgets_of(payers(caller.key_id, caller.team))
+
+    async def budgets_of(self, scopes: Sequence[str]) -> Sequence[BudgetState]:
+        return await self._ledger.budgets(scopes, self._clock.now())
 
     async def purse(self, caller: Caller) -> Purse:
         """How the budgets of key, team and org stand."""

@@ -3,6 +3,7 @@
 from contextlib import ExitStack
 
 from gateway.core.job import Attempt, Job
+from gateway.pipeline.bells import Ears
 from gateway.pipeline.crew import Crew
 from gateway.pipeline.flights import Flights
 from gateway.pipeline.leg import Leg
@@ -10,12 +11,15 @@ from gateway.ports import Clock, Declined, Fields, Finished, Later, Pending, Tel
 
 #: The upstream keeps a job's state one hour after its completion: after this many seconds nothing can be collected.
 GIVE_UP = 3900.0
+#: seconds between two looks at what rings: a word may be lost
+_LOOK = 2.0
 _AFTER_FAILURE = (0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
 
 
 class Waiting:
-    def __init__(self, crew: Crew, flights: Flights, clock: Clock, telemetry: Telemetry) -> None:
+    def __init__(self, crew: Crew, flights: Flights, ears: Ears, clock: Clock, telemetry: Telemetry) -> None:
         self._crew = crew
+        self._ears = ears
         self._flights = flights
         self._clock = clock
         self._telemetry = telemetry
@@ -28,6 +32,8 @@ class Waiting:
         Raises Stopping; the attempt then stays `submitted` for the next start.
         """
         upstream_id = attempt.upstream_id or ""
+        if (bell := leg.provider.bell(upstream_id)) is not None:
+            return await self._told(leg, job, attempt, bell)
         looked, polls, failures = 0.0, 0, 0
         # after a restart the picture may have been waiting for long: look at once, before the upstream forgets it
         overdue = resumed
@@ -59,6 +65,28 @@ class Waiting:
                 self._learn(leg, job, attempt, seconds, polls)
             return outcome
         return Unknown(f"not finished after {GIVE_UP:.0f} s")
+
+    async def _told(self, leg: Leg, job: Job, attempt: Attempt, bell: str) -> Finished | Declined | Unknown:
+        """Of who rings: look when it has, and now and then besides. How long that takes is for the provider's own queue."""
+        polls, failures = 0, 0
+        while True:
+            with self._ears.waiting(bell) as news:
+                outcome = await leg.poll(attempt.upstream_id or "", job.order, self._age(attempt))
+                polls += 1
+                if isinstance(outcome, Pending):
+                    failures = 0
+                    self._flights.advance(job.id, outcome.progress or 0.0)
+                    await news.rung(_LOOK)
+                    await self._crew.rest(0.0)  # raises Stopping
+                    continue
+            if not isinstance(outcome, Later):
+                if isinstance(outcome, Finished) and outcome.seconds is not None:
+                    leg.learn(job.order, attempt.images, outcome.seconds)
+                    self._telemetry.collected(leg.name, polls, None)
+                return outcome
+            failures += 1
+            self._tell(leg, job, outcome, failures)
+            await self._crew.rest(self._pause(leg, outcome, failures))
 
     async def _until_worthwhile(self, leg: Leg, job: Job, attempt: Attempt, looked: float) -> None:
         """Rest until the planned poll if the allowance is plentiful, else until the job is all but surely done."""

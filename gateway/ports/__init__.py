@@ -4,6 +4,7 @@ Times are ms since the epoch (UTC) unless a name says seconds; money is micro-do
 `StoreDown`; what that means for a request is written in `wiring.py`, port by port.
 """
 
+from gateway.ports.bells import Bells
 from gateway.ports.blobs import Blob, Blobs
 from gateway.ports.cache import Cache, Cached, Saved
 from gateway.ports.clock import Clock, StoreDown
@@ -37,10 +38,12 @@ from gateway.ports.provider import (
     Unfit,
     Unknown,
 )
+from gateway.ports.queue import Became, Delivered, Depth, Fits, Piece, Queue
 from gateway.ports.replicas import LEASE, Replicas
 from gateway.ports.retention import NOTED_EVERY, Retention
 from gateway.ports.retries import IDEMPOTENT, Retries
 from gateway.ports.telemetry import Fields, Telemetry
+from gateway.ports.worker_tokens import WorkerToken, WorkerTokens
 
 __all__ = [
     "IDEMPOTENT",
@@ -50,6 +53,8 @@ __all__ = [
     "Adjustment",
     "Ahead",
     "Allowance",
+    "Became",
+    "Bells",
     "Blob",
     "Blobs",
     "BudgetState",
@@ -58,8 +63,11 @@ __all__ = [
     "Clock",
     "Custody",
     "Declined",
+    "Delivered",
+    "Depth",
     "Fields",
     "Finished",
+    "Fits",
     "Image",
     "ImageUrls",
     "Jobs",
@@ -72,7 +80,9 @@ __all__ = [
     "LedgerRow",
     "Limiter",
     "Pending",
+    "Piece",
     "Provider",
+    "Queue",
     "Refusal",
     "Replicas",
     "Retention",
@@ -90,4 +100,6 @@ __all__ = [
     "Unconfirmed",
     "Unfit",
     "Unknown",
+    "WorkerToken",
+    "WorkerTokens",
 ]

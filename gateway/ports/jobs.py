@@ -4,7 +4,7 @@ from abc import abstractmethod
 from collections.abc import Sequence
 from typing import Literal, Protocol
 
-from gateway.core.job import Attempt, Failure, Job, Status
+from gateway.core.job import Attempt, Failure, Job, Passed, Status
 from gateway.ports.money import Unconfirmed
 
 #: What a cancellation spares: what anybody was told of (`detached`), or what another job follows.
@@ -45,12 +45,39 @@ class Jobs(Protocol):
         who was taken for dead has heard since, nothing changes. Whether it is unconfirmed now."""
 
     @abstractmethod
+    async def moved(
+        self,
+        attempt_id: str,
+        provider: str,
+        price: int,
+        passed: Sequence[Passed],
+        now: int,
+        *,
+        maker: str | None = None,
+    ) -> bool:
+        """ONE transaction: the attempt is to be made at another leg, at that price an image, by way of all that it has
+        `passed`: it is back to `reserved`, and what it was at the last one (its submit, its upstream id) is gone. Its job
+        answers for no equal order any more, since another engine paints another picture; those that follow it stay.
+
+        False, and nothing changed: it is not live, or was cancelled, or its job is another's than this `maker`'s, where one
+        is named. Moved there already: whether it is still `reserved`, and nothing changed.
+        """
+
+    @abstractmethod
     async def detach(self, job_id: str) -> None: ...
 
     @abstractmethod
-    async def cancel(self, job_id: str, failure: Failure, now: int, *, unless: Spare | None = None) -> bool:
-        """ONE transaction: release every attempt if all are still `reserved`, and the job is not one to spare; False, and
-        nothing changed, otherwise."""
+    async def cancel(
+        self,
+        job_id: str,
+        failure: Failure,
+        now: int,
+        *,
+        unless: Spare | None = None,
+        recalled: Sequence[str] = (),
+    ) -> bool:
+        """ONE transaction: release every attempt if all are still `reserved`, or `submitting` or `submitted` at one of those
+        providers, which are `recalled` from there; and the job is not one to spare. False, and nothing changed, otherwise."""
 
     @abstractmethod
     async def open_jobs(self) -> Sequence[Job]:

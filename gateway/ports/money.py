@@ -114,7 +114,7 @@ class Ledger(Protocol):
         """ONE transaction: check every budget of org, team and key, and then these limits; hold every attempt's `held`,
         count its images, write the job row, its attempts and a `reserve` ledger row each. Refused (Refusal, Exceeded):
         nothing is written or counted. Repeating a job id is a no-op: None, or the job itself
-        where it follows another.
+        where it follows another. What holds 0 asks for nothing: no budget refuses it, be it overspent.
 
         Before all that, a Job in whose place this one is not made: the newest under the same `idempotency`, by the rule of
         `Retries.repeated`; or, with `since`, the job itself as `Cache.share` has it follow an equal one. Else its `entry` is
@@ -135,7 +135,8 @@ class Ledger(Protocol):
     @abstractmethod
     async def settle(self, attempt_id: str, pictures: Sequence[Picture], cost: int, now: int) -> bool:
         """ONE transaction: the attempt is done with these pictures, its hold becomes `cost` spent (`cost` above the hold
-        is booked as it is). False, and nothing changed, when it was settled or released before."""
+        is booked as it is), at the attempt's own price an image where it has one. False, and nothing changed, when it was
+        settled or released before."""
 
     @abstractmethod
     async def release(self, attempt_id: str, failure: Failure, now: int, *, unsent_by: str | None = None) -> bool:

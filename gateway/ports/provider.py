@@ -39,18 +39,22 @@ class Share:
 
 @dataclass(frozen=True, slots=True)
 class Unfit:
-    """Why a provider cannot make an order: nobody is there (`absent`), or nobody there can (`unable`)."""
+    """Why a provider cannot make an order: nobody is there (`absent`), or nobody there can (`unable`), because of the field
+    `param`."""
 
     reason: Literal["absent", "unable"]
     detail: str
+    param: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Ahead:
-    """What a new order would wait for: `seconds` until it is begun, and how many pieces are begun before it."""
+    """What a new order would wait for: `seconds` until it is begun, how many pieces are begun before it, and by how many
+    seconds `each` of a further one would lengthen that."""
 
     seconds: float
     pieces: int
+    each: float
 
 
 #: How reference images reach a provider: within the submit, ahead of it by one request each, or not at all: it reads those that
@@ -121,6 +125,8 @@ class Provider(Protocol):
     name: str
     #: A submit said again with the same attempt makes nothing twice: one whose answer was lost is simply repeated.
     repeatable: bool = False
+    #: What was submitted can be taken back, also once it has begun, and nothing is owed for it.
+    recalls: bool = False
 
     @abstractmethod
     async def fits(self, order: Order) -> str | Unfit:
@@ -152,10 +158,21 @@ class Provider(Protocol):
     ) -> Finished | Pending | Declined | Unknown | Later:
         """`age`: seconds since the submit (a 404 in the first 60 s is "not yet"); `until_kept` as of `submit`."""
 
-    async def withdraw(self, upstream_id: str, *, begun: bool) -> bool:  # noqa: ARG002 - as above
-        """Nobody wants it any more. True: nothing will come of it, and nothing is owed; also one that was begun is stopped if
-        `begun` allows that. False: it goes on. Raises StoreDown."""
-        return False
+    def bell(self, upstream_id: str) -> str | None:  # noqa: ARG002 - as above
+        """The word (ports.bells) by which it tells that a submitted job went on; None: it has to be asked."""
+        return None
+
+    async def begun(self, upstream_id: str) -> bool:  # noqa: ARG002 - as above
+        """Is a submitted job being made, or made, as far as is known? Raises StoreDown."""
+        return True
+
+    async def withdraw(self, upstream_id: str) -> None:  # noqa: ARG002 - as above
+        """Where it `recalls`: nobody wants what was submitted any more. Raises StoreDown."""
+        return
+
+    async def position(self, upstream_id: str) -> int | None:  # noqa: ARG002 - as above
+        """How many are begun before it; None: it does not wait, or that is not known. Raises StoreDown."""
+        return None
 
     async def forget(self, upstream_id: str) -> None:  # noqa: ARG002 - as above
         """What became of it is in the journal. Best effort."""

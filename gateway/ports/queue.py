@@ -38,10 +38,12 @@ CANCELLED = "It was cancelled while a worker had it."
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """`id` is the attempt's; `deadline` in ms since the epoch: nobody claims it after that."""
+    """`id` is the attempt's, `line` what it waits in (core.worker_batch.line); `deadline` in ms since the epoch: nobody
+    claims it after that."""
 
     id: str
     team: str
+    line: str
     order: Order
     part: Part
     queued_at: int
@@ -55,14 +57,17 @@ class Piece:
 
 @dataclass(frozen=True, slots=True)
 class Fits:
-    """What a worker can make; `images` and `tokens`: in one call, which a first piece may exceed, since it can be split."""
+    """What a worker can make, and the lines that it serves; `images` and `tokens`: in one call, which a first piece may
+    exceed, since it can be split."""
 
-    models: tuple[str, ...]
+    lines: tuple[str, ...]
     operations: tuple[Operation, ...]
     most_pixels: int
     most_references: int
     images: int
     tokens: int
+    #: whether it can paint within a mask
+    masks: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +87,8 @@ class Extended:
 
 @dataclass(frozen=True, slots=True)
 class Became:
-    """What a piece is now: `pictures` and `seconds` of a finished one, `failure` of a failed one."""
+    """What a piece is now: `pictures` and `seconds` of a finished one, `failure` of a failed one. `partials`: pictures of
+    what it is becoming, of all its deliveries, by their indexes."""
 
     standing: Standing
     worker: str | None = None
@@ -94,14 +100,17 @@ class Became:
     seconds: float = 0.0
     failure: Ill | None = None
     message: str = ""
+    partials: tuple[Picture, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Depth:
-    """Pieces that wait; `oldest`: the least `queued_at`, ms since the epoch; None where none waits."""
+    """Pieces that wait, and those that workers have; `oldest`: the least `queued_at` of the former, ms since the epoch;
+    None where none waits."""
 
     waiting: int
     oldest: int | None
+    claimed: int
 
 
 class Queue(Protocol):
@@ -124,8 +133,17 @@ class Queue(Protocol):
         """
 
     @abstractmethod
+    async def held(self, piece_id: str, claim: str) -> Piece | None:
+        """The piece, while `extend` would still find it the claim's."""
+
+    @abstractmethod
     async def extend(self, piece_id: str, claim: str, step: int, of: int) -> Extended | None:
         """The claim's for another lease, also where that had ended and nobody has claimed it since; None: not its own."""
+
+    @abstractmethod
+    async def partial(self, piece_id: str, claim: str, index: int, picture: Picture) -> bool:
+        """This is the picture of that index on the way to what it becomes. No sign of life: the lease stays as it is. False:
+        not the claim's own, or it has ended."""
 
     @abstractmethod
     async def finish(self, piece_id: str, claim: str, pictures: Sequence[Picture], seconds: float) -> bool:
@@ -153,10 +171,14 @@ class Queue(Protocol):
 
     @abstractmethod
     async def position(self, piece_id: str) -> int | None:
-        """How many pieces of its model are claimed before it, as things are; None where it does not wait."""
+        """How many pieces of its line are claimed before it, as things are; None where it does not wait."""
 
     @abstractmethod
-    async def depth(self, model: str) -> Depth: ...
+    async def ahead(self, line: str, team: str) -> int:
+        """How many pieces of the line would be claimed before a new one of that team, as things are."""
+
+    @abstractmethod
+    async def depth(self, line: str) -> Depth: ...
 
     @abstractmethod
     async def present(self, presence: Presence) -> None:

@@ -27,5 +27,6 @@ class Retention(Protocol):
 
     @abstractmethod
     def needed(self) -> AsyncIterator[Sequence[str]]:
-        """Names, page by page, of all that must be kept: the pictures of every job, the references of open ones. What was
-        there when it began and is there when it ends is among them."""
+        """Names, page by page, of all that must be kept: the pictures of every job, the references and masks of open ones,
+        and what pieces in the queue have become or are becoming. What was there when it began and is there when it ends is
+        among them, also where it went from a piece to its job meanwhile."""

@@ -48,6 +48,10 @@ class Telemetry(Protocol):
         """Pictures that were found made: micro-dollars that they would have cost."""
 
     @abstractmethod
+    def routed(self, model: str, provider: str, decision: str) -> None:
+        """What became of a leg when an order's way was chosen: `taken`, or a reason of core.job.PassedFor."""
+
+    @abstractmethod
     def rejected(self, reason: str, team: str) -> None: ...
 
     @abstractmethod

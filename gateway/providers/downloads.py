@@ -1,14 +1,24 @@
 """Fetching results by URL (rule 10): the provider names the address, so it is trusted with nothing."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from gateway.ports import Clock, Image
 from gateway.providers.addresses import Origin, origin_of
 from gateway.providers.empiriolabs_result import MAX_IMAGE, Link, image_of
 from gateway.providers.reply import Broken, Reply
-from gateway.providers.transport import Call, Limits, Line, Slot
+from gateway.providers.transport import (
+    Call,
+    Limits,
+    Line,
+    Slot,
+    connector,
+    open_public_socket,
+    open_transport,
+    trusted_tls,
+)
 
 #: Seconds before each try: a CDN may know a file a moment later than the API that names it.
 PAUSES = (0.0, 0.2, 1.0, 3.0)
@@ -23,6 +33,15 @@ class Lines:
 
     trusted: Line
     public: Line
+
+
+@asynccontextmanager
+async def open_lines(clock: Clock, connect: float) -> AsyncIterator[Lines]:
+    """`connect`: seconds for a free connection, DNS, TCP and TLS together."""
+    tls = trusted_tls()
+    pools = (connector(tls=tls), connector(tls=tls, socket_factory=open_public_socket))
+    async with open_transport(pools[0], tls) as anywhere, open_transport(pools[1], tls) as public:
+        yield Lines(Line(anywhere, clock, connect), Line(public, clock, connect))
 
 
 @dataclass(frozen=True, slots=True)

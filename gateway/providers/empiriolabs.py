@@ -1,13 +1,12 @@
 """EmpirioLabs as a provider: orders go out as async jobs (or held requests), pictures come back. Rules 3, 4, 10 and 11."""
 
-import asyncio
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import partial
-from typing import Literal, TypeVar
+from typing import Literal
 
 from gateway.core.order import Order, Part
 from gateway.core.policy import Policies
@@ -26,36 +25,19 @@ from gateway.ports import (
     Unknown,
 )
 from gateway.providers.addresses import origin_of
-from gateway.providers.downloads import Downloads, Lines
+from gateway.providers.downloads import Downloads, Lines, open_lines
 from gateway.providers.empiriolabs_rates import MAX_CATALOGUE, read_rates
 from gateway.providers.empiriolabs_refusal import NOT_HANDED_OVER, NOT_SENT
 from gateway.providers.empiriolabs_result import MAX_IMAGE
 from gateway.providers.empiriolabs_upload import MAX_ANSWER, form, judge_upload
 from gateway.providers.empiriolabs_wire import ResultKind, Returned, is_job_id, judge_poll, judge_submit, payload
+from gateway.providers.large_bodies import Places, made, seconds_to_send
 from gateway.providers.reply import Broken
-from gateway.providers.transport import (
-    Call,
-    Limits,
-    Line,
-    Slot,
-    connector,
-    open_public_socket,
-    open_transport,
-    trusted_tls,
-)
+from gateway.providers.transport import Call, Limits, Slot
 
 #: `on_request(op, code)`: op is submit, upload, poll, download or models; code an HTTP status, `timeout`, `unreachable`
 #: or `cut`.
 OnRequest = Callable[[str, str], None]
-_Made = TypeVar("_Made")
-
-#: Bytes: a larger JSON body is read or written in a thread, so that the loop goes on serving.
-_SLOW = 1024 * 1024
-#: Results with large bodies in memory at once, from the body's first quarter of a megabyte until the pictures are kept.
-_LARGE_AT_ONCE = 8
-#: Bytes a second: the slowest line on which a body is given the time to leave (four references are up to 17 MB). Our own
-#: deadline, striking while a submit is still on its way, would make it one of unknown outcome, its money held for an hour.
-_SLOWEST = 250_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,15 +110,14 @@ class EmpirioLabs(Provider):
         self._url = account.url.rstrip("/")
         self._headers = {"authorization": f"Bearer {account.key}", "accept": "application/json"}
         self._line = lines.trusted
-        self._clock = clock
-        self._places = asyncio.Semaphore(_LARGE_AT_ONCE)
+        self._places = Places(clock)
         self._count = on_request or (lambda _op, _code: None)
         self._downloads = Downloads(lines, own, account.private_hosts, clock, account.deadlines.download)
 
     async def fits(self, order: Order) -> str | Unfit:
         if order.model not in self._account.models:
-            return Unfit("unable", f"{self.name} does not serve this model")
-        return Unfit("unable", f"{self.name} takes no masks") if order.mask is not None else self.name
+            return Unfit("unable", "it does not serve this model")
+        return Unfit("unable", "it takes no masks", "mask") if order.mask is not None else self.name
 
     def travel(self, order: Order) -> Travel:
         return "ahead" if order.references and self._model(order).references == "upload" else "within"
@@ -145,8 +126,8 @@ class EmpirioLabs(Provider):
         """One POST. The address is good for every model."""
         content_type, body = form(reference)
         call = Call("POST", f"{self._url}/v1/files/upload", self._headers | {"content-type": content_type}, body)
-        seconds = self._account.deadlines.upload + len(body) / _SLOWEST
-        reply = await self._line.call(call, Limits(seconds, seconds, MAX_ANSWER), Slot(self._places, self._clock))
+        seconds = self._account.deadlines.upload + seconds_to_send(body)
+        reply = await self._line.call(call, Limits(seconds, seconds, MAX_ANSWER), self._places.slot())
         self._count("upload", reply.code)
         if isinstance(reply, Broken):
             return Declined(NOT_SENT if reply.unsent else NOT_HANDED_OVER, again=True)
@@ -156,45 +137,35 @@ class EmpirioLabs(Provider):
         self, share: Share, references: Sequence[Image | str], until_kept: ExitStack | None = None
     ) -> Accepted | Finished | Declined | Unknown:
         """One POST, never repeated. Of more images than asked for, the first `part.images` are taken."""
-        return await self._in_place(partial(self._submit, share.order, share.part, references), until_kept)
+        return await self._places.in_place(partial(self._submit, share.order, share.part, references), until_kept)
 
     async def poll(
         self, upstream_id: str, order: Order, age: float, until_kept: ExitStack | None = None
     ) -> Finished | Pending | Declined | Unknown | Later:
         """One GET, and the downloads if the job is done. At most `order.count` images are taken: a poll does not know its
         part, so whoever asked for fewer cuts the rest off."""
-        return await self._in_place(partial(self._poll, upstream_id, order, age), until_kept)
+        return await self._places.in_place(partial(self._poll, upstream_id, order, age), until_kept)
 
     async def prices(self) -> Mapping[str, Decimal] | None:
         """One GET, of the whole catalogue."""
-        return await self._in_place(self._prices, None)
-
-    async def _in_place(self, ask: Callable[[Slot], Awaitable[_Made]], until_kept: ExitStack | None) -> _Made:
-        """Images keep the place that they took until `until_kept` is closed; whatever else came gives it back at once."""
-        with ExitStack() as stack:
-            slot = Slot(self._places, self._clock)
-            stack.callback(slot.free)
-            verdict = await ask(slot)
-            if isinstance(verdict, Finished) and until_kept is not None:
-                until_kept.enter_context(stack.pop_all())
-            return verdict
+        return await self._places.in_place(self._prices, None)
 
     async def _submit(
         self, order: Order, part: Part, references: Sequence[Image | str], slot: Slot
     ) -> Accepted | Finished | Declined | Unknown:
         model = self._model(order)
         write = partial(payload, order, part, references, result=model.result, hold=model.hold)
-        body = await _made(write, sum(len(image.data) for image in references if isinstance(image, Image)))
+        body = await made(write, sum(len(image.data) for image in references if isinstance(image, Image)))
         call = Call(
             "POST", f"{self._url}/v1/images/generations", self._headers | {"content-type": "application/json"}, body
         )
         seconds = self._account.deadlines.hold if model.hold else self._account.deadlines.submit
-        seconds += len(body) / _SLOWEST
+        seconds += seconds_to_send(body)
         reply = await self._line.call(call, Limits(seconds, seconds, self._account.largest), slot)
         self._count("submit", reply.code)
         if isinstance(reply, Broken):
             return _not_answered(reply)
-        verdict = await _made(partial(judge_submit, reply, model.moderation), len(reply.body))
+        verdict = await made(partial(judge_submit, reply, model.moderation), len(reply.body))
         if not isinstance(verdict, Returned):
             return verdict
         finished = await self._collect(verdict, part.images, slot)
@@ -215,7 +186,7 @@ class EmpirioLabs(Provider):
         self._count("poll", reply.code)
         if isinstance(reply, Broken):
             return Later(f"poll: {reply.reason}", timeout=reply.code == "timeout")
-        verdict = await _made(partial(judge_poll, reply, age, self._model(order).moderation), len(reply.body))
+        verdict = await made(partial(judge_poll, reply, age, self._model(order).moderation), len(reply.body))
         if not isinstance(verdict, Returned):
             return verdict
         finished = await self._collect(verdict, order.count, slot)
@@ -226,7 +197,7 @@ class EmpirioLabs(Provider):
         seconds = self._account.deadlines.poll
         reply = await self._line.call(call, Limits(seconds, seconds, MAX_CATALOGUE), slot)
         self._count("models", reply.code)
-        return None if isinstance(reply, Broken) else await _made(partial(read_rates, reply), len(reply.body))
+        return None if isinstance(reply, Broken) else await made(partial(read_rates, reply), len(reply.body))
 
     async def _collect(self, returned: Returned, most: int, slot: Slot) -> Finished | str:
         got = await self._downloads.collect(returned.pictures[:most], partial(self._count, "download"), slot)
@@ -242,20 +213,10 @@ def _not_answered(submit: Broken) -> Declined | Unknown:
     return Unknown(f"submit: {submit.reason}", timeout=submit.code == "timeout")
 
 
-async def _made(make: Callable[[], _Made], size: int) -> _Made:
-    """`make` has so many bytes to go through."""
-    return make() if size <= _SLOW else await asyncio.to_thread(make)
-
-
 @asynccontextmanager
 async def open_empiriolabs(
     account: Account, clock: Clock, on_request: OnRequest | None = None
 ) -> AsyncIterator[EmpirioLabs]:
     """The provider with its connections, which close behind it. End every call before that."""
-    async with AsyncExitStack() as stack:
-        connect, tls = account.deadlines.connect, trusted_tls()
-        to_public = connector(tls=tls, socket_factory=open_public_socket)
-        anywhere = await stack.enter_async_context(open_transport(connector(tls=tls), tls))
-        public = await stack.enter_async_context(open_transport(to_public, tls))
-        lines = Lines(Line(anywhere, clock, connect), Line(public, clock, connect))
+    async with open_lines(clock, account.deadlines.connect) as lines:
         yield EmpirioLabs(account, lines, clock, on_request)

@@ -103,6 +103,10 @@ class Metrics:
             "upstream_allowance_remaining", "Requests left in the account's minute.", "provider"
         )
 
+        self.route_legs = self._counter(
+            "route_legs_total", "Legs of a route by what was decided of them.", "model", "provider", "decision"
+        )
+
     def _money(self) -> None:
         self.cost = self._counter("cost_dollars_total", "What images cost; the ledger is the bill.", "team", "model")
         self.key_cost = self._counter("key_cost_dollars_total", "Cost by key, for a bounded number.", "team", "key")

@@ -2,10 +2,12 @@
 
 from collections.abc import Sequence
 from decimal import Decimal
+from typing import get_args
 
 from prometheus_client import Counter, Histogram
 
 from gateway.core import errors
+from gateway.core.job import PassedFor
 from gateway.core.money import MICROS
 from gateway.core.rate import KINDS
 from gateway.ports import BudgetState, Fields, Telemetry, Unconfirmed
@@ -20,6 +22,8 @@ _OUTCOMES = ("completed", errors.UpstreamFailed.code, errors.UpstreamUnconfirmed
 #: how orders come to their jobs; and the source of images that were found made
 _RESULTS = ("miss", "bypass", "hit", "joined", "replayed")
 _CACHE = "cache"
+#: what may become of a leg when an order's way is chosen
+_DECISIONS = ("taken", *get_args(PassedFor))
 _CIRCUITS = ("submit", "read")
 _CIRCUIT_STATES = ("closed", "half_open", "open")
 _UPSTREAM_OPS = ("submit", "upload", "poll", "download", "models")
@@ -53,7 +57,7 @@ class Recorder(Telemetry):
         self._status, self._error, self._reason, self._source = words(), words(), words(), words()
         self._phase, self._outcome, self._store_op = words(), words(), words()
         self._op, self._upstream_code = words(), words()
-        self._result = Declared(_RESULTS)
+        self._result, self._decision = Declared(_RESULTS), Declared(_DECISIONS)
         self._store_series: dict[str, tuple[Histogram, Counter]] = {}
         self._start_at_zero()
 
@@ -116,6 +120,10 @@ class Recorder(Telemetry):
         model = self._model(model)
         self._metrics.cache_saved.labels(model).inc(amount / MICROS)
         self._metrics.images.labels(model, self._team(team), self._source(_CACHE)).inc(images)
+
+    def routed(self, model: str, provider: str, decision: str) -> None:
+        label = self._decision(decision)
+        self._metrics.route_legs.labels(self._model(model), self._provider(provider), label).inc()
 
     def rejected(self, reason: str, team: str) -> None:
         self._metrics.rejections.labels(self._reason(reason), self._team(team)).inc()

@@ -17,13 +17,15 @@ from gateway.pipeline.administration import Administration
 from gateway.pipeline.rate_card import Rate
 from gateway.pipeline.spending import Spending
 from gateway.pipeline.system_clock import SystemClock
+from gateway.pipeline.worker_administration import WorkerAdministration
 from gateway.ports import Clock
-from gateway.settings import Settings, packaged_policies, policy_texts
+from gateway.settings import Settings
 from gateway.telemetry.logs import Log
 from gateway.telemetry.metrics import Metrics
 from gateway.telemetry.recorder import Recorder
 from gateway.wiring.doctor import Doctor
-from gateway.wiring.stores import Store, open_stores
+from gateway.wiring.policy_files import packaged_policies, policy_texts
+from gateway.wiring.stores import Store, Stores, open_stores
 from gateway.wiring.words import vocabulary
 
 
@@ -37,14 +39,14 @@ async def offline_admin(settings: Settings) -> AsyncIterator[Observed]:
         log = Log(sys.stderr, settings.log_format, "error", clock.now)
         policies = parse(policy_texts(settings.policies or packaged_policies()))
         recorder = Recorder(Metrics(version("imagegate")), log, vocabulary(policies))
-        administration = administer(store, clock, keyring, policies, recorder)
+        administration = administer(stores, clock, keyring, policies, recorder)
         care = care_of(settings, clock, store, policies)
         admin = admin_routes(administration, care, admin_key=None, set_log_level=log.set_level)
         yield create_admin_app(admin, recorder)
 
 
 def administer(
-    store: Store,
+    stores: Stores,
     clock: Clock,
     keyring: key_form.Keyring,
     policies: Policies,
@@ -53,12 +55,14 @@ def administer(
     rates: Callable[[], Sequence[Rate]] = tuple,
 ) -> Administration:
     """`rates`: the providers' own prices, which a gateway that runs has read."""
+    store = stores.store
     spending = Spending(store, clock, recorder)
     return Administration(
         keys=store,
         ledger=store,
         jobs=store,
         cache=store,
+        workers=WorkerAdministration(stores.queue, store, clock, keyring.worker_peppers[0]),
         spending=spending,
         catalogue=Catalogue(policies),
         clock=clock,

@@ -8,29 +8,46 @@ from gateway.core.policy import Policies
 from gateway.pipeline.crew import Crew
 from gateway.pipeline.governor import Governor
 from gateway.pipeline.leg import Leg
-from gateway.ports import Allowance, Clock, ImageUrls
+from gateway.ports import Clock, ImageUrls, Provider
 from gateway.providers.empiriolabs import Account, models_of, open_empiriolabs
 from gateway.providers.image_urls import RefusedImages, open_image_urls
+from gateway.providers.workers import NAME as WORKERS
+from gateway.providers.workers import Workers
 from gateway.settings import Settings
 from gateway.telemetry.recorder import Recorder
-from gateway.wiring.words import PROVIDER
+from gateway.wiring.servers import open_servers
+from gateway.wiring.stores import Stores
+from gateway.wiring.words import EMPIRIOLABS
 
 
 async def open_legs(  # noqa: PLR0913 - wired once
     stack: AsyncExitStack,
     settings: Settings,
     policies: Policies,
+    stores: Stores,
+    replica: str,
     *,
-    allowance: Allowance,
     crew: Crew,
     recorder: Recorder,
     clock: Clock,
 ) -> dict[str, Leg]:
-    """EmpirioLabs when there is a key for it. Its connections close after the crew has stopped."""
+    """The team's own workers, the servers of the routes, and EmpirioLabs when there is a key for it. Connections close after
+    the crew has stopped."""
+
+    def leg(provider: Provider, limit: int = 0) -> Leg:
+        governor = Governor(provider.name, limit, stores.allowance(limit, replica), crew, clock)
+        return Leg(provider, governor, clock, recorder)
+
+    unlimited = stores.allowance(0, replica)
+    legs = {
+        WORKERS: leg(Workers(stores.queue, stores.bells, clock)),
+        **await open_servers(stack, settings, policies, allowance=unlimited, crew=crew, recorder=recorder, clock=clock),
+    }
     key = settings.empiriolabs_api_key
     if key is None:
-        recorder.log("warning", "no_provider", {"missing": "EMPIRIOLABS_API_KEY"})
-        return {}
+        if legs.keys() == {WORKERS}:
+            recorder.log("warning", "no_provider", {"missing": "EMPIRIOLABS_API_KEY"})
+        return legs
     account = Account(
         url=settings.empiriolabs_url,
         key=key.get_secret_value(),
@@ -38,10 +55,9 @@ async def open_legs(  # noqa: PLR0913 - wired once
         private_hosts=settings.private_hosts,
     )
     provider = await stack.enter_async_context(
-        open_empiriolabs(account, clock, partial(recorder.upstream_request, PROVIDER))
+        open_empiriolabs(account, clock, partial(recorder.upstream_request, EMPIRIOLABS))
     )
-    governor = Governor(PROVIDER, settings.empiriolabs_rpm, allowance, crew, clock)
-    return {PROVIDER: Leg(provider, governor, clock, recorder)}
+    return legs | {EMPIRIOLABS: leg(provider, settings.empiriolabs_rpm)}
 
 
 async def open_image_source(stack: AsyncExitStack, settings: Settings, clock: Clock) -> ImageUrls:

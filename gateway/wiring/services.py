@@ -8,9 +8,9 @@ from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from importlib.metadata import version
 
+from litestar import Router
 from pydantic import SecretStr
 
-from gateway.core import keys as key_form
 from gateway.core.catalogue import Catalogue
 from gateway.core.images import LARGEST_REFERENCE
 from gateway.core.policy import parse
@@ -25,25 +25,14 @@ from gateway.edge.own_pictures import OwnPictures
 from gateway.edge.render import Renderer
 from gateway.pipeline.administration import Administration
 from gateway.pipeline.admission import Admission
+from gateway.pipeline.bells import Ears
 from gateway.pipeline.crew import Crew
-from gateway.pipeline.dispatch import Dispatch
-from gateway.pipeline.elsewhere import Elsewhere
-from gateway.pipeline.flights import Flights
-from gateway.pipeline.generate import Generate
-from gateway.pipeline.jobs import TeamJobs
-from gateway.pipeline.leg import Leg
 from gateway.pipeline.limiting import Limiting
-from gateway.pipeline.quoting import Quoting
+from gateway.pipeline.previews import Previews
 from gateway.pipeline.rate_card import RateCard
-from gateway.pipeline.recovery import Recovery
-from gateway.pipeline.retrying import Retrying
-from gateway.pipeline.sharing import Sharing
-from gateway.pipeline.spending import Spending
-from gateway.pipeline.sweeping import Sweeping
 from gateway.pipeline.system_clock import SystemClock
-from gateway.pipeline.waiting import Waiting
-from gateway.ports import Blobs, Clock, ImageUrls, Limiter, StoreDown
-from gateway.settings import Settings, interpreter_environment, packaged_policies, policy_texts
+from gateway.ports import Clock, ImageUrls, StoreDown
+from gateway.settings import Settings, interpreter_environment
 from gateway.stores.blobs import open_blobs
 from gateway.telemetry.logs import Log, standard_logging
 from gateway.telemetry.metrics import Metrics
@@ -51,8 +40,11 @@ from gateway.telemetry.recorder import Recorder
 from gateway.telemetry.watch import Watch
 from gateway.wiring.administration import administer, care_of, open_keyring
 from gateway.wiring.legs import open_image_source, open_legs
+from gateway.wiring.pipeline import Base, Pipeline, build_pipeline
+from gateway.wiring.policy_files import packaged_policies, policy_texts
 from gateway.wiring.stores import Store, open_stores
 from gateway.wiring.words import vocabulary
+from gateway.wiring.workers import serve_workers
 
 #: seconds for submits under way when the gateway stops, as long as one with four images may take: their answers must
 #: reach the journal
@@ -86,14 +78,13 @@ async def open_services(settings: Settings, clock: Clock | None = None) -> Async
         blobs = await stack.enter_async_context(open_blobs(settings.blobs_path))
         keyring = await open_keyring(settings, store)
         crew = Crew(clock, recorder)
-        allowance = stores.allowance(settings.empiriolabs_rpm, replica)
-        legs = await open_legs(
-            stack, settings, policies, allowance=allowance, crew=crew, recorder=recorder, clock=clock
-        )
+        ears = Ears(stores.bells, crew, clock)
+        ears.watch()
+        legs = await open_legs(stack, settings, policies, stores, replica, crew=crew, recorder=recorder, clock=clock)
         stack.push_async_callback(_leave, store, replica)
         # after the legs: their connections close only when the crew has stopped using them
         stack.push_async_callback(crew.stop, _SUBMIT_GRACE)
-        base = _Base(
+        base = Base(
             settings,
             replica,
             Catalogue(policies, settings.strict),
@@ -103,6 +94,8 @@ async def open_services(settings: Settings, clock: Clock | None = None) -> Async
             blobs,
             keyring,
             crew,
+            ears,
+            Previews(stores.queue, ears),
             legs,
             log,
             metrics,
@@ -110,7 +103,7 @@ async def open_services(settings: Settings, clock: Clock | None = None) -> Async
         )
         images = await open_image_source(stack, settings, clock)
         await _say_if_not_durable(store, recorder)
-        pipeline = _pipeline(base)
+        pipeline = build_pipeline(base)
         for key in await store.list_keys():
             recorder.known_key(key.team, key.id)
         await pipeline.sweeping.claim()
@@ -120,8 +113,9 @@ async def open_services(settings: Settings, clock: Clock | None = None) -> Async
         rate_card = RateCard(legs, policies, crew=crew, clock=clock, telemetry=recorder)
         rate_card.watch()
         crew.start("watch", Watch(store, store, recorder, clock).run(crew.rest))
-        administration = administer(store, clock, keyring, policies, recorder, rates=rate_card.rates)
-        yield Services(_app(base, pipeline, images, administration), administration, log, crew.begin_stopping)
+        administration = administer(stores, clock, keyring, policies, recorder, rates=rate_card.rates)
+        workers = serve_workers(settings, stores, blobs, keyring=keyring, ears=ears, crew=crew, clock=clock)
+        yield Services(_app(base, pipeline, images, administration, workers), administration, log, crew.begin_stopping)
 
 
 async def _leave(store: Store, replica: str) -> None:
@@ -136,108 +130,9 @@ async def _say_if_not_durable(store: Store, recorder: Recorder) -> None:
         recorder.log("warning", "store_may_lose_what_it_acknowledged", fields)
 
 
-@dataclass(frozen=True, slots=True)
-class _Base:
-    """What the pipeline and the app are built from."""
-
-    settings: Settings
-    replica: str
-    catalogue: Catalogue
-    clock: Clock
-    store: Store
-    limiter: Limiter
-    blobs: Blobs
-    keyring: key_form.Keyring
-    crew: Crew
-    legs: dict[str, Leg]
-    log: Log
-    metrics: Metrics
-    recorder: Recorder
-
-
-@dataclass(frozen=True, slots=True)
-class _Pipeline:
-    generate: Generate
-    quoting: Quoting
-    team_jobs: TeamJobs
-    recovery: Recovery
-    sweeping: Sweeping
-
-
-def _pipeline(base: _Base) -> _Pipeline:
-    store, clock, crew, recorder = base.store, base.clock, base.crew, base.recorder
-    flights = Flights(clock, crew)
-    policy = base.catalogue.policies.gateway
-    spending = Spending(store, clock, recorder, base.replica, warn_at=policy.budgets.warn_at)
-    elsewhere = Elsewhere(store, store, flights)
-    elsewhere.watch(crew)
-    dispatch = Dispatch(
-        legs=base.legs,
-        jobs=store,
-        blobs=base.blobs,
-        spending=spending,
-        waiting=Waiting(crew, flights, clock, recorder),
-        flights=flights,
-        crew=crew,
-        clock=clock,
-        telemetry=recorder,
-        replicas=store,
-        replica=base.replica,
-    )
-    sharing = Sharing(store, base.blobs, policy.cache, clock, recorder)
-    retrying = Retrying(store, store, sharing, clock, policy.retries.adopt_within)
-    generate = Generate(
-        catalogue=base.catalogue,
-        jobs=store,
-        retrying=retrying,
-        sharing=sharing,
-        spending=spending,
-        dispatch=dispatch,
-        flights=flights,
-        elsewhere=elsewhere,
-        clock=clock,
-        telemetry=recorder,
-    )
-    quoting = Quoting(
-        catalogue=base.catalogue,
-        retrying=retrying,
-        sharing=sharing,
-        spending=spending,
-        dispatch=dispatch,
-        legs=base.legs,
-        clock=clock,
-    )
-    recovery = Recovery(
-        jobs=store,
-        replicas=store,
-        replica=base.replica,
-        spending=spending,
-        dispatch=dispatch,
-        policy=policy,
-        crew=crew,
-        clock=clock,
-        telemetry=recorder,
-    )
-    team_jobs = TeamJobs(
-        jobs=store, retention=store, dispatch=dispatch, flights=flights, spending=spending, clock=clock
-    )
-    return _Pipeline(generate, quoting, team_jobs, recovery, _sweeping(base))
-
-
-def _sweeping(base: _Base) -> Sweeping:
-    return Sweeping(
-        base.store,
-        base.store,
-        base.blobs,
-        base.catalogue.policies.gateway,
-        base.settings.url_ttl,
-        replica=base.replica,
-        clock=base.clock,
-        telemetry=base.recorder,
-    )
-
-
-def _app(base: _Base, pipeline: _Pipeline, images: ImageUrls, administration: Administration) -> Observed:
+def _app(
+    base: Base, pipeline: Pipeline, images: ImageUrls, administration: Administration, workers: Router
+) -> Observed:
     settings, keyring = base.settings, base.keyring
     limits = base.catalogue.policies.gateway.limits.defaults
     admission = Admission(base.store, keyring.peppers, base.clock, base.crew, limits=limits)
@@ -262,6 +157,7 @@ def _app(base: _Base, pipeline: _Pipeline, images: ImageUrls, administration: Ad
                 intake,
                 pipeline.generate,
                 pipeline.quoting,
+                base.previews,
                 renderer,
                 base.clock,
                 settings.max_wait,
@@ -274,12 +170,13 @@ def _app(base: _Base, pipeline: _Pipeline, images: ImageUrls, administration: Ad
             admin=admin_routes(
                 administration, care, admin_key=_plain(settings.admin_key), set_log_level=base.log.set_level
             ),
+            workers=workers,
             observer=base.recorder,
         )
     )
 
 
-def _intake(base: _Base, urls: ImageUrls) -> Intake:
+def _intake(base: Base, urls: ImageUrls) -> Intake:
     """Bodies on the disk have a directory of their own: an operator may mount it elsewhere."""
     directory = base.settings.data / "uploads"
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)

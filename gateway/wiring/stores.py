@@ -5,7 +5,21 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
-from gateway.ports import Allowance, Cache, Clock, Custody, Jobs, Keys, Ledger, Replicas, Retention, Retries
+from gateway.ports import (
+    Allowance,
+    Bells,
+    Cache,
+    Clock,
+    Custody,
+    Jobs,
+    Keys,
+    Ledger,
+    Queue,
+    Replicas,
+    Retention,
+    Retries,
+    WorkerTokens,
+)
 from gateway.ports.limits import Limiter
 from gateway.ports.upkeep import Upkeep
 from gateway.settings import Settings
@@ -16,7 +30,7 @@ from gateway.stores.sqlite.store import open_store
 Observe = Callable[[str, float, bool], None]
 
 
-class Store(Keys, Ledger, Jobs, Retries, Cache, Retention, Replicas, Custody, Upkeep, Protocol):
+class Store(Keys, Ledger, Jobs, Retries, Cache, Retention, Replicas, Custody, Upkeep, WorkerTokens, Protocol):
     """All that is kept for good, so that one transaction may span it."""
 
 
@@ -27,6 +41,8 @@ class Stores:
     store: Store
     allowance: Callable[[int, str], Allowance]
     limiter: Limiter
+    queue: Queue
+    bells: Bells
 
 
 @asynccontextmanager
@@ -38,7 +54,9 @@ async def open_stores(settings: Settings, clock: Clock, observe: Observe | None 
         from gateway.stores.redis.store import open_redis_store  # noqa: PLC0415
 
         async with open_redis_store(settings.redis_url, heard) as shared:
-            yield Stores(shared, shared.allowance, shared.limiter())
+            yield Stores(shared, shared.allowance, shared.limiter(), shared.queue(), shared.bells())
         return
     async with open_store(settings.store_path, observe=heard) as own:
-        yield Stores(own, lambda limit, _: LocalAllowance(clock, limit), LocalLimiter(clock))
+        yield Stores(
+            own, lambda limit, _: LocalAllowance(clock, limit), LocalLimiter(clock), own.queue(clock), own.bells()
+        )

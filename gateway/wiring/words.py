@@ -6,9 +6,10 @@ from gateway.core.policy import Policies
 from gateway.edge.app import IMAGE_ROUTES, ROUTES
 from gateway.telemetry.metrics import Vocabulary
 
-PROVIDER = "empiriolabs"
+EMPIRIOLABS = "empiriolabs"
 
 
 def vocabulary(policies: Policies) -> Vocabulary:
     phases = ("reserve", "submit", "wait", "keep", "settle")
-    return Vocabulary(version("imagegate"), ROUTES, IMAGE_ROUTES, tuple(policies.models), (PROVIDER,), phases)
+    providers = ("workers", EMPIRIOLABS, *(server.name for server in policies.routes.servers))
+    return Vocabulary(version("imagegate"), ROUTES, IMAGE_ROUTES, tuple(policies.models), providers, phases)

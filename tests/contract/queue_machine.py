@@ -2,13 +2,14 @@
 
 import asyncio
 from collections.abc import Coroutine
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, TypeVar
 
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
-from queues import BATCHES, FITS, MODEL, PICTURE, SMALL, Rig, at_work
+from queues import BATCHES, FITS, LINE, PICTURE, SMALL, Rig, at_work
 
+from gateway.core.job import Picture
 from gateway.ports.queue import DELIVERIES, WORKER_LEASE, Ill, Standing
 
 Answer = TypeVar("Answer")
@@ -30,6 +31,7 @@ class Row:
     delivery: int = 0
     cancelled: bool = False
     failure: Ill | None = None
+    partials: dict[int, Picture] = field(default_factory=dict)
 
 
 class QueueMachine(RuleBasedStateMachine):
@@ -148,6 +150,18 @@ class QueueMachine(RuleBasedStateMachine):
             row.standing = "failed" if row.cancelled else "queued"
             row.failure = "cancelled" if row.cancelled else None
 
+    @precondition(lambda self: self.claims)
+    @rule(data=st.data(), index=st.integers(0, 2), size=st.integers(1, 9))
+    def show(self, data: st.DataObject, index: int, size: int) -> None:
+        """Whoever had it once shows what it is becoming."""
+        piece_id, claim = data.draw(st.sampled_from(self.claims))
+        row, picture = self.rows.get(piece_id), replace(PICTURE, size=size)
+        live = row is not None and row.claim == claim and row.standing in {"queued", "claimed"}
+        for _ in range(2):
+            assert self.ask(self.here.queue.partial(piece_id, claim, index, picture)) == live
+        if live and row is not None:
+            row.partials[index] = picture
+
     @precondition(lambda self: self.rows)
     @rule(data=st.data())
     def cancel(self, data: st.DataObject) -> None:
@@ -200,10 +214,28 @@ class QueueMachine(RuleBasedStateMachine):
             became = self.ask(self.here.queue.became(piece_id))
             assert became is not None
             assert (became.standing, became.failure, became.delivery) == (row.standing, row.failure, row.delivery)
+            assert became.partials == tuple(row.partials[index] for index in sorted(row.partials))
             assert (became.cancelled, bool(became.pictures)) == (row.cancelled, row.standing == "finished")
-        waiting = sum(row.standing == "queued" for row in self.rows.values())
-        assert self.ask(self.here.queue.depth(MODEL)).waiting == waiting
+        standings = [row.standing for row in self.rows.values()]
+        waiting = standings.count("queued")
+        depth = self.ask(self.here.queue.depth(LINE))
+        assert (depth.waiting, depth.claimed) == (waiting, standings.count("claimed"))
         places = [
             self.ask(self.here.queue.position(each)) for each, row in self.rows.items() if row.standing == "queued"
         ]
         assert sorted(place for place in places if place is not None) == list(range(waiting))
+        for team in ("red", "blue", "green"):
+            assert self.ask(self.here.queue.ahead(LINE, team)) == self.before_new(team)
+
+    def before_new(self, team: str) -> int:
+        """How many claims of one piece each bring another before they bring a new one of that team."""
+        turns, turn = dict(self.turns), self.turn
+        waiting = [(row.team, row.number) for row in self.rows.values() if row.standing == "queued"]
+        new = (team, self.number + 1)
+        for before in range(len(waiting) + 1):
+            first = min([*waiting, new], key=lambda each: (turns.get(each[0], 0), *each))
+            if first == new:
+                return before
+            waiting.remove(first)
+            turns[first[0]] = turn = turn + 1
+        raise AssertionError(f"none of {waiting} is before {new}")

@@ -21,7 +21,7 @@ from gateway.stores.sqlite.store import open_store
 
 #: Nobody sets a server's clock, so all moments of the queue are made older instead.
 _AGE = """
-for _, name in ipairs({'leases', 'deadlines', 'workers'}) do
+for _, name in ipairs({'leases', 'deadlines', 'workers', 'pictured'}) do
   name = '{imagegate}:queue:' .. name
   for _, member in ipairs(redis.call('ZRANGE', name, 0, -1)) do redis.call('ZINCRBY', name, -ARGV[1], member) end
 end
@@ -34,7 +34,8 @@ end
 
 MODEL = A_CAT.model
 SMALL = replace(A_CAT, width=256, height=256)
-FITS = Fits((MODEL,), ("generation",), 1024 * 1024, 0, 1, worker_batch.TOKENS)
+LINE = worker_batch.line(MODEL, "fast")
+FITS = Fits((LINE,), ("generation",), 1024 * 1024, 0, 1, worker_batch.TOKENS)
 #: A worker that takes as many images at once as the budget allows.
 BATCHES = replace(FITS, images=64)
 PICTURE = Picture(f"{'a' * 64}.png", "png", 256, 256, 1234)
@@ -76,6 +77,7 @@ class Rig:
         return Piece(
             id=piece_id,
             team=team,
+            line=worker_batch.line(order.model, "fast"),
             order=order,
             part=Part(0, images, order.seed),
             queued_at=self.now(),

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 from orders import A_CAT
-from queues import BATCHES, FITS, MODEL, SMALL, Rig, a_worker
+from queues import BATCHES, FITS, LINE, SMALL, Rig, a_worker
 from samples import ORDER
 
 from gateway.core.order import Reference
@@ -79,7 +79,7 @@ async def test_a_team_is_no_later_with_one_model_for_what_it_had_of_another(rig:
     await rig.put("r1", "r2", "r3", order=other)
     await rig.put("r4")
     for _ in range(3):
-        await rig.take(fits=replace(FITS, models=("other",)))
+        await rig.take(fits=replace(FITS, lines=("other@fast",)))
     await rig.put("b1", "b2", team="blue")
     assert await drain(rig) == [["b1"], ["r4"], ["b2"]]
 
@@ -93,7 +93,7 @@ async def test_only_what_fits_is_given(rig: Rig) -> None:
     assert await rig.take(fits=replace(FITS, operations=("generation", "edit"))) == []
     assert await rig.take(fits=replace(FITS, operations=("generation", "edit"), most_references=1)) == ["edit"]
     assert await rig.take(fits=replace(FITS, most_pixels=2048 * 1024)) == ["large"]
-    assert await rig.take(fits=replace(FITS, models=(MODEL, "other"))) == ["other"]
+    assert await rig.take(fits=replace(FITS, lines=(LINE, "other@fast"))) == ["other"]
 
 
 async def test_what_does_not_fit_is_read_past_however_much_it_is(rig: Rig) -> None:
@@ -170,23 +170,23 @@ async def test_a_position_is_how_many_claims_come_before(rig: Rig) -> None:
 
 
 async def test_the_depth_counts_what_waits_for_a_model(rig: Rig) -> None:
-    assert await rig.queue.depth(MODEL) == Depth(0, None)
+    assert await rig.queue.depth(LINE) == Depth(0, None, 0)
     oldest = replace(rig.piece("a", wanted=60), queued_at=5)
     await rig.queue.enqueue(oldest)
     await rig.put("b", team="blue")
     await rig.put("c", order=replace(SMALL, model="other"))
     await rig.put("d", wanted=1)
-    assert await rig.queue.depth(MODEL) == Depth(3, 5)
+    assert await rig.queue.depth(LINE) == Depth(3, 5, 0)
     rig.skip(2)
-    assert await rig.queue.depth(MODEL) == Depth(2, 5)
+    assert await rig.queue.depth(LINE) == Depth(2, 5, 0)
 
 
 @pytest.mark.parametrize("name", ["a:b", 'quo"te', "naïve"])
 async def test_no_name_runs_into_the_next(rig: Rig, name: str) -> None:
     await rig.put("mine", team=name, order=replace(SMALL, model="m"))
     await rig.put("theirs", team="b", order=replace(SMALL, model="m:a"))
-    assert await rig.take(fits=replace(FITS, models=("m",))) == ["mine"]
-    assert await rig.take(fits=replace(FITS, models=("m",))) == []
+    assert await rig.take(fits=replace(FITS, lines=("m@fast",))) == ["mine"]
+    assert await rig.take(fits=replace(FITS, lines=("m@fast",))) == []
 
 
 async def test_workers_live_as_long_as_they_say_so(rig: Rig) -> None:

@@ -57,7 +57,7 @@ async def test_what_was_done_and_not_heard_of_is_said_again_for_nothing(server: 
             await deaf.claim("gpu-1", "said-twice", FITS)
         line.deaf, line.deaf_from = False, b""
         await line.cut()
-        assert (await rig.queue.depth(FITS.models[0])).waiting == 1
+        assert (await rig.queue.depth(FITS.lines[0])).waiting == 1
         (again,) = await deaf.claim("gpu-1", "said-twice", FITS)
         assert (again.piece.id, again.delivery) == ("a", 1)
 

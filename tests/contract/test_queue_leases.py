@@ -56,6 +56,23 @@ async def test_a_failure_keeps_its_class_and_its_words(rig: Rig) -> None:
     assert await rig.take() == []
 
 
+async def test_a_piece_is_shown_to_the_claim_that_has_it_until_another_does_or_it_ends(rig: Rig) -> None:
+    piece = rig.piece("a", wanted=600)
+    await rig.queue.enqueue(piece)
+    assert await rig.queue.held("a", "nobody's") is None
+    _, one = await rig.begin()
+    assert await rig.queue.held("a", one) == piece
+    assert await rig.queue.held("a", "nobody's") is None
+    assert await rig.queue.held("b", one) is None
+    rig.skip(25)
+    assert await rig.queue.became("a") == Became("queued", "gpu-1", 1)
+    assert await rig.queue.held("a", one) == piece
+    _, two = await rig.begin("gpu-2")
+    assert [await rig.queue.held("a", each) for each in (one, two)] == [None, piece]
+    assert await rig.queue.finish("a", two, [PICTURE], 1.0)
+    assert await rig.queue.held("a", two) is None
+
+
 async def test_progress_keeps_a_piece_beyond_its_first_lease(rig: Rig) -> None:
     await rig.put("a")
     _, claim = await rig.begin()

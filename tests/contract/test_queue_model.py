@@ -34,5 +34,5 @@ def test_redis_follows_the_model(redis_server: RedisServer) -> None:
             redis_server.call("FLUSHALL")
             return RedisRig(redis_server)
 
-    run_state_machine_as_test(OnRedis, settings=settings(SHORT, max_examples=6))
+    run_state_machine_as_test(OnRedis, settings=settings(SHORT, max_examples=8))
     assert OnRedis.brought > 5

@@ -16,6 +16,7 @@ from gateway.core.catalogue import Catalogue
 from gateway.pipeline.adjusting import Wanted
 from gateway.pipeline.administration import Administration
 from gateway.pipeline.spending import Spending
+from gateway.pipeline.worker_administration import WorkerAdministration
 from gateway.stores.redis.store import RedisStore, open_redis_store
 
 PEPPER = b"pepper of these tests"
@@ -50,6 +51,7 @@ async def office(redis_server: RedisServer, redis_store: RedisStore) -> AsyncIte
             ledger=store,
             jobs=store,
             cache=store,
+            workers=WorkerAdministration(store.queue(), store, clock, b"pepper of workers"),
             spending=Spending(store, clock, RememberingTelemetry()),
             catalogue=Catalogue(packaged()),
             clock=clock,

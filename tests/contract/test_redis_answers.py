@@ -10,9 +10,9 @@ from lossy import LossyLine, lossy_line
 from redis_server import RedisServer
 from samples import CANCELLED, FAILED, NOON, PRICE, TIMEOUT, Store, a_job, a_picture, submit
 
-from gateway.core.job import State
+from gateway.core.job import Passed, State
 from gateway.core.money import Budget
-from gateway.ports import Key, StoreDown, Team
+from gateway.ports import Key, StoreDown, Team, WorkerToken
 from gateway.stores.redis.store import RedisStore, open_redis_store
 
 
@@ -103,6 +103,17 @@ async def test_what_a_maker_says_of_its_submit_is_heard_once_and_answered_twice(
     assert [row.kind for row in await far.near.ledger(9)] == ["reserve", "reserve", "release", "release"]
 
 
+async def test_a_move_that_was_done_unheard_is_told_and_undoes_no_later_submit(far: Far) -> None:
+    await far.store.reserve(a_job(1, maker="here"))
+    assert await far.store.submitting("j1.0", NOON, "here")
+    passed = [Passed("empiriolabs", "failed", "503")]
+    await far.lose(far.store.moved("j1.0", "gpu", 0, passed, NOON + 1, maker="here"))
+    assert await far.store.moved("j1.0", "gpu", 0, passed, NOON + 1, maker="here")
+    assert await far.store.submitting("j1.0", NOON + 2, "here")
+    assert not await far.store.moved("j1.0", "gpu", 0, passed, NOON + 1, maker="here")
+    assert await state(far.near) is State.SUBMITTING
+
+
 async def test_an_adopted_job_is_not_lost_with_the_answer(far: Far) -> None:
     await far.store.reserve(a_job(1))
     await far.lose(far.store.adopt("key1", "body", 1, NOON, NOON))
@@ -176,6 +187,14 @@ async def test_keys_and_teams_are_made_once_and_their_maker_is_told_so(far: Far)
     pair = await far.store.find_key(key.id)
     assert pair is not None
     assert pair[0].old_digest == b"digest"
+
+
+async def test_a_worker_token_is_made_once_and_its_maker_is_told_so(far: Far) -> None:
+    token = WorkerToken("t1", "box", b"digest", NOON)
+    await far.lose(far.store.add_worker_token(token))
+    await far.store.add_worker_token(token)
+    with pytest.raises(ValueError, match="exists"):
+        await far.near.add_worker_token(token)
 
 
 async def test_what_lay_on_the_way_for_too_long_is_not_done(redis_server: RedisServer, redis_store: RedisStore) -> None:

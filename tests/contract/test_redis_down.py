@@ -12,7 +12,7 @@ from samples import CANCELLED, ENTRY, FAILED, NOON, PRICE, TIMEOUT, a_job, a_pic
 
 from gateway.core.money import Budget
 from gateway.core.rate import Limit
-from gateway.ports import Allowance, Cached, Key, KeyTerms, Limiter, StoreDown, Team, TeamTerms
+from gateway.ports import Allowance, Cached, Key, KeyTerms, Limiter, StoreDown, Team, TeamTerms, WorkerToken
 from gateway.ports.upkeep import NoSnapshot
 from gateway.stores.redis.store import RedisStore, open_redis_store
 
@@ -59,6 +59,7 @@ CALLS: dict[str, Callable[[Any], Awaitable[object]]] = {
     "submitted": lambda store: store.submitted("j1.0", "up"),
     "unsubmitted": lambda store: store.unsubmitted("j1.0", NOON, FAILED, NOON),
     "unconfirmed": lambda store: store.unconfirmed("j1.0", TIMEOUT, NOON),
+    "moved": lambda store: store.moved("j1.0", "gpu", 0, (), NOON),
     "detach": lambda store: store.detach("j1"),
     "cancel": lambda store: store.cancel("j1", CANCELLED, NOON),
     "open_jobs": lambda store: store.open_jobs(),
@@ -76,6 +77,10 @@ CALLS: dict[str, Callable[[Any], Awaitable[object]]] = {
     "store_id": lambda store: store.store_id("id"),
     "sweeps": lambda store: store.sweeps("here", 1),
     "condition": lambda store: store.condition(),
+    "add_worker_token": lambda store: store.add_worker_token(WorkerToken("t1", "box", b"digest", NOON)),
+    "worker_token": lambda store: store.worker_token("t1"),
+    "worker_tokens": lambda store: store.worker_tokens(),
+    "revoke_worker_token": lambda store: store.revoke_worker_token("t1", NOON),
     "allowance.take": lambda store: store.allowance(5, "here").take("a", 0),
     "allowance.left": lambda store: store.allowance(5, "here").left("a"),
     "allowance.ready_in": lambda store: store.allowance(5, "here").ready_in("a", 1),
@@ -129,6 +134,14 @@ async def test_whatever_is_asked_of_a_server_that_is_down_fails_within_a_second(
     assert "StoreDown" not in (await verdicts(store)).values()
     with pytest.raises(NoSnapshot):
         await store.snapshot()
+
+
+async def test_who_rings_where_nobody_can_hear_it_is_not_told(server: RedisServer, store: RedisStore) -> None:
+    bells = store.bells()
+    server.kill()
+    await bells.ring("line a")
+    with pytest.raises(StoreDown):
+        await anext(bells.rung())
 
 
 async def test_nobody_is_there_at_the_start(server: RedisServer) -> None:

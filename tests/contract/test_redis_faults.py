@@ -10,7 +10,7 @@ from samples import FAILED, NOON, PRICE, a_job, a_picture, an_adjustment
 
 from gateway.core.money import Budget
 from gateway.ports import StoreDown, Team
-from gateway.stores.redis import replicas
+from gateway.stores.redis import channel
 from gateway.stores.redis.store import RedisStore, open_redis_store
 
 #: 2^53 and a bit: no Lua number is that
@@ -116,7 +116,7 @@ async def test_a_server_that_may_not_write_is_asked_anew(server: RedisServer, st
 async def test_an_ending_is_heard_by_all_until_the_server_is_gone(
     server: RedisServer, store: RedisStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(replicas, "_SILENCE", 0.05)
+    monkeypatch.setattr(channel, "_SILENCE", 0.05)
     ears = [store.endings() for _ in range(2)]
     hearing = [asyncio.ensure_future(anext(ear)) for ear in ears]
     await until(lambda: server.call("PUBSUB", "NUMSUB", "{imagegate}:endings")[-1] == 2)

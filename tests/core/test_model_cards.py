@@ -40,7 +40,7 @@ def test_a_card_of_the_shipped_model_says_what_the_contract_says() -> None:
         "created": 1_768_435_200,  # 2026-01-15T00:00Z
         "owned_by": "black-forest-labs",
         "operations": ["generation", "edit", "variation"],
-        "providers": ["empiriolabs"],
+        "providers": ["workers", "empiriolabs"],
         "price": {"currency": "USD", "per_image": "0.0085"},
         "limits": {
             "n": [1, 10],

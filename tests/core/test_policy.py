@@ -7,7 +7,7 @@ from house import packaged
 
 from gateway.core.policy import PolicyError, parse
 from gateway.core.rate import UNLIMITED, Defaults, Limits
-from gateway.settings import packaged_policies, policy_texts
+from gateway.wiring.policy_files import packaged_policies, policy_texts
 
 SHIPPED = policy_texts(packaged_policies())
 MODEL = "models/flux-2-klein-4b.toml"
@@ -18,7 +18,7 @@ def test_the_shipped_policies_are_those_of_the_contract() -> None:
     model = policies.models["flux-2-klein-4b"]
     assert (policies.routes.default, policies.route(model.id).providers) == (
         model.id,
-        ["empiriolabs"],
+        ["workers", "empiriolabs"],
     )
     assert (model.unit_price, model.images_per_call) == (8500, 4)
     assert (policies.gateway.unconfirmed.after, policies.gateway.unconfirmed.outcome) == (65 * 60, "charge")
@@ -38,8 +38,8 @@ def test_the_shipped_policies_are_those_of_the_contract() -> None:
         ("gateway.toml", "# images_per_minute = 60", "images_per_second = 1", "limits.keys.images_per_second"),
         ("gateway.toml", "# images_in_flight = 20", "images_in_flight = 1_000_001", "limits.keys.images_in_flight"),
         ("routes.toml", 'default = "flux-2-klein-4b"', 'default = "flux"', "describes flux"),
-        ("routes.toml", 'legs = ["empiriolabs"]', "legs = []", "routes.0.legs"),
-        ("routes.toml", 'legs = ["empiriolabs"]', 'legs = ["elsewhere"]', "elsewhere, which is no provider"),
+        ("routes.toml", '{ provider = "empiriolabs" }', "{}", "routes.0.legs.1"),
+        ("routes.toml", 'provider = "empiriolabs"', 'provider = "elsewhere"', "elsewhere, which is no provider"),
         (MODEL, "price = 0.0085", 'price = "0.0085"', "price"),
         (MODEL, "price = 0.0085", "price = -1.0", "price"),
         (MODEL, 'id = "flux-2-klein-4b"', 'id = "flux-3"', "describes flux-2-klein-4b"),

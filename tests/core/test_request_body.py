@@ -150,6 +150,17 @@ def test_a_variation_takes_one_image() -> None:
     )
 
 
+def test_a_mask_goes_with_one_image() -> None:
+    """OpenAI lays it over the first of several; what paints into a picture here builds on that one alone."""
+    check_refused(
+        "unsupported_parameter",
+        "mask",
+        lambda: parse_json({"image": [URL, URL], "mask": URL}),
+        lambda: parse_form(file("image[]"), file("mask"), file("image[]")),
+    )
+    assert parse_json({"image": [URL], "mask": URL}).mask == Source("mask", URL)
+
+
 def test_a_generation_needs_none() -> None:
     nothing: tuple[dict[str, object], ...] = ({}, {"image": None}, {"image": []})
     for fields in nothing:

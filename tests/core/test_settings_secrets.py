@@ -9,7 +9,7 @@ from refused_settings import refusal
 from gateway.settings import Settings, read, variable
 
 LONG = "s" * 32
-SECRETS = ("empiriolabs_api_key", "admin_key", "metrics_token", "secret")
+SECRETS = ("empiriolabs_api_key", "admin_key", "metrics_token", "worker_token", "secret")
 
 
 @pytest.fixture
@@ -73,7 +73,8 @@ def test_an_empty_secrets_file_is_refused(directory: Path) -> None:
 
 def test_short_keys_and_secrets_are_refused_without_being_shown(directory: Path) -> None:
     short = "q" * 31
-    assert refusal(directory, IMAGEGATE_ADMIN_KEY=short) == "IMAGEGATE_ADMIN_KEY: must have 32 characters or more"
+    for name in ("IMAGEGATE_ADMIN_KEY", "IMAGEGATE_WORKER_TOKEN"):
+        assert refusal(directory, **{name: short}) == f"{name}: must have 32 characters or more"
     entry = "IMAGEGATE_SECRET: each entry must have 32 characters or more"
     for ring in (short, f"{LONG},{short}", f"{LONG},", f"{LONG}, {short} "):
         assert refusal(directory, IMAGEGATE_SECRET=ring) == entry
@@ -86,7 +87,7 @@ def test_the_secrets_of_the_ring_keep_their_order(directory: Path) -> None:
 
 def test_every_secret_may_lie_in_a_file() -> None:
     of_type = {name for name, field in Settings.model_fields.items() if "SecretStr" in str(field.annotation)}
-    assert of_type == {*SECRETS, "store"}
+    assert of_type == {*SECRETS, "store", "provider_keys"}
 
 
 @pytest.mark.parametrize("name", ["IMAGEGATE_STORE", "IMAGEGATE_STORE_FILE"])
@@ -99,3 +100,8 @@ def test_the_password_of_the_store_is_shown_nowhere(directory: Path, name: str) 
     for shown in (repr(settings), str(settings), settings.model_dump_json(), str(settings.model_dump())):
         assert "canary" not in shown
     assert "canary" not in refusal(directory, **{name: value})
+
+
+def test_a_worker_token_is_no_admin_key(directory: Path) -> None:
+    told = refusal(directory, IMAGEGATE_ADMIN_KEY=LONG, IMAGEGATE_WORKER_TOKEN=LONG)
+    assert told == "IMAGEGATE_WORKER_TOKEN: must be another secret than IMAGEGATE_ADMIN_KEY: workers administer nothing"

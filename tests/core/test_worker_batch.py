@@ -52,3 +52,4 @@ def test_what_each_image_has_of_its_own_parts_nobody() -> None:
 def test_what_builds_on_an_image_is_made_alone() -> None:
     assert batch(replace(A_CAT, references=(A_PICTURE,))) is None
     assert batch(replace(A_CAT, operation="edit")) is None
+    assert batch(replace(A_CAT, mask=A_PICTURE)) is None

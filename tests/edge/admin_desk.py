@@ -14,6 +14,7 @@ from gateway.edge.admin_upkeep import Care
 from gateway.edge.app import create_admin_app
 from gateway.pipeline.administration import Administration
 from gateway.pipeline.spending import Spending
+from gateway.pipeline.worker_administration import WorkerAdministration
 from gateway.stores.sqlite.store import SqliteStore
 from gateway.telemetry.logs import Log
 from gateway.telemetry.metrics import Metrics, Vocabulary
@@ -46,6 +47,7 @@ class Desk:
             ledger=self.store,
             jobs=self.store,
             cache=self.store,
+            workers=WorkerAdministration(self.store.queue(self.clock), self.store, self.clock, b"pepper of workers"),
             spending=Spending(self.store, self.clock, recorder),
             catalogue=Catalogue(packaged()),
             clock=self.clock,

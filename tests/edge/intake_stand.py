@@ -81,9 +81,12 @@ class App(TinyApp):
             exchange.started -= float(request.headers.get("x-came", 0))
             ask, uploads = await intake.read(request, kind, patience(request.headers, 280.0))
             assert all(len(upload.data) == upload.reference.size for upload in uploads)
-            images = [[each.reference.codec, each.reference.width, each.reference.height] for each in uploads]
-            shades = [shade(each.data) for each in uploads]
-            return {"fields": ask.model_dump(exclude_none=True), "images": images, "shades": shades}
+            pictures = [each for each in uploads if not each.mask]
+            images = [[each.reference.codec, each.reference.width, each.reference.height] for each in pictures]
+            shades = [shade(each.data) for each in pictures]
+            masks = [painted(each.data) for each in uploads if each.mask]
+            said = {"mask": masks} if masks else {}
+            return {"fields": ask.model_dump(exclude_none=True), "images": images, "shades": shades, **said}
 
         @post(GENERATIONS, status_code=200)
         async def generations(request: Call) -> dict[str, Any]:
@@ -246,6 +249,13 @@ def noise(side: int, codec: str = "PNG", **settings: Any) -> bytes:
     sink = BytesIO()
     Image.effect_noise((side, side), 20).convert("RGB").save(sink, codec, **settings)
     return sink.getvalue()
+
+
+def painted(data: bytes) -> list[list[int]]:
+    """A mask's size, and the box of its white."""
+    mask = Image.open(BytesIO(data))
+    assert mask.mode == "L"
+    return [list(mask.size), list(mask.getbbox() or ())]
 
 
 def shade(data: bytes) -> Any:

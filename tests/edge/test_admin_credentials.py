@@ -21,7 +21,13 @@ ADMIN_KEY = "the admin key of this gateway, 32 or more"
 OTHERS_ADMIN_KEY = "the admin key of another gateway, as long"
 TCP, SOCKET = "http://127.0.0.1:8080", "http://admin"
 #: The routes whose answer is to hold a secret.
-SHOWS_A_SECRET = {("POST", "/admin/v1/keys"), ("POST", "/admin/v1/keys/{key_id}/rotate")}
+SHOWS_A_SECRET = {
+    ("POST", "/admin/v1/keys"),
+    ("POST", "/admin/v1/keys/{key_id}/rotate"),
+    ("POST", "/admin/v1/workers/tokens"),
+}
+#: Of the settings.
+WORKER_TOKEN = "a worker token of at least thirty-two characters"
 
 Route = tuple[str, str]
 
@@ -33,6 +39,7 @@ class Gateway:
     services: Services
     key_id: str
     key: str
+    worker_token: str
 
     def client(self, origin: str, bearer: str | None = None) -> httpx.AsyncClient:
         headers = {} if bearer is None else {"authorization": f"Bearer {bearer}"}
@@ -50,6 +57,8 @@ class Gateway:
             "none": None,
             "empty": "",
             "team key": self.key,
+            "worker token": self.worker_token,
+            "worker token of the settings": WORKER_TOKEN,
             "another gateway's team key": key_form.mint(secrets.choice)[1],
             "another secret for a key of ours": key_form.mint_for(self.key_id, secrets.choice),
             "another gateway's admin key": OTHERS_ADMIN_KEY,
@@ -67,10 +76,12 @@ def _routes(app: Litestar, prefix: str) -> Iterator[Route]:
 
 @asynccontextmanager
 async def opened(directory: Path, **environment: str) -> AsyncIterator[Gateway]:
-    found = settings.read({"IMAGEGATE_LOG_LEVEL": "error", **environment}, directory, data=directory / "data")
+    environment = {"IMAGEGATE_LOG_LEVEL": "error", "IMAGEGATE_WORKER_TOKEN": WORKER_TOKEN, **environment}
+    found = settings.read(environment, directory, data=directory / "data")
     async with open_services(found) as services:
         key, secret = await services.administration.create_key("alpha", "", ["1/total"])
-        yield Gateway(services, key.id, secret)
+        _, worker_token = await services.administration.workers.create_token("")
+        yield Gateway(services, key.id, secret, worker_token)
 
 
 @pytest.fixture
@@ -130,12 +141,29 @@ async def test_the_local_socket_is_the_administrators_whatever_it_is_sent(
                     assert (status < 500, code in {"invalid_api_key", "unknown_url"}) == (True, False), (name, route)
 
 
-async def test_the_admin_key_is_no_key_of_a_team(open_to_tcp: Gateway) -> None:
+async def test_neither_an_admin_key_nor_a_worker_token_is_a_key_of_a_team(open_to_tcp: Gateway) -> None:
     routes = open_to_tcp.routes("/v1/")
     assert len(routes) > 5
-    async with open_to_tcp.client(TCP, ADMIN_KEY) as client:
-        for route in routes:
-            assert await ask(client, route) == (401, "invalid_api_key"), route
+    for credential in (ADMIN_KEY, WORKER_TOKEN, open_to_tcp.worker_token):
+        async with open_to_tcp.client(TCP, credential) as client:
+            for route in routes:
+                assert await ask(client, route) == (401, "invalid_api_key"), route
+
+
+async def test_only_worker_tokens_open_what_is_for_workers(open_to_tcp: Gateway) -> None:
+    routes = open_to_tcp.routes("/worker/v1")
+    assert len(routes) == 9
+    mine = (WORKER_TOKEN, open_to_tcp.worker_token)
+    others = [each for each in open_to_tcp.credentials().values() if each not in mine]
+    others += [ADMIN_KEY, WORKER_TOKEN + "x", key_form.mint(secrets.choice, key_form.WORKER_PREFIX)[1]]
+    for credential in others:
+        async with open_to_tcp.client(TCP, credential) as client:
+            for route in routes:
+                assert await ask(client, route) == (401, "invalid_api_key"), (credential, route)
+    for credential in mine:
+        async with open_to_tcp.client(TCP, credential) as client:
+            for route in routes:
+                assert (await ask(client, route))[0] in {400, 404}, (credential, route)
 
 
 async def test_no_answer_holds_a_secret_but_those_that_make_one(open_to_tcp: Gateway) -> None:
@@ -145,9 +173,12 @@ async def test_no_answer_holds_a_secret_but_those_that_make_one(open_to_tcp: Gat
         made = (await admin.post("/admin/v1/keys", json={"team": "alpha"})).json()
         rotated = (await admin.post(f"/admin/v1/keys/{made['id']}/rotate", json={"grace": "1h"})).json()
         planted += [made["secret"].rpartition("-")[2], rotated["secret"].rpartition("-")[2]]
+        planted += [open_to_tcp.worker_token.rpartition("-")[2], WORKER_TOKEN]
+        (token,) = await open_to_tcp.services.administration.workers.tokens()
+        planted.append(token.digest.hex())
         for key, _ in await open_to_tcp.services.administration.keys():
             planted += [digest.hex() for digest in (key.digest, key.old_digest) if digest is not None]
-        assert len(planted) == 7
+        assert len(planted) == 10
         for method, path in set(open_to_tcp.routes("/admin")) - SHOWS_A_SECRET:
             for key_id in (open_to_tcp.key_id, made["id"]):
                 answer = await admin.request(method, named(path, key_id=key_id, name="alpha"), json={})

@@ -156,15 +156,14 @@ def test_what_a_form_lacks_or_has_too_much(served: Served) -> None:
     check_refused(served.post(EDITS, form(image), "multipart/form-data; boundary=\xff\xe4"), "invalid_value", None)
 
 
-def test_a_mask_is_looked_at_and_refused(served: Served) -> None:
+def test_a_markup_is_looked_at_and_refused(served: Served) -> None:
     image, prompt = file("image", picture()), text("prompt", "x")
-    check_refused(served.form(image, prompt, file("mask", picture())), "unsupported_parameter", "mask")
     check_refused(served.form(image, prompt, file("markup", picture())), "unsupported_parameter", "markup")
-    check_refused(served.form(image, prompt, file("mask", b"junk")), "invalid_image_file", "mask")
-    check_refused(served.form(image, prompt, file("mask", picture(size=(48, 64)))), "invalid_image_file", "mask")
-    check_refused(served.form(file("image", b"junk"), prompt, file("mask", picture())), "invalid_image_file", "image")
-    fields = {"prompt": "x", "images": ["https://a.example/"], "mask": {"image_url": "https://a.example/"}}
-    check_refused(served.json(fields), "unsupported_parameter", "mask")
+    check_refused(served.form(image, prompt, file("markup", b"junk")), "invalid_image_file", "markup")
+    check_refused(served.form(image, prompt, file("markup", picture(size=(48, 64)))), "invalid_image_file", "markup")
+    check_refused(served.form(file("image", b"junk"), prompt, file("markup", picture())), "invalid_image_file", "image")
+    fields = {"prompt": "x", "images": ["https://a.example/"], "markup": {"image_url": "https://a.example/"}}
+    check_refused(served.json(fields), "unsupported_parameter", "markup")
 
 
 def test_files_that_are_no_pictures(served: Served) -> None:

@@ -17,8 +17,14 @@ from gateway.edge.openapi import document
 from gateway.edge.openapi_answers import PROBLEMS
 
 GATEWAY = Path(__file__).parents[2] / "gateway"
-#: Codes that no path of a team answers with: an operator's, and what nobody is there to read.
-ELSEWHERE = {"key_not_found", "team_not_found", errors.ClientLeft.code}
+#: Codes that no path of a team answers with: an operator's, a worker's, and what nobody is there to read.
+ELSEWHERE = {
+    "key_not_found",
+    "team_not_found",
+    "worker_token_not_found",
+    errors.NotYours.code,
+    errors.ClientLeft.code,
+}
 BODIES = {
     "CreateImageRequest": Generation,
     "EditImageRequest": Edit,

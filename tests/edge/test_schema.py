@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -235,14 +236,18 @@ def test_a_retry_is_known_by_what_was_parsed() -> None:
     same = ask_of(b' { "n":2,"prompt":"a\\u0020cat" }')
     assert one == read_call(same, (), Headers({}), 1.0, 0.5).body_hash
     upload = Upload(Reference("a.png", "png", 64, 64, 1), b"x")
+    other_mask = Upload(Reference("b.png", "png", 64, 64, 1), b"y", mask=True)
     others = [
         read_call(same, (upload,), Headers({}), 1.0, 0.5),
+        read_call(same, (upload, upload), Headers({}), 1.0, 0.5),
+        read_call(same, (upload, replace(upload, mask=True)), Headers({}), 1.0, 0.5),
+        read_call(same, (upload, other_mask), Headers({}), 1.0, 0.5),
         call_of({"n": 1}),
         call_of({"n": 2, "seed": 0}),
         call_of({"n": 2, "user": "x"}),
         read_call(asks.read({"n": 2, "prompt": "a cat"}, Edit), (), Headers({}), 1.0, 0.5),
     ]
-    assert len({one, *(call.body_hash for call in others)}) == 6
+    assert len({one, *(call.body_hash for call in others)}) == 9
 
 
 def test_a_stream_waits_as_long_as_the_gateway_does() -> None:

@@ -14,6 +14,7 @@ from gateway.core.errors import InvalidRequest, NotFound
 from gateway.core.job import Attempt, Failure, Job, State, Status
 from gateway.pipeline.administration import Administration
 from gateway.pipeline.spending import RELEASED, Spending
+from gateway.pipeline.worker_administration import WorkerAdministration
 from gateway.ports import Key
 from gateway.stores.sqlite.store import SqliteStore, open_store
 
@@ -39,6 +40,7 @@ async def office(tmp_path: Path) -> AsyncIterator[Office]:
                 ledger=store,
                 jobs=store,
                 cache=store,
+                workers=WorkerAdministration(store.queue(clock), store, clock, b"pepper of workers"),
                 spending=spending,
                 catalogue=Catalogue(packaged()),
                 clock=clock,

@@ -14,6 +14,7 @@ from gateway.core.catalogue import Catalogue
 from gateway.core.errors import InvalidRequest, NotFound
 from gateway.pipeline.administration import Administration
 from gateway.pipeline.spending import Spending
+from gateway.pipeline.worker_administration import WorkerAdministration
 from gateway.ports import KeyTerms, Team, TeamTerms
 from gateway.stores.sqlite.store import open_store
 
@@ -35,6 +36,7 @@ async def office(tmp_path: Path, clock: HandClock) -> AsyncIterator[Administrati
             ledger=store,
             jobs=store,
             cache=store,
+            workers=WorkerAdministration(store.queue(clock), store, clock, b"pepper of workers"),
             spending=Spending(store, clock, RememberingTelemetry()),
             catalogue=Catalogue(packaged()),
             clock=clock,

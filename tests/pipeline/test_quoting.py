@@ -16,7 +16,7 @@ from gateway.core.allowed import Allowed
 from gateway.core.ask import Edit, read
 from gateway.core.job import Failure
 from gateway.core.money import Budget
-from gateway.core.order import Reference
+from gateway.core.order import Reference, Upload
 from gateway.core.rate import Limit
 from gateway.pipeline.admission import Caller
 from gateway.pipeline.call import CacheWish, Call
@@ -298,12 +298,12 @@ async def test_quotes_by_the_hundred_take_no_place_in_the_queue(tmp_path: Path) 
 
 
 async def test_an_edit_is_quoted_by_its_references_of_which_nothing_is_kept(tmp_path: Path, house: House) -> None:
-    reference = Reference("0" * 64 + ".png", "png", 1024, 512, 1234)
+    upload, other = (Upload(Reference(name * 64 + ".png", "png", 1024, 512, 1234), b"") for name in "01")
     before = remains(tmp_path, house)
     quotes = [
-        await house.quoting.quote(RED, read({"prompt": "a hat", "seed": 7}, Edit), a_call(), references)
-        for references in ([reference], [reference, replace(reference, name="1" * 64 + ".png")])
+        await house.quoting.quote(RED, read({"prompt": "a hat", "seed": 7}, Edit), a_call(), uploads)
+        for uploads in ([upload], [upload, other], [upload, replace(other, mask=True)])
     ]
-    assert len({quote.fingerprint for quote in quotes}) == 2
-    assert [quote.order.width / quote.order.height for quote in quotes] == [2, 2]
+    assert len({quote.fingerprint for quote in quotes}) == 3
+    assert [quote.order.width / quote.order.height for quote in quotes] == [2, 2, 2]
     assert remains(tmp_path, house) == before

@@ -22,12 +22,14 @@ from orders import A_CAT
 
 from gateway.core.job import Attempt, Failure, Job, State
 from gateway.core.order import Part
+from gateway.pipeline.bells import Ears
 from gateway.pipeline.crew import Crew, Stopping
 from gateway.pipeline.flights import Flights
 from gateway.pipeline.governor import Governor
 from gateway.pipeline.leg import Leg
 from gateway.pipeline.waiting import GIVE_UP, Waiting
 from gateway.ports import Declined, Finished, Later, Pending, Unknown
+from gateway.stores.sqlite.bells import LocalBells
 
 ORDER = A_CAT
 MADE = (picture(Part(0, 1, 7), 0),)
@@ -93,7 +95,7 @@ async def watch() -> AsyncIterator[Watch]:
     crew = Crew(clock, telemetry)
     flights = Flights(clock, crew)
     leg = Leg(provider, Governor(provider.name, 50, allowance, crew, clock), clock, telemetry)
-    waiting = Waiting(crew, flights, clock, telemetry)
+    waiting = Waiting(crew, flights, Ears(LocalBells(), crew, clock), clock, telemetry)
     yield Watch(clock, crew, flights, telemetry, provider, allowance, leg, waiting, [])
     await crew.stop(1.0)
     assert telemetry.failures == []

@@ -6,7 +6,7 @@ A step that is repeated because its answer was lost finds itself done, and is an
 import asyncio
 from collections.abc import Sequence
 
-from gateway.core.job import Attempt, Failure, Job, State, Status
+from gateway.core.job import Attempt, Failure, Job, Passed, State, Status
 from gateway.ports import Jobs, Spare, Unconfirmed
 from gateway.stores.redis import indexes
 from gateway.stores.redis.ending import release
@@ -70,13 +70,41 @@ class RedisJobs(RedisPort, Jobs):
         }
         return bool(await self._link.script("unconfirmed", "unconfirmed", question))
 
+    async def moved(
+        self,
+        attempt_id: str,
+        provider: str,
+        price: int,
+        passed: Sequence[Passed],
+        now: int,  # noqa: ARG002 - as every step is told
+        *,
+        maker: str | None = None,
+    ) -> bool:
+        question = {
+            "attempt": attempt_id,
+            "provider": to_json(provider),
+            "price": to_json(price),
+            "passed": to_json(tuple(passed)),
+            "maker": None if maker is None else to_json(maker),
+        }
+        return bool(await self._link.script("moved", "moved", question))
+
     async def detach(self, job_id: str) -> None:
         await self._link.script("detach", "change", {"row": f"job:{job_id}", "fields": ["detached", to_json(True)]})
 
-    async def cancel(self, job_id: str, failure: Failure, now: int, *, unless: Spare | None = None) -> bool:
+    async def cancel(
+        self,
+        job_id: str,
+        failure: Failure,
+        now: int,
+        *,
+        unless: Spare | None = None,
+        recalled: Sequence[str] = (),
+    ) -> bool:
         with self._unanswered.token("cancel", job_id) as token:
             ending = release(failure, now, token)
-            question = {"job": job_id, "ending": ending, "unless": unless}
+            providers = [to_json(provider) for provider in recalled]
+            question = {"job": job_id, "ending": ending, "unless": unless, "recalled": providers}
             return bool(await self._link.script("cancel", "cancel", question))
 
     async def open_jobs(self) -> Sequence[Job]:

@@ -32,7 +32,7 @@ from gateway.ports.queue import (
     Queue,
 )
 from gateway.stores.redis.link import Link
-from gateway.stores.redis.rows import to_json
+from gateway.stores.redis.rows import to_json, to_partials
 
 _RULES = {
     "lease": WORKER_LEASE,
@@ -55,18 +55,26 @@ class RedisQueue(Queue):
             "claim",
             worker=worker,
             claim=claim,
-            models=[to_json(model) for model in fits.models],
+            lines=[to_json(line) for line in fits.lines],
             operations=fits.operations,
             pixels=fits.most_pixels,
             refs=fits.most_references,
+            masks=fits.masks,
             images=fits.images,
             tokens=fits.tokens,
         )
         return [_delivered(*each) for each in found]
 
+    async def held(self, piece_id: str, claim: str) -> Piece | None:
+        found = await self._ask("held", id=piece_id, claim=claim)
+        return msgspec.json.decode(found, type=Piece) if found else None
+
     async def extend(self, piece_id: str, claim: str, step: int, of: int) -> Extended | None:
         found = await self._ask("extend", id=piece_id, claim=claim, step=step, of=of)
         return Extended(int(found[0]), found[1] == b"1") if found else None
+
+    async def partial(self, piece_id: str, claim: str, index: int, picture: Picture) -> bool:
+        return bool(await self._ask("partial", id=piece_id, claim=claim, index=str(index), picture=to_json(picture)))
 
     async def finish(self, piece_id: str, claim: str, pictures: Sequence[Picture], seconds: float) -> bool:
         kept = {"pictures": to_json(tuple(pictures)), "seconds": str(seconds), "failure": "", "message": ""}
@@ -93,9 +101,12 @@ class RedisQueue(Queue):
         found = await self._ask("position", id=piece_id)
         return None if found is None else int(found)
 
-    async def depth(self, model: str) -> Depth:
-        waiting, *oldest = await self._ask("depth", model=to_json(model))
-        return Depth(waiting, int(oldest[0]) if oldest else None)
+    async def ahead(self, line: str, team: str) -> int:
+        return int(await self._ask("ahead", line=to_json(line), team=to_json(team)))
+
+    async def depth(self, line: str) -> Depth:
+        waiting, oldest, claimed = await self._ask("depth", line=to_json(line))
+        return Depth(waiting, int(oldest) if oldest else None, claimed)
 
     async def present(self, presence: Presence) -> None:
         await self._ask("present", worker=presence.worker, presence=to_json(presence))
@@ -116,10 +127,11 @@ def _fields(piece: Piece) -> list[str]:
     row = {
         "piece": to_json(piece),
         "team": to_json(piece.team),
-        "model": to_json(order.model),
+        "line": to_json(piece.line),
         "operation": order.operation,
         "pixels": order.width * order.height,
         "refs": len(order.references),
+        "mask": int(order.mask is not None),
         "images": piece.part.images,
         "tokens": piece.tokens,
         "batch": piece.batch or "",
@@ -133,6 +145,7 @@ def _fields(piece: Piece) -> list[str]:
         "seconds": 0,
         "failure": "",
         "message": "",
+        "partials": "{}",
     }
     return [str(each) for pair in row.items() for each in pair]
 
@@ -142,8 +155,9 @@ def _delivered(piece: bytes, delivery: bytes, until: bytes) -> Delivered:
 
 
 def _became(found: Sequence[bytes | None]) -> Became:
+    *text, partials = found
     standing, worker, delivery, step, of, cancelled, pictures, seconds, failure, message = (
-        None if each is None else each.decode() for each in found
+        None if each is None else each.decode() for each in text
     )
     row = {
         "standing": standing,
@@ -156,5 +170,6 @@ def _became(found: Sequence[bytes | None]) -> Became:
         "seconds": float(seconds or 0),
         "failure": failure or None,
         "message": message or "",
+        "partials": to_partials(partials or b"{}"),
     }
     return msgspec.convert(row, Became)

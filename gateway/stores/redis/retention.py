@@ -8,6 +8,7 @@ from gateway.core.job import Picture
 from gateway.core.order import Order
 from gateway.ports import NOTED_EVERY, Retention
 from gateway.stores.redis.port import RedisPort
+from gateway.stores.redis.rows import to_partials
 
 #: Jobs looked at in one go: others wait for that long.
 _PAGE = 100
@@ -40,6 +41,12 @@ class RedisRetention(RedisPort, Retention):
         return freed
 
     async def needed(self) -> AsyncIterator[Sequence[str]]:
+        # pieces first: what one has become goes from there to its job, and never back
+        cursor = b""
+        while cursor != b"0":
+            question = {"cursor": cursor.decode() or "0", "page": _PAGE}
+            cursor, pictures, partials = await self._link.script("needed", "needed_pieces", question)
+            yield list(_names_of_pieces(pictures, partials))
         cursor = b""
         while cursor != b"0":
             question = {"cursor": cursor.decode() or "0", "page": _PAGE}
@@ -55,6 +62,12 @@ class RedisRetention(RedisPort, Retention):
 
 def _names(orders: Sequence[bytes], pictures: Sequence[bytes]) -> Iterator[str]:
     for order in orders:
-        yield from (each.name for each in msgspec.json.decode(order, type=Order).references)
+        yield from (each.name for each in msgspec.json.decode(order, type=Order).kept)
     for of_attempt in pictures:
         yield from (each.name for each in msgspec.json.decode(of_attempt, type=tuple[Picture, ...]))
+
+
+def _names_of_pieces(pictures: Sequence[bytes], partials: Sequence[bytes]) -> Iterator[str]:
+    yield from _names((), pictures)
+    for of_piece in partials:
+        yield from (each.name for each in to_partials(of_piece))

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from gateway.core.job import Job
+from gateway.core.job import Job, Picture
 from gateway.ports import LedgerRow
 
 Row = TypeVar("Row")
@@ -46,6 +46,12 @@ def to_ledger_row(entry: tuple[bytes, Flat]) -> LedgerRow:
     """An entry of the stream, whose id is `seq-0`."""
     entry_id, flat = entry
     return msgspec.json.decode(_object([b'"seq":' + entry_id.partition(b"-")[0], *_members(flat)]), type=LedgerRow)
+
+
+def to_partials(kept: bytes) -> tuple[Picture, ...]:
+    """Those of a piece, by their indexes."""
+    by_index = msgspec.json.decode(kept, type=dict[int, str])
+    return tuple(msgspec.json.decode(by_index[index], type=Picture) for index in sorted(by_index))
 
 
 def _members(flat: Flat) -> list[bytes]:

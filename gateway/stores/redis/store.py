@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from gateway.stores.redis.allowance import RedisAllowance
+from gateway.stores.redis.bells import RedisBells
 from gateway.stores.redis.cache import RedisCache
 from gateway.stores.redis.custody import RedisCustody
 from gateway.stores.redis.keys import RedisKeys
@@ -16,10 +17,19 @@ from gateway.stores.redis.retention import RedisRetention
 from gateway.stores.redis.retries import RedisRetries
 from gateway.stores.redis.unanswered import Unanswered
 from gateway.stores.redis.upkeep import RedisUpkeep
+from gateway.stores.redis.worker_tokens import RedisWorkerTokens
 
 
 class RedisStore(
-    RedisKeys, RedisLedger, RedisReplicas, RedisRetries, RedisCache, RedisRetention, RedisCustody, RedisUpkeep
+    RedisKeys,
+    RedisLedger,
+    RedisReplicas,
+    RedisRetries,
+    RedisCache,
+    RedisRetention,
+    RedisCustody,
+    RedisUpkeep,
+    RedisWorkerTokens,
 ):
     """Every port of the store, so that one script may span them."""
 
@@ -32,6 +42,9 @@ class RedisStore(
 
     def queue(self) -> RedisQueue:
         return RedisQueue(self._link)
+
+    def bells(self) -> RedisBells:
+        return RedisBells(self._link)
 
 
 def _unheard(_op: str, _seconds: float, _ok: bool) -> None:

@@ -125,6 +125,12 @@ def failed(db: apsw.Connection, job_id: str) -> None:
     db.execute(_LEAVE, (job_id,))
 
 
+def withdraw(db: apsw.Connection, job_id: str) -> None:
+    """A job answers for no equal order from now on; those that follow it do so."""
+    db.execute("DELETE FROM cached WHERE job_id = ?", (job_id,))
+    db.execute("UPDATE jobs SET scope = NULL, fingerprint = NULL WHERE id = ?", (job_id,))
+
+
 def landed(db: apsw.Connection, job_id: str, pictures: Sequence[Picture], now: int) -> None:
     """Pictures of a job were settled: its followers are spared their price, and what was made past the cache enters it."""
     if not db.execute(_CONCERNS_OTHERS, (job_id,)).get:

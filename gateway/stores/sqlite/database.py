@@ -133,6 +133,23 @@ _STEPS = (
     CREATE INDEX turns_by_turn ON turns (turn);
     CREATE TABLE workers (id TEXT PRIMARY KEY, presence TEXT NOT NULL, until INTEGER NOT NULL) STRICT, WITHOUT ROWID;
     """,
+    """
+    ALTER TABLE attempts ADD COLUMN price INTEGER;
+    ALTER TABLE attempts ADD COLUMN passed TEXT NOT NULL DEFAULT '[]';
+    ALTER TABLE pieces RENAME COLUMN model TO line;
+    ALTER TABLE pieces ADD COLUMN mask INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE pieces ADD COLUMN partials TEXT NOT NULL DEFAULT '{}';
+    DROP INDEX pieces_of_batch;
+    CREATE INDEX pieces_of_batch ON pieces (line, batch, team, seq) WHERE state = 'queued';
+    ALTER TABLE turns RENAME COLUMN model TO line;
+    CREATE TABLE worker_tokens (
+        id         TEXT PRIMARY KEY,
+        name       TEXT NOT NULL,
+        digest     BLOB NOT NULL,
+        created_at INTEGER NOT NULL,
+        revoked_at INTEGER
+    ) STRICT, WITHOUT ROWID;
+    """,
 )
 SCHEMA_VERSION = 1 + len(_STEPS)
 

@@ -3,9 +3,11 @@
 from collections.abc import Mapping, Sequence
 
 import apsw
+import msgspec
 
-from gateway.core.job import Attempt, Failure, Job, Status
+from gateway.core.job import Attempt, Failure, Job, Passed, Status
 from gateway.ports import Jobs, Spare, Unconfirmed
+from gateway.stores.sqlite import cache
 from gateway.stores.sqlite.ledger import Ending, end
 from gateway.stores.sqlite.rows import select_job, select_jobs, to_json
 from gateway.stores.sqlite.writer import SqlitePort
@@ -37,6 +39,16 @@ WHERE id = :id AND state IN ('submitting', 'submitted') AND upstream_id IS :upst
 
 _IS_UNCONFIRMED = "SELECT 1 FROM attempts WHERE id = :id AND state = 'unconfirmed' AND upstream_id IS :upstream_id"
 
+_MOVED_THERE = "SELECT state = 'reserved' FROM attempts WHERE id = :id AND provider = :provider AND passed = :passed"
+
+_MOVED = """
+UPDATE attempts SET
+    state = 'reserved', provider = :provider, price = :price, passed = :passed, upstream_id = NULL, submitted_at = NULL
+WHERE id = :id AND state IN ('reserved', 'submitting', 'submitted')
+    AND EXISTS (SELECT 1 FROM jobs WHERE id = attempts.job_id AND NOT cancelled AND maker = coalesce(:maker, maker))
+RETURNING job_id
+"""
+
 _OLDEST_SUBMITTED = "SELECT min(submitted_at) FROM attempts WHERE state IN ('submitting', 'submitted')"
 
 _UNCONFIRMED_BEFORE = """
@@ -51,7 +63,11 @@ WHERE id = ?1
     AND NOT (?2 IS 'promised' AND detached)
     AND NOT (?2 IS 'followed' AND EXISTS (SELECT 1 FROM jobs AS follower WHERE follower.leader = ?1))
     AND EXISTS (SELECT 1 FROM attempts WHERE job_id = ?1)
-    AND NOT EXISTS (SELECT 1 FROM attempts WHERE job_id = ?1 AND state <> 'reserved')
+    AND NOT EXISTS (
+        SELECT 1 FROM attempts
+        WHERE job_id = ?1 AND state <> 'reserved'
+            AND NOT (state IN ('submitting', 'submitted') AND provider IN (SELECT value FROM json_each(?3)))
+    )
 RETURNING id
 """
 
@@ -92,11 +108,39 @@ class SqliteJobs(SqlitePort, Jobs):
         }
         return await self._writer.call("unconfirmed", lambda db: _unconfirmed(db, change))
 
+    async def moved(
+        self,
+        attempt_id: str,
+        provider: str,
+        price: int,
+        passed: Sequence[Passed],
+        now: int,  # noqa: ARG002 - as every step is told
+        *,
+        maker: str | None = None,
+    ) -> bool:
+        move: Mapping[str, str | int | None] = {
+            "id": attempt_id,
+            "provider": provider,
+            "price": price,
+            "passed": to_json(tuple(passed)),
+            "maker": maker,
+        }
+        return await self._writer.call("moved", lambda db: _moved(db, move))
+
     async def detach(self, job_id: str) -> None:
         await self._writer.execute("detach", "UPDATE jobs SET detached = 1 WHERE id = ?", (job_id,))
 
-    async def cancel(self, job_id: str, failure: Failure, now: int, *, unless: Spare | None = None) -> bool:
-        return await self._writer.call("cancel", lambda db: _cancel(db, (job_id, unless), failure, now))
+    async def cancel(
+        self,
+        job_id: str,
+        failure: Failure,
+        now: int,
+        *,
+        unless: Spare | None = None,
+        recalled: Sequence[str] = (),
+    ) -> bool:
+        which = (job_id, unless, msgspec.json.encode(recalled).decode())
+        return await self._writer.call("cancel", lambda db: _cancel(db, which, failure, now))
 
     async def open_jobs(self) -> Sequence[Job]:
         chosen = "WHERE status IN ('queued', 'processing') AND leader IS NULL ORDER BY created_at, seq"
@@ -133,12 +177,23 @@ def _unsubmitted(db: apsw.Connection, which: tuple[str, int], ending: Ending) ->
     return bool(list(db.execute("SELECT 1 FROM attempts WHERE id = ? AND state = 'reserved'", which[:1])))
 
 
+def _moved(db: apsw.Connection, move: Mapping[str, str | int | None]) -> bool:
+    done = db.execute(_MOVED_THERE, move).get
+    if done is not None:
+        return bool(done)
+    job_id = db.execute(_MOVED, move).get
+    if job_id is None:
+        return False
+    cache.withdraw(db, job_id)
+    return True
+
+
 def _unconfirmed(db: apsw.Connection, change: Mapping[str, str | int | None]) -> bool:
     db.execute(_UNCONFIRMED, change)
     return bool(list(db.execute(_IS_UNCONFIRMED, change)))
 
 
-def _cancel(db: apsw.Connection, which: tuple[str, Spare | None], failure: Failure, now: int) -> bool:
+def _cancel(db: apsw.Connection, which: tuple[str, Spare | None, str], failure: Failure, now: int) -> bool:
     if not list(db.execute(_CANCEL, which)):
         return False
     for (attempt_id,) in list(db.execute("SELECT id FROM attempts WHERE job_id = ?", which[:1])):

@@ -35,7 +35,8 @@ RETURNING held, job_id
 
 _INSERT_END = """
 INSERT INTO ledger (attempt_id, kind, key_id, team, user, model, images, unit_price, policy, amount, at, reserved_at)
-SELECT attempt_id, :kind, key_id, team, user, model, :images, unit_price, policy, :amount, :now, reserved_at
+SELECT attempt_id, :kind, key_id, team, user, model, :images,
+    coalesce((SELECT price FROM attempts WHERE id = :id), unit_price), policy, :amount, :now, reserved_at
 FROM ledger WHERE attempt_id = :id AND kind = 'reserve'
 RETURNING key_id, team, reserved_at
 """

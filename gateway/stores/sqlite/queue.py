@@ -25,13 +25,14 @@ from gateway.ports.queue import (
     Piece,
     Queue,
 )
+from gateway.stores.sqlite import places
 from gateway.stores.sqlite.writer import SqlitePort, Value, Writer
 
 Wanted = Mapping[str, Value]
 
 _ENQUEUE = """
-INSERT INTO pieces (id, team, model, operation, pixels, refs, images, tokens, batch, queued_at, deadline, piece)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING
+INSERT INTO pieces (id, team, line, operation, pixels, refs, mask, images, tokens, batch, queued_at, deadline, piece)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING
 """
 
 _FORGET_OLD = "DELETE FROM pieces WHERE state IN ('finished', 'failed') AND deadline <= ?"
@@ -50,28 +51,30 @@ WHERE state = 'claimed' AND until <= :now
 _NEXT = """
 SELECT (
     SELECT seq FROM pieces
-    WHERE state = 'queued' AND pieces.model = turns.model AND pieces.team = turns.team
-        AND pixels <= :pixels AND refs <= :refs AND operation IN (SELECT value FROM json_each(:operations))
+    WHERE state = 'queued' AND pieces.line = turns.line AND pieces.team = turns.team
+        AND pixels <= :pixels AND refs <= :refs AND mask <= :masks
+        AND operation IN (SELECT value FROM json_each(:operations))
     ORDER BY seq LIMIT 1
 ) AS first
-FROM turns WHERE model IN (SELECT value FROM json_each(:models)) AND first IS NOT NULL ORDER BY turn, team LIMIT 1
+FROM turns WHERE line IN (SELECT value FROM json_each(:lines)) AND first IS NOT NULL ORDER BY turn, team LIMIT 1
 """
 
 _NEXT_OF_BATCH = """
 SELECT (
     SELECT seq FROM pieces
-    WHERE state = 'queued' AND batch = :batch AND pieces.team = turns.team AND images <= :images AND tokens <= :tokens
+    WHERE state = 'queued' AND pieces.line = turns.line AND batch = :batch AND pieces.team = turns.team
+        AND images <= :images AND tokens <= :tokens
     ORDER BY seq LIMIT 1
 ) AS first
-FROM turns WHERE model = :model AND first IS NOT NULL ORDER BY turn, team LIMIT 1
+FROM turns WHERE line = :line AND first IS NOT NULL ORDER BY turn, team LIMIT 1
 """
 
 _GIVE = """
 UPDATE pieces SET state = 'claimed', claim = ?, worker = ?, until = ?, delivery = delivery + 1, step = 0, of = 0
-WHERE seq = ? RETURNING piece, delivery, until, model, team, batch, images, tokens
+WHERE seq = ? RETURNING piece, delivery, until, line, team, batch, images, tokens
 """
 
-_TURN = "UPDATE turns SET turn = (SELECT max(turn) FROM turns) + 1 WHERE model = ? AND team = ?"
+_TURN = "UPDATE turns SET turn = (SELECT max(turn) FROM turns) + 1 WHERE line = ? AND team = ?"
 
 _HOLD = "UPDATE pieces SET until = ? WHERE claim = ? AND state = 'claimed'"
 _HELD = "SELECT piece, delivery, until FROM pieces WHERE claim = ? AND state = 'claimed' ORDER BY seq"
@@ -79,6 +82,14 @@ _HELD = "SELECT piece, delivery, until FROM pieces WHERE claim = ? AND state = '
 _EXTEND = """
 UPDATE pieces SET state = 'claimed', until = ?, step = ?, of = ?
 WHERE id = ? AND claim = ? AND state IN ('queued', 'claimed') RETURNING until, cancelled
+"""
+
+_OWN = "SELECT piece FROM pieces WHERE id = ? AND claim = ? AND state IN ('queued', 'claimed')"
+
+# Each picture under its index: of one that is told again, the last is kept.
+_PARTIAL = """
+UPDATE pieces SET partials = json_set(partials, '$.' || json_quote(:index), json(:picture))
+WHERE id = :id AND claim = :claim AND state IN ('queued', 'claimed')
 """
 
 _END = """
@@ -98,27 +109,8 @@ WHERE id = ? AND claim = ? AND state = 'claimed'
 _CANCEL = "UPDATE pieces SET cancelled = 1 WHERE id = ? AND state = 'claimed'"
 
 _BECAME = """
-SELECT state, worker, delivery, step, of, cancelled, pictures, seconds, failure, message FROM pieces WHERE id = ?
-"""
-
-# A turn brings one of each team: those before it are as many of every team, and one more where that is next before its own.
-_POSITION = """
-WITH own AS (
-    SELECT model, team, (SELECT turn FROM turns WHERE (model, team) = (pieces.model, pieces.team)) AS turn, (
-        SELECT count(*) FROM pieces AS before
-        WHERE before.state = 'queued' AND (before.model, before.team) = (pieces.model, pieces.team)
-            AND before.seq < pieces.seq
-    ) AS place
-    FROM pieces WHERE id = ? AND state = 'queued'
-)
-SELECT own.place + coalesce(sum(min(others.waiting, own.place + ((others.turn, others.team) < (own.turn, own.team)))), 0)
-FROM own LEFT JOIN (
-    SELECT model, team, turn, (
-        SELECT count(*) FROM pieces
-        WHERE state = 'queued' AND (pieces.model, pieces.team) = (turns.model, turns.team)
-    ) AS waiting FROM turns
-) AS others ON others.model = own.model AND others.team <> own.team
-GROUP BY own.model
+SELECT state, worker, delivery, step, of, cancelled, pictures, seconds, failure, message, partials
+FROM pieces WHERE id = ?
 """
 
 
@@ -136,10 +128,18 @@ class SqliteQueue(SqlitePort, Queue):
             "queue_claim", lambda db: _claim(db, (claim, worker, now + WORKER_LEASE), fits, now)
         )
 
+    async def held(self, piece_id: str, claim: str) -> Piece | None:
+        rows = await self._writer.execute("queue_held", _OWN, (piece_id, claim))
+        return msgspec.json.decode(rows[0][0], type=Piece) if rows else None
+
     async def extend(self, piece_id: str, claim: str, step: int, of: int) -> Extended | None:
         until = self._clock.now() + WORKER_LEASE
         rows = await self._writer.execute("queue_extend", _EXTEND, (until, step, of, piece_id, claim))
         return Extended(rows[0][0], bool(rows[0][1])) if rows else None
+
+    async def partial(self, piece_id: str, claim: str, index: int, picture: Picture) -> bool:
+        kept = {"id": piece_id, "claim": claim, "index": str(index), "picture": _json(picture)}
+        return await self._writer.call("queue_partial", lambda db: _done(db, _PARTIAL, kept))
 
     async def finish(self, piece_id: str, claim: str, pictures: Sequence[Picture], seconds: float) -> bool:
         kept = {"pictures": _json(tuple(pictures)), "seconds": str(seconds), "failure": None, "message": ""}
@@ -163,12 +163,15 @@ class SqliteQueue(SqlitePort, Queue):
         await self._writer.execute("queue_forget", "DELETE FROM pieces WHERE id = ?", (piece_id,))
 
     async def position(self, piece_id: str) -> int | None:
-        rows = await self._writer.execute("queue_position", _POSITION, (piece_id,))
-        return rows[0][0] if rows else None
+        return await self._writer.call("queue_position", lambda db: places.position(db, piece_id))
 
-    async def depth(self, model: str) -> Depth:
+    async def ahead(self, line: str, team: str) -> int:
         now = self._clock.now()
-        return await self._writer.call("queue_depth", lambda db: _depth(db, model, now))
+        return await self._writer.call("queue_ahead", lambda db: _ahead(db, line, team, now))
+
+    async def depth(self, line: str) -> Depth:
+        now = self._clock.now()
+        return await self._writer.call("queue_depth", lambda db: _depth(db, line, now))
 
     async def present(self, presence: Presence) -> None:
         row = (presence.worker, _json(presence), self._clock.now() + PRESENCE)
@@ -194,10 +197,11 @@ def _enqueue(db: apsw.Connection, piece: Piece) -> None:
     row = (
         piece.id,
         piece.team,
-        order.model,
+        piece.line,
         order.operation,
         order.width * order.height,
         len(order.references),
+        order.mask is not None,
         piece.part.images,
         piece.tokens,
         piece.batch,
@@ -206,7 +210,7 @@ def _enqueue(db: apsw.Connection, piece: Piece) -> None:
         _json(piece),
     )
     db.execute(_ENQUEUE, row)
-    db.execute("INSERT OR IGNORE INTO turns (model, team) VALUES (?, ?)", (order.model, piece.team))
+    db.execute("INSERT OR IGNORE INTO turns (line, team) VALUES (?, ?)", (piece.line, piece.team))
 
 
 def _claim(db: apsw.Connection, given: tuple[str, str, int], fits: Fits, now: int) -> list[Delivered]:
@@ -215,19 +219,20 @@ def _claim(db: apsw.Connection, given: tuple[str, str, int], fits: Fits, now: in
     if _done(db, _HOLD, (until, claim)):
         return [_delivered(*row) for row in db.execute(_HELD, (claim,))]
     wanted: dict[str, Value] = {
-        "models": _json(fits.models),
+        "lines": _json(fits.lines),
         "operations": _json(fits.operations),
         "pixels": fits.most_pixels,
         "refs": fits.most_references,
+        "masks": fits.masks,
     }
     seq, taken = db.execute(_NEXT, wanted).get, []
     room, space = fits.images, fits.tokens
     while seq is not None:
-        piece, delivery, until, model, team, batch, images, tokens = db.execute(_GIVE, (*given, seq)).get
-        db.execute(_TURN, (model, team))
+        piece, delivery, until, line, team, batch, images, tokens = db.execute(_GIVE, (*given, seq)).get
+        db.execute(_TURN, (line, team))
         taken.append(_delivered(piece, delivery, until))
         room, space = room - images, space - tokens
-        more: Wanted = {"batch": batch, "model": model, "images": room, "tokens": space}
+        more: Wanted = {"batch": batch, "line": line, "images": room, "tokens": space}
         seq = db.execute(_NEXT_OF_BATCH, more).get if batch is not None and min(room, space) > 0 else None
     return taken
 
@@ -259,16 +264,32 @@ def _became(db: apsw.Connection, piece_id: str, now: int) -> Became | None:
     row = next(iter(db.execute(_BECAME, (piece_id,))), None)
     if row is None:
         return None
-    standing, worker, delivery, step, of, cancelled, pictures, seconds, *failed = row
+    standing, worker, delivery, step, of, cancelled, pictures, seconds, failure, message, partials = row
     made = msgspec.json.decode(pictures, type=tuple[Picture, ...])
-    return Became(standing, worker, delivery, step, of, bool(cancelled), made, float(seconds), *failed)
-
-
-def _depth(db: apsw.Connection, model: str, now: int) -> Depth:
-    _tidy(db, now)
-    return Depth(
-        *db.execute("SELECT count(*), min(queued_at) FROM pieces WHERE state = 'queued' AND model = ?", (model,)).get
+    on_the_way = msgspec.json.decode(partials, type=dict[int, Picture])
+    return Became(
+        standing,
+        worker,
+        delivery,
+        step,
+        of,
+        bool(cancelled),
+        made,
+        float(seconds),
+        failure,
+        message,
+        tuple(on_the_way[index] for index in sorted(on_the_way)),
     )
+
+
+def _ahead(db: apsw.Connection, line: str, team: str, now: int) -> int:
+    _tidy(db, now)
+    return places.ahead(db, line, team)
+
+
+def _depth(db: apsw.Connection, line: str, now: int) -> Depth:
+    _tidy(db, now)
+    return places.depth(db, line)
 
 
 def _json(value: object) -> str:

@@ -57,6 +57,9 @@ ORDER BY page.seq
 """
 
 
+_OF_PIECES = "SELECT seq, pictures, partials FROM pieces WHERE seq > ? ORDER BY seq LIMIT ?"
+
+
 class SqliteRetention(SqlitePort, Retention):
     async def used(self, job_id: str, now: int) -> None:
         await self._writer.execute("used", _USED, (job_id, now, NOTED_EVERY))
@@ -80,10 +83,12 @@ class SqliteRetention(SqlitePort, Retention):
         return freed
 
     async def needed(self) -> AsyncIterator[Sequence[str]]:
-        after = 0
-        while rows := await self._writer.execute("needed", _NEEDED, (after, _PAGE)):
-            yield list(_names(rows))
-            after = rows[-1][0]
+        # pieces first: what one has become goes from there to its job, and never back
+        for statement, names in ((_OF_PIECES, _names_of_pieces), (_NEEDED, _names)):
+            after = 0
+            while rows := await self._writer.execute("needed", statement, (after, _PAGE)):
+                yield list(names(rows))
+                after = rows[-1][0]
 
 
 def remove(db: apsw.Connection, job_id: str, most: int | None = None) -> tuple[int, bool]:
@@ -129,6 +134,12 @@ def _evict(place: _Place, unused_since: int, size: int, db: apsw.Connection) -> 
 def _names(rows: Sequence[Row]) -> Iterator[str]:
     for _, order, pictures in rows:
         if order is not None:
-            yield from (each.name for each in msgspec.json.decode(order, type=Order).references)
+            yield from (each.name for each in msgspec.json.decode(order, type=Order).kept)
         if pictures is not None:
             yield from (each.name for each in msgspec.json.decode(pictures, type=tuple[Picture, ...]))
+
+
+def _names_of_pieces(rows: Sequence[Row]) -> Iterator[str]:
+    for _, pictures, partials in rows:
+        yield from (each.name for each in msgspec.json.decode(pictures, type=tuple[Picture, ...]))
+        yield from (each.name for each in msgspec.json.decode(partials, type=dict[str, Picture]).values())

@@ -6,7 +6,7 @@ from typing import Any
 import apsw
 import msgspec
 
-from gateway.core.job import Attempt, Entry, Failure, Job, Picture, State
+from gateway.core.job import Attempt, Entry, Failure, Job, Passed, Picture, State
 from gateway.core.order import Order
 
 _INSERT_JOB = """
@@ -17,7 +17,8 @@ INSERT INTO jobs (
 """
 
 _INSERT_ATTEMPT = """
-INSERT INTO attempts (id, job_id, part, provider, images, seed, held, reserved_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+INSERT INTO attempts (id, job_id, part, provider, images, seed, held, reserved_at, price, passed)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
 
 _SELECT_JOBS = """
@@ -28,7 +29,7 @@ FROM jobs
 
 _SELECT_ATTEMPTS = """
 SELECT id, job_id, part, provider, images, seed, held, reserved_at,
-    state, upstream_id, submitted_at, ended_at, pictures, cost, failure
+    state, upstream_id, submitted_at, ended_at, pictures, cost, failure, price, passed
 FROM attempts WHERE job_id = ? ORDER BY part, id
 """
 
@@ -59,7 +60,10 @@ def insert_job(db: apsw.Connection, job: Job) -> None:
     )
     if job.leader is not None:
         return
-    rows = ((a.id, job.id, a.part, a.provider, a.images, a.seed, a.held, a.reserved_at) for a in job.attempts)
+    rows = (
+        (a.id, job.id, a.part, a.provider, a.images, a.seed, a.held, a.reserved_at, a.price, to_json(a.passed))
+        for a in job.attempts
+    )
     db.executemany(_INSERT_ATTEMPT, rows)
 
 
@@ -72,7 +76,7 @@ def select_job(db: apsw.Connection, job_id: str) -> Job | None:
     return next(iter(select_jobs(db, "WHERE id = :id", {"id": job_id})), None)
 
 
-def to_json(value: Order | tuple[Picture, ...] | Failure | None) -> str:
+def to_json(value: Order | tuple[Picture, ...] | tuple[Passed, ...] | Failure | None) -> str:
     return msgspec.json.encode(value).decode()
 
 
@@ -101,7 +105,7 @@ def _job(db: apsw.Connection, row: tuple[Any, ...]) -> Job:
 
 def _attempt(row: tuple[Any, ...]) -> Attempt:
     attempt_id, job_id, part, provider, images, seed, held, reserved_at, *rest = row
-    state, upstream_id, submitted_at, ended_at, pictures, cost, failure = rest
+    state, upstream_id, submitted_at, ended_at, pictures, cost, failure, price, passed = rest
     return Attempt(
         id=attempt_id,
         job_id=job_id,
@@ -118,4 +122,6 @@ def _attempt(row: tuple[Any, ...]) -> Attempt:
         pictures=msgspec.json.decode(pictures, type=tuple[Picture, ...]),
         cost=cost,
         failure=msgspec.json.decode(failure, type=Failure | None),
+        price=price,
+        passed=msgspec.json.decode(passed, type=tuple[Passed, ...]),
     )

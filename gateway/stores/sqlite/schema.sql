@@ -140,7 +140,9 @@ CREATE TABLE attempts (
     ended_at     INTEGER,
     pictures     TEXT NOT NULL DEFAULT '[]', -- JSON
     cost         INTEGER NOT NULL DEFAULT 0,
-    failure      TEXT NOT NULL DEFAULT 'null' -- JSON
+    failure      TEXT NOT NULL DEFAULT 'null', -- JSON
+    price        INTEGER, -- an image, where it is not its order's
+    passed       TEXT NOT NULL DEFAULT '[]' -- JSON
 ) STRICT, WITHOUT ROWID;
 
 CREATE INDEX attempts_by_job ON attempts (job_id, part);
@@ -201,12 +203,12 @@ CREATE TABLE saved (
     PRIMARY KEY (day, team, model)
 ) STRICT, WITHOUT ROWID;
 
--- Pieces of work for GPU workers (ports/queue.py); `piece` and `pictures` are JSON.
+-- Pieces of work for GPU workers (ports/queue.py); `piece`, `pictures` and `partials` (by their indexes) are JSON.
 CREATE TABLE pieces (
     seq       INTEGER PRIMARY KEY,
     id        TEXT NOT NULL UNIQUE,
     team      TEXT NOT NULL,
-    model     TEXT NOT NULL,
+    line      TEXT NOT NULL,
     operation TEXT NOT NULL,
     pixels    INTEGER NOT NULL,
     refs      INTEGER NOT NULL,
@@ -227,25 +229,36 @@ CREATE TABLE pieces (
     pictures  TEXT NOT NULL DEFAULT '[]',
     seconds   TEXT NOT NULL DEFAULT '0',
     failure   TEXT,
-    message   TEXT NOT NULL DEFAULT ''
+    message   TEXT NOT NULL DEFAULT '',
+    mask      INTEGER NOT NULL DEFAULT 0,
+    partials  TEXT NOT NULL DEFAULT '{}'
 ) STRICT;
 
-CREATE INDEX pieces_waiting ON pieces (model, team, seq, queued_at) WHERE state = 'queued';
-CREATE INDEX pieces_of_batch ON pieces (batch, team, seq) WHERE state = 'queued';
+CREATE INDEX pieces_waiting ON pieces (line, team, seq, queued_at) WHERE state = 'queued';
+CREATE INDEX pieces_of_batch ON pieces (line, batch, team, seq) WHERE state = 'queued';
 CREATE INDEX pieces_by_deadline ON pieces (deadline) WHERE state = 'queued';
 CREATE INDEX pieces_ended ON pieces (deadline) WHERE state IN ('finished', 'failed');
 CREATE INDEX pieces_by_lease ON pieces (until) WHERE state = 'claimed';
 CREATE INDEX pieces_by_claim ON pieces (claim) WHERE state = 'claimed';
 
--- Which team was given a piece of a model when, counted by pieces.
+-- Which team was given a piece of a line when, counted by pieces.
 CREATE TABLE turns (
-    model TEXT NOT NULL,
-    team  TEXT NOT NULL,
-    turn  INTEGER NOT NULL DEFAULT 0,
-    PRIMARY KEY (model, team)
+    line TEXT NOT NULL,
+    team TEXT NOT NULL,
+    turn INTEGER NOT NULL DEFAULT 0,
+    PRIMARY KEY (line, team)
 ) STRICT, WITHOUT ROWID;
 
 CREATE INDEX turns_by_turn ON turns (turn);
 
 -- The workers that live until then; `presence` is JSON.
 CREATE TABLE workers (id TEXT PRIMARY KEY, presence TEXT NOT NULL, until INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+
+-- By which workers are known; only a digest of the secret is kept.
+CREATE TABLE worker_tokens (
+    id         TEXT PRIMARY KEY,
+    name       TEXT NOT NULL,
+    digest     BLOB NOT NULL,
+    created_at INTEGER NOT NULL,
+    revoked_at INTEGER
+) STRICT, WITHOUT ROWID;

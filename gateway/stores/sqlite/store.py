@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from gateway.ports import Clock
+from gateway.stores.sqlite.bells import LocalBells
 from gateway.stores.sqlite.cache import SqliteCache
 from gateway.stores.sqlite.custody import SqliteCustody
 from gateway.stores.sqlite.jobs import SqliteJobs
@@ -15,7 +16,8 @@ from gateway.stores.sqlite.replicas import SqliteReplicas
 from gateway.stores.sqlite.retention import SqliteRetention
 from gateway.stores.sqlite.retries import SqliteRetries
 from gateway.stores.sqlite.upkeep import SqliteUpkeep
-from gateway.stores.sqlite.writer import Observe, open_writer
+from gateway.stores.sqlite.worker_tokens import SqliteWorkerTokens
+from gateway.stores.sqlite.writer import Observe, Writer, open_writer
 
 
 class SqliteStore(
@@ -28,11 +30,20 @@ class SqliteStore(
     SqliteReplicas,
     SqliteCustody,
     SqliteUpkeep,
+    SqliteWorkerTokens,
 ):
     """Every port of the store, so that one transaction may span them."""
 
+    def __init__(self, writer: Writer) -> None:
+        super().__init__(writer)
+        self._bells = LocalBells()
+
     def queue(self, clock: Clock) -> SqliteQueue:
         return SqliteQueue(self._writer, clock)
+
+    def bells(self) -> LocalBells:
+        """The same at every call: who rings is heard by all."""
+        return self._bells
 
 
 def _unheard(_op: str, _seconds: float, _ok: bool) -> None:

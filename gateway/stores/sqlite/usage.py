@@ -53,7 +53,10 @@ def budget_states(db: apsw.Connection, of: Sequence[str] | None, at: int) -> lis
 
 
 def refusal(db: apsw.Connection, payers: Sequence[str], at: int, asked: int) -> Refusal | None:
-    """The first budget of the payers without room for `asked` more; one that is spent before one that is only held."""
+    """The first budget of the payers without room for `asked` more; one that is spent before one that is only held. There is
+    always room for nothing."""
+    if not asked:
+        return None
     refusals = (
         Refusal(budget, asked, reserved=budget.spent + asked <= budget.limit)
         for budget in budget_states(db, payers, at)

@@ -2,14 +2,15 @@
 -- without pictures: it says why.
 local function finish(attempt_id, ending)
   local attempt = key('attempt', attempt_id)
-  local id, state, job_id, held, images, reserved_at, failure, token = get(attempt,
-    'id', 'state', '.job', 'held', 'images', 'reserved_at', 'failure', '.ended_by')
+  local id, state, job_id, held, images, reserved_at, failure, price, token = get(attempt,
+    'id', 'state', '.job', 'held', 'images', 'reserved_at', 'failure', 'price', '.ended_by')
   if not LIVE[state] and state ~= '"unconfirmed"' then
     return token == ending.token
   end
   local key_id, team, user, model, unit_price, policy, payers, windows = get(key('job', job_id),
     'key_id', 'team', 'user', '.model', '.unit_price', '.policy', '.payers', '.windows')
   payers, windows = cjson.decode(payers), cjson.decode(windows)
+  if price and price ~= 'null' then unit_price = price end
   if ending.failure ~= 'null' or ending.pictures ~= '[]' then failure = ending.failure end
   redis.call('HSET', attempt, 'state', ending.state, 'pictures', ending.pictures, 'cost', ending.cost, 'failure', failure,
     'ended_at', ending.now, '.ended_by', ending.token)

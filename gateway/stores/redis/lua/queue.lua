@@ -1,28 +1,30 @@
 -- The queue of work. `ask.what` is one of those at the end; moments are ms of this server's clock. Rows of pieces hold plain
--- text; what is JSON there (`piece`, `pictures`) only passes through. `team` and `model` are JSON, so that no name runs into
--- the next. A piece that waits stands in two lines of its team, by its number: its model's and its batch's.
+-- text; what is JSON there (`piece`, `pictures`) only passes through. `team` and `line` are JSON, so that no name runs into
+-- the next. A piece that waits stands in two ranks of its team, by its number: its line's and, of that, its batch's.
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 
 local function row(id) return key('queue:piece', id) end
 
-local function line(of, team) return key('queue:line', of, team) end
+local function rank(line, team) return key('queue:line', line, team) end
+
+local function rank_of_batch(line, batch, team) return key('queue:batch', line, batch, team) end
 
 local function wait(id)
-  local model, team, batch, seq, deadline = get(row(id), 'model', 'team', 'batch', 'seq', 'deadline')
+  local line, team, batch, seq, deadline = get(row(id), 'line', 'team', 'batch', 'seq', 'deadline')
   redis.call('HSET', row(id), 'state', 'queued')
-  redis.call('ZADD', line(model, team), seq, id)
-  if batch ~= '' then redis.call('ZADD', line(batch, team), seq, id) end
+  redis.call('ZADD', rank(line, team), seq, id)
+  if batch ~= '' then redis.call('ZADD', rank_of_batch(line, batch, team), seq, id) end
   redis.call('ZADD', key('queue:deadlines'), deadline, id)
-  local turn = redis.call('HGET', key('queue:turns', model), team) or 0
-  redis.call('ZADD', key('queue:teams', model), turn, team) -- those that wait, by when they last had one
+  local turn = redis.call('HGET', key('queue:turns', line), team) or 0
+  redis.call('ZADD', key('queue:teams', line), turn, team) -- those that wait, by when they last had one
 end
 
 local function leave(id)
-  local model, team, batch = get(row(id), 'model', 'team', 'batch')
-  redis.call('ZREM', line(model, team), id)
-  if batch ~= '' then redis.call('ZREM', line(batch, team), id) end
+  local line, team, batch = get(row(id), 'line', 'team', 'batch')
+  redis.call('ZREM', rank(line, team), id)
+  if batch ~= '' then redis.call('ZREM', rank_of_batch(line, batch, team), id) end
   redis.call('ZREM', key('queue:deadlines'), id)
-  if redis.call('EXISTS', line(model, team)) == 0 then redis.call('ZREM', key('queue:teams', model), team) end
+  if redis.call('EXISTS', rank(line, team)) == 0 then redis.call('ZREM', key('queue:teams', line), team) end
 end
 
 -- No claim has it any more.
@@ -32,15 +34,27 @@ local function let_go(id)
   if claim then redis.call('ZREM', key('queue:claim', claim), id) end
 end
 
+local function drop(id)
+  redis.call('DEL', row(id))
+  redis.call('ZREM', key('queue:pictured'), id)
+end
+
+-- It has ended, and goes by itself after a time.
+local function last(id)
+  redis.call('PEXPIRE', row(id), ask.kept)
+  redis.call('ZADD', key('queue:pictured'), 'XX', now + ask.kept, id)
+end
+
 local function fail(id, failure, message)
   redis.call('HSET', row(id), 'state', 'failed', 'failure', failure, 'message', message)
-  redis.call('PEXPIRE', row(id), ask.kept)
+  last(id)
 end
 
 -- Late ones fail; those whose lease has ended wait again or, after so many deliveries, fail. Their claim stays in the row:
 -- until another has it, the worker that fell silent may still end it.
 local function tidy()
   local PAGE = 100
+  redis.call('ZREMRANGEBYSCORE', key('queue:pictured'), '-inf', now)
   for _, id in ipairs(redis.call('ZRANGEBYSCORE', key('queue:leases'), '-inf', now, 'LIMIT', 0, PAGE)) do
     local cancelled, delivery = get(row(id), 'cancelled', 'delivery')
     let_go(id)
@@ -55,29 +69,29 @@ local function tidy()
   end
 end
 
--- The oldest of a line that fits: its id, images and tokens.
-local function first(of, team, fits)
+-- The oldest of a rank that fits: its id, images and tokens.
+local function first(rank, fits)
   local PAGE = 100
   for start = 0, math.huge, PAGE do
-    local ids = redis.call('ZRANGE', line(of, team), start, start + PAGE - 1)
+    local ids = redis.call('ZRANGE', rank, start, start + PAGE - 1)
     for _, id in ipairs(ids) do
-      local pixels, refs, operation, images, tokens = get(row(id), 'pixels', 'refs', 'operation', 'images', 'tokens')
-      if fits(tonumber(pixels), tonumber(refs), operation, tonumber(images), tonumber(tokens)) then
-        return id, tonumber(images), tonumber(tokens)
-      end
+      local piece = {}
+      piece.pixels, piece.refs, piece.mask, piece.operation, piece.images, piece.tokens = get(row(id),
+        'pixels', 'refs', 'mask', 'operation', 'images', 'tokens')
+      if fits(piece) then return id, tonumber(piece.images), tonumber(piece.tokens) end
     end
     if #ids < PAGE then return nil end
   end
 end
 
--- {turn, team, model} of all teams of which pieces of these models wait, whose turn is first in front.
-local function in_turn(models)
+-- {turn, team, line} of all teams of which pieces wait in these lines, whose turn is first in front.
+local function in_turn(lines)
   local teams = {}
-  for _, model in ipairs(models) do
-    local flat = redis.call('ZRANGE', key('queue:teams', model), 0, -1, 'WITHSCORES')
-    for n = 1, #flat, 2 do teams[#teams + 1] = {tonumber(flat[n + 1]), flat[n], model} end
+  for _, line in ipairs(lines) do
+    local flat = redis.call('ZRANGE', key('queue:teams', line), 0, -1, 'WITHSCORES')
+    for n = 1, #flat, 2 do teams[#teams + 1] = {tonumber(flat[n + 1]), flat[n], line} end
   end
-  if #models > 1 then
+  if #lines > 1 then
     table.sort(teams, function(a, b)
       if a[1] ~= b[1] then return a[1] < b[1] end
       return a[2] .. a[3] < b[2] .. b[3]
@@ -99,14 +113,14 @@ local function lease(id)
   redis.call('PEXPIRE', claimed, ask.lease * 3) -- it is only looked for while its claim may be said again
 end
 
-local function give(id, model, team)
+local function give(id, line, team)
   leave(id)
   lease(id)
   redis.call('HSET', row(id), 'worker', ask.worker, 'step', '0', 'of', '0')
   redis.call('HINCRBY', row(id), 'delivery', 1)
   local turn = redis.call('INCR', key('queue:turn'))
-  redis.call('HSET', key('queue:turns', model), team, turn)
-  redis.call('ZADD', key('queue:teams', model), 'XX', turn, team)
+  redis.call('HSET', key('queue:turns', line), team, turn)
+  redis.call('ZADD', key('queue:teams', line), 'XX', turn, team)
   return delivered(id)
 end
 
@@ -141,28 +155,36 @@ function DO.claim()
 
   local can = {}
   for _, operation in ipairs(ask.operations) do can[operation] = true end
-  local batch, model
+  local batch, line
   local images, tokens = ask.images, ask.tokens
-  local function take(of, team, in_model, fits)
-    local id, its_images, its_tokens = first(of, team, fits)
+  local function anything(piece)
+    return tonumber(piece.pixels) <= ask.pixels and tonumber(piece.refs) <= ask.refs and can[piece.operation]
+      and (piece.mask == '0' or ask.masks)
+  end
+  local function more(piece) return tonumber(piece.images) <= images and tonumber(piece.tokens) <= tokens end
+  local function take(rank, in_line, team, fits)
+    local id, its_images, its_tokens = first(rank, fits)
     if not id then return false end
     images, tokens = images - its_images, tokens - its_tokens
-    batch, model = redis.call('HGET', row(id), 'batch'), in_model
-    taken[#taken + 1] = give(id, in_model, team)
+    batch, line = redis.call('HGET', row(id), 'batch'), in_line
+    taken[#taken + 1] = give(id, in_line, team)
     return true
   end
-  local function anything(pixels, refs, operation) return pixels <= ask.pixels and refs <= ask.refs and can[operation] end
-  local function more(_, _, _, its_images, its_tokens) return its_images <= images and its_tokens <= tokens end
-  local function next_of(models, of, fits)
-    for _, each in ipairs(in_turn(models)) do
-      if take(of or each[3], each[2], each[3], fits) then return true end
+  local function next_of(lines, of_batch, fits)
+    for _, each in ipairs(in_turn(lines)) do
+      local its_rank = of_batch and rank_of_batch(each[3], of_batch, each[2]) or rank(each[3], each[2])
+      if take(its_rank, each[3], each[2], fits) then return true end
     end
     return false
   end
 
-  local found = next_of(ask.models, nil, anything)
-  while found and batch ~= '' and images > 0 and tokens > 0 do found = next_of({model}, batch, more) end
+  local found = next_of(ask.lines, nil, anything)
+  while found and batch ~= '' and images > 0 and tokens > 0 do found = next_of({line}, batch, more) end
   return taken
+end
+
+function DO.held()
+  return owns() and redis.call('HGET', row(ask.id), 'piece')
 end
 
 function DO.extend()
@@ -172,6 +194,16 @@ function DO.extend()
   lease(ask.id)
   redis.call('HSET', row(ask.id), 'step', ask.step, 'of', ask.of)
   return {redis.call('ZSCORE', key('queue:leases'), ask.id), redis.call('HGET', row(ask.id), 'cancelled')}
+end
+
+-- By their indexes, as JSON within JSON: they only pass through, and whoever sweeps finds them.
+function DO.partial()
+  if not owns() then return 0 end
+  local partials = cjson.decode(redis.call('HGET', row(ask.id), 'partials'))
+  partials[ask.index] = ask.picture
+  redis.call('HSET', row(ask.id), 'partials', cjson.encode(partials))
+  redis.call('ZADD', key('queue:pictured'), now + ask.kept, ask.id)
+  return 1
 end
 
 DO['end'] = function()
@@ -184,7 +216,8 @@ DO['end'] = function()
   let_go(ask.id)
   redis.call('HSET', row(ask.id), 'state', ask.state, 'pictures', ask.pictures, 'seconds', ask.seconds,
     'failure', ask.failure, 'message', ask.message)
-  redis.call('PEXPIRE', row(ask.id), ask.kept)
+  if ask.pictures ~= '[]' then redis.call('ZADD', key('queue:pictured'), now, ask.id) end
+  last(ask.id)
   return 1
 end
 
@@ -204,7 +237,7 @@ function DO.cancel()
   if state == 'claimed' then redis.call('HSET', row(ask.id), 'cancelled', '1') end
   if state == 'queued' then
     leave(ask.id)
-    redis.call('DEL', row(ask.id))
+    drop(ask.id)
   end
   return (not state or state == 'queued') and 1 or 0
 end
@@ -213,38 +246,59 @@ function DO.became()
   tidy()
   if redis.call('EXISTS', row(ask.id)) == 0 then return nil end
   return redis.call('HMGET', row(ask.id), 'state', 'worker', 'delivery', 'step', 'of', 'cancelled', 'pictures', 'seconds',
-    'failure', 'message')
+    'failure', 'message', 'partials')
 end
 
 function DO.forget()
   local state = redis.call('HGET', row(ask.id), 'state')
   if state == 'queued' then leave(ask.id) elseif state then let_go(ask.id) end
-  redis.call('DEL', row(ask.id))
+  drop(ask.id)
+end
+
+-- As Redis sorts the members of a set, whatever its locale.
+local function sorts_before(one, other)
+  for n = 1, math.min(#one, #other) do
+    local a, b = string.byte(one, n), string.byte(other, n)
+    if a ~= b then return a < b end
+  end
+  return #one < #other
 end
 
 -- A turn brings one of each team: those before it are as many of every team, and one more where that is next before its own.
-function DO.position()
-  local state, model, team = get(row(ask.id), 'state', 'model', 'team')
-  if state ~= 'queued' then return nil end
-  local place = redis.call('ZRANK', line(model, team), ask.id)
-  local before, own_turn = place, false
-  for _, each in ipairs(in_turn({model})) do
-    if each[2] == team then own_turn = true
-    else before = before + math.min(redis.call('ZCARD', line(model, each[2])), place + (own_turn and 0 or 1)) end
+local function before(line, team, place)
+  local turn = tonumber(redis.call('HGET', key('queue:turns', line), team) or 0)
+  local sum = place
+  for _, each in ipairs(in_turn({line})) do
+    local first = each[1] < turn or each[1] == turn and sorts_before(each[2], team)
+    if each[2] ~= team then sum = sum + math.min(redis.call('ZCARD', rank(line, each[2])), place + (first and 1 or 0)) end
   end
-  return before
+  return sum
+end
+
+function DO.position()
+  local state, line, team = get(row(ask.id), 'state', 'line', 'team')
+  if state ~= 'queued' then return nil end
+  return before(line, team, redis.call('ZRANK', rank(line, team), ask.id))
+end
+
+function DO.ahead()
+  tidy()
+  return before(ask.line, ask.team, redis.call('ZCARD', rank(ask.line, ask.team)))
 end
 
 function DO.depth()
   tidy()
-  local waiting, oldest = 0, nil
-  for _, each in ipairs(in_turn({ask.model})) do
-    local own = line(ask.model, each[2])
+  local waiting, oldest, claimed = 0, '', 0
+  for _, each in ipairs(in_turn({ask.line})) do
+    local own = rank(ask.line, each[2])
     waiting = waiting + redis.call('ZCARD', own)
     local queued_at = redis.call('HGET', row(redis.call('ZRANGE', own, 0, 0)[1]), 'queued_at')
-    if not oldest or tonumber(queued_at) < tonumber(oldest) then oldest = queued_at end
+    if oldest == '' or tonumber(queued_at) < tonumber(oldest) then oldest = queued_at end
   end
-  return {waiting, oldest}
+  for _, id in ipairs(redis.call('ZRANGE', key('queue:leases'), 0, -1)) do -- no more than there are workers' hands
+    if redis.call('HGET', row(id), 'line') == ask.line then claimed = claimed + 1 end
+  end
+  return {waiting, oldest, claimed}
 end
 
 function DO.present()

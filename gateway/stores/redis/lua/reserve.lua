@@ -14,9 +14,9 @@ if not ask.weighing then
   end
 end
 
--- The first budget without room; one that is spent goes before one that is only held.
+-- The first budget without room; one that is spent goes before one that is only held. There is always room for nothing.
 local reserved
-for _, payer in ipairs(ask.payers) do
+for _, payer in ipairs(ask.asked ~= '0' and ask.payers or {}) do
   local limits = redis.call('HMGET', key('budgets', payer), unpack(ask.kinds))
   local figures
   for n, limit in ipairs(limits) do

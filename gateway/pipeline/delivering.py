@@ -1,0 +1,116 @@
+"""What workers bring: how far a piece is, its pictures on the way and at the end, and how it ended."""
+
+from typing import TypeAlias
+
+from gateway.core.errors import InvalidRequest, NotYours, RequestTooLarge
+from gateway.core.images import is_whole, sniff
+from gateway.core.job import Picture
+from gateway.core.order import Codec
+from gateway.core.worker_messages import Ended, Fail, Finish, Progress, Progressed
+from gateway.pipeline.bells import Ears
+from gateway.ports import Blobs, Clock, Piece, Queue
+from gateway.ports.bells import piece_word
+from gateway.ports.queue import WORKER_LEASE
+
+#: Codec, width and height.
+Measured: TypeAlias = tuple[Codec, int, int]
+
+#: Bytes of one picture, encoded: four times what the largest image takes as PNG.
+LARGEST_PICTURE = 32 * 1024 * 1024
+
+
+class Delivering:
+    def __init__(self, queue: Queue, blobs: Blobs, ears: Ears, clock: Clock) -> None:
+        self._queue = queue
+        self._blobs = blobs
+        self._ears = ears
+        self._clock = clock
+
+    async def progress(self, said: Progress) -> Progressed:
+        began = self._clock.monotonic()
+        extended = await self._queue.extend(said.attempt, said.claim, said.step, said.of)
+        if extended is None:
+            return Progressed(lease_ms=0)
+        lease = WORKER_LEASE - round((self._clock.monotonic() - began) * 1000)
+        return Progressed(lease_ms=max(0, lease), cancelled=extended.cancelled)
+
+    async def own(self, piece_id: str, claim: str) -> Piece:
+        """The piece, which is the claim's. Raises NotYours: nothing that it would bring is wanted."""
+        piece = await self._queue.held(piece_id, claim)
+        if piece is None:
+            raise NotYours("This piece is not this claim's: it has ended, or another worker has it.")
+        return piece
+
+    async def keep(self, piece: Piece, codec: Codec, data: bytes) -> Picture:
+        """One of its pictures, durable. Raises InvalidRequest for what is none, or not such as was ordered."""
+        measured = _measure(codec, data)
+        if measured != _ordered(piece):
+            raise InvalidRequest(f"The picture is {_words(measured)}, and {_words(_ordered(piece))} was ordered.")
+        return await self._keep(data, measured)
+
+    async def keep_partial(self, piece: Piece, claim: str, index: int, codec: Codec, data: bytes) -> None:
+        """A picture of what it is becoming. Raises InvalidRequest and NotYours."""
+        if not 0 <= index < piece.partials * piece.part.images:
+            raise InvalidRequest(
+                f"So many pictures on the way were not asked for as index {index} says.", param="index"
+            )
+        picture = await self._keep(data, _measure(codec, data))
+        if not await self._queue.partial(piece.id, claim, index, picture):
+            raise NotYours("This piece is not this claim's any more.")
+        await self._ears.ring(piece_word(piece.id))
+
+    async def finish(self, said: Finish) -> Ended:
+        """Raises InvalidRequest for pictures that are not kept, or not as many as there are seeds."""
+        piece = await self._queue.held(said.attempt, said.claim)
+        if piece is not None:  # else it may have been said before: the queue knows
+            await self._check(piece, said)
+        counts = await self._queue.finish(said.attempt, said.claim, said.pictures, said.seconds)
+        return await self._ended(said.attempt, counts)
+
+    async def fail(self, said: Fail) -> Ended:
+        counts = await self._queue.fail(said.attempt, said.claim, said.failure, said.message)
+        return await self._ended(said.attempt, counts)
+
+    async def _ended(self, piece_id: str, counts: bool) -> Ended:
+        if counts:
+            await self._ears.ring(piece_word(piece_id))
+        return Ended(counts=counts)
+
+    async def _check(self, piece: Piece, said: Finish) -> None:
+        if len(said.pictures) != piece.part.images:
+            raise InvalidRequest(
+                f"The piece has {piece.part.images} seeds, and {len(said.pictures)} pictures came of it.",
+                param="pictures",
+            )
+        for picture in said.pictures:
+            as_ordered = (picture.codec, picture.width, picture.height) == _ordered(piece)
+            if not as_ordered or await self._blobs.size(picture.name) != picture.size:
+                raise InvalidRequest("A picture was not uploaded, or is not such as was ordered.", param="pictures")
+
+    async def _keep(self, data: bytes, measured: Measured) -> Picture:
+        codec, width, height = measured
+        return Picture(await self._blobs.keep(data, codec), codec, width, height, len(data))
+
+
+def _measure(codec: Codec, data: bytes) -> Measured:
+    """What the bytes themselves say. Raises InvalidRequest and RequestTooLarge."""
+    if len(data) > LARGEST_PICTURE:
+        raise RequestTooLarge(f"The picture is over {LARGEST_PICTURE} bytes.")
+    try:
+        measured = sniff(data)
+    except ValueError as error:
+        raise InvalidRequest(f"The body is no picture: {error}.", code="invalid_image_file") from error
+    if measured[0] != codec:
+        raise InvalidRequest(f"The picture is {measured[0]}, not {codec} as its Content-Type says.")
+    if not is_whole(data, codec):
+        raise InvalidRequest("The picture is cut off.", code="invalid_image_file")
+    return measured
+
+
+def _ordered(piece: Piece) -> Measured:
+    return piece.order.codec, piece.order.width, piece.order.height
+
+
+def _words(measured: Measured) -> str:
+    codec, width, height = measured
+    return f"{codec} of {width}x{height}"

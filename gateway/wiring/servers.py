@@ -1,0 +1,82 @@
+"""Servers of OpenAI's images, as legs: those of the [[servers]] in routes.toml that a route names."""
+
+from contextlib import AsyncExitStack
+from functools import partial
+
+from gateway.core.policy import Policies
+from gateway.core.route_policy import Server
+from gateway.pipeline.crew import Crew
+from gateway.pipeline.leg import Leg
+from gateway.pipeline.seats import Seats
+from gateway.ports import Allowance, Clock
+from gateway.providers.downloads import open_lines
+from gateway.providers.large_bodies import Places
+from gateway.providers.openai_images import OpenAIImages, Terms
+from gateway.providers.openai_images_wire import Served
+from gateway.settings import Settings, SettingsError
+from gateway.telemetry.recorder import Recorder
+
+#: Seconds for a free connection, DNS, TCP and TLS together.
+_CONNECT = 10.0
+
+
+async def open_servers(  # noqa: PLR0913 - wired once
+    stack: AsyncExitStack,
+    settings: Settings,
+    policies: Policies,
+    *,
+    allowance: Allowance,
+    crew: Crew,
+    recorder: Recorder,
+    clock: Clock,
+) -> dict[str, Leg]:
+    """Their connections close after the crew has stopped. Raises SettingsError for a key of a server that is not there."""
+    check_keys(settings, policies)
+    named = {leg.provider for route in policies.routes.routes for leg in route.legs}
+    servers = [server for server in policies.routes.servers if server.name in named]
+    if not servers:
+        return {}
+    lines = await stack.enter_async_context(open_lines(clock, _CONNECT))
+    places = Places(clock)
+    legs = {}
+    for server in servers:
+        terms = terms_of(server, settings, policies)
+        count = partial(recorder.upstream_request, server.name)
+        provider = OpenAIImages(terms, lines, places, clock, count)
+        seats = Seats(server.name, server.most_at_once, allowance, crew, clock)
+        legs[server.name] = Leg(provider, seats, clock, recorder)
+    return legs
+
+
+def check_keys(settings: Settings, policies: Policies) -> None:
+    """A key that nobody is given is a name misspelt: its server would be asked without one. Raises SettingsError."""
+    unknown = settings.keys_of_providers.keys() - {server.name for server in policies.routes.servers}
+    if unknown:
+        raise SettingsError(
+            f"IMAGEGATE_PROVIDER_KEYS has a key of {min(unknown)}, which is none of the [[servers]] in routes.toml"
+        )
+
+
+def terms_of(server: Server, settings: Settings, policies: Policies) -> Terms:
+    key = settings.keys_of_providers.get(server.name)
+    return Terms(
+        name=server.name,
+        url=server.url,
+        key=None if key is None else key.get_secret_value(),
+        models={
+            route.model: Served(
+                leg.model or route.model,
+                free=policies.price(route.model, server.name) == 0,
+                moderation=tuple(policies.models[route.model].moderation.markers),
+            )
+            for route in policies.routes.routes
+            for leg in route.legs
+            if leg.provider == server.name
+        },
+        fields=tuple(server.fields),
+        references=server.references,
+        masks=server.masks,
+        idempotent=server.idempotent,
+        deadline=server.deadline,
+        private_hosts=settings.private_hosts,
+    )
