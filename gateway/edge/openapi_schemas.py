@@ -213,10 +213,13 @@ JOB_EXAMPLE = {
     "object": "image.job",
     "model": "flux-2-klein-4b",
     "status": "processing",
+    "provider": "workers",
+    "passed": [],
     "progress": 0.4,
     "created_at": "2026-11-22T10:00:00.125Z",
     "completed_at": None,
     "error": None,
+    "queue": None,
     "result": None,
 }
 
