@@ -113,7 +113,7 @@ def _print_attempts(attempts: list[dict[str, Any]]) -> None:
             "Held",
             "Cost",
             "Failure",
-            "Passed by",
+            "Not at",
         ],
         (
             [
