@@ -34,9 +34,7 @@ class Claiming:
         the seconds for which there was none. Raises ClientLeft when the worker has gone away."""
         await self._queue.present(asked.presence)
         fits = _fits(asked)
-        if asked.presence.draining:
-            return Claimed(lease_ms=WORKER_LEASE), 0.0
-        waited, end = 0.0, self._clock.monotonic() + asked.wait_s
+        waited, end = 0.0, self._clock.monotonic() + (asked.wait_s if fits.lines else 0.0)
         with self._ears.waiting(*map(line_word, fits.lines)) as waiter:
             gone.add_done_callback(lambda _: waiter.wake())
             while True:
@@ -77,8 +75,10 @@ class Claiming:
 
 def _fits(asked: Claim) -> Fits:
     presence = asked.presence
+    # One that drains is given nothing new; but it asks once more for what it was given, where it had hung up on the answer.
+    lines = () if presence.draining else (worker_batch.line(presence.model, presence.engine),)
     return Fits(
-        lines=(worker_batch.line(presence.model, presence.engine),),
+        lines=lines,
         operations=presence.operations,
         most_pixels=presence.most_pixels,
         most_references=presence.most_references,

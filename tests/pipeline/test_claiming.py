@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
 import pytest
 from fakes import NOON, HandClock, RememberingTelemetry, at_rest, until
 from orders import A_CAT
@@ -42,9 +43,11 @@ class Desk:
             Piece(piece_id, team="red", line=LINE, order=A_CAT, part=part, queued_at=NOON, deadline=NOON + 10**9)
         )
 
-    async def poll(self, claim: str = "one", gone: asyncio.Future[None] | None = None) -> Poll:
+    async def poll(
+        self, claim: str = "one", gone: asyncio.Future[None] | None = None, presence: Presence = PRESENCE
+    ) -> Poll:
         """A claim that has looked and waits."""
-        asked = Claim(presence=PRESENCE, claim=claim, wait_s=30, tokens=worker_batch.TOKENS)
+        asked = Claim(presence=presence, claim=claim, wait_s=30, tokens=worker_batch.TOKENS)
         before = self.waiters()
         poll = asyncio.ensure_future(self.claiming.claim(asked, gone or asyncio.get_running_loop().create_future()))
         await until(lambda: self.waiters() > before or poll.done())
@@ -116,6 +119,19 @@ async def test_a_worker_that_has_gone_away_takes_nothing(desk: Desk) -> None:
         await poll
     claimed, _ = await (await desk.poll("two"))
     assert [(work.attempt, work.delivery) for work in claimed.work] == [("a", 1)]
+
+
+async def test_one_that_drains_finds_what_it_was_given_and_nothing_new(desk: Desk) -> None:
+    """It had hung up on the answer, which was on its way: without this the piece would lie until its lease ended."""
+    await desk.put("a")
+    await (await desk.poll())
+    await desk.put("b")
+    drains = msgspec.structs.replace(PRESENCE, draining=True)
+    claimed, _ = await (await desk.poll(presence=drains))
+    assert [(work.attempt, work.delivery) for work in claimed.work] == [("a", 1)]
+    empty = await desk.poll("two", presence=drains)
+    assert empty.done(), "nothing is waited for"
+    assert (await empty)[0].work == ()
 
 
 async def test_nobody_listens_for_a_claim_that_has_ended(desk: Desk) -> None:
