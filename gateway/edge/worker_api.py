@@ -1,6 +1,7 @@
 """/worker/v1: what the agents on GPU boxes call, in the words of core.worker_messages. Open to worker tokens alone."""
 
-from dataclasses import dataclass
+import asyncio
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import msgspec
@@ -15,6 +16,7 @@ from gateway.core.order import Codec
 from gateway.edge.exchange import Call, of, watching
 from gateway.edge.front import bearer
 from gateway.edge.intake_body import chunks
+from gateway.edge.intake_limits import turn
 from gateway.edge.reply import BlobPiece, Body, Reply
 from gateway.edge.worker_queries import PartialQuery, PictureQuery
 from gateway.pipeline.claiming import Claiming
@@ -26,6 +28,10 @@ _Message = TypeVar("_Message", bound=messages.Message)
 _JSON = (("content-type", "application/json"), ("cache-control", "private, no-store"))
 _CODECS: dict[str, Codec] = {"image/png": "png", "image/webp": "webp", "image/jpeg": "jpeg"}
 _MEDIA: dict[str, str] = {codec: media for media, codec in _CODECS.items()}
+#: Uploads that are read at once: each is held whole, some 3 MB of a usual picture and at most 32.
+_UPLOADS = 16
+#: Seconds in which an upload comes to its turn. Nothing of its body is read meanwhile, nor does the body's deadline run.
+_TURN = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +42,7 @@ class WorkerDesk:
     claiming: Claiming
     delivering: Delivering
     blobs: Blobs
+    uploads: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_UPLOADS))
 
     async def admit(self, request: Call, *, often: bool = False) -> None:
         """Raises InvalidApiKey. `often`: what comes every few seconds is a line of the log only for who looks closely."""
@@ -86,7 +93,8 @@ async def picture(request: Call, desk: _Desk) -> ASGIApp:
     asked = PictureQuery.from_query(request.query_params)
     of(request).job = asked.attempt
     piece = await desk.delivering.own(asked.attempt, asked.claim)
-    kept = await desk.delivering.keep(piece, _codec(request), await _body(request))
+    async with turn(desk.uploads, _TURN):
+        kept = await desk.delivering.keep(piece, _codec(request), await _body(request))
     return _said(kept)
 
 
@@ -95,7 +103,8 @@ async def partial(request: Call, desk: _Desk) -> ASGIApp:
     await desk.admit(request, often=True)
     asked = PartialQuery.from_query(request.query_params)
     piece = await desk.delivering.own(asked.attempt, asked.claim)
-    await desk.delivering.keep_partial(piece, asked.claim, asked.index, _codec(request), await _body(request))
+    async with turn(desk.uploads, _TURN):
+        await desk.delivering.keep_partial(piece, asked.claim, asked.index, _codec(request), await _body(request))
     return _NOTHING
 
 

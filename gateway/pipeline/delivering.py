@@ -1,5 +1,8 @@
 """What workers bring: how far a piece is, its pictures on the way and at the end, and how it ended."""
 
+import asyncio
+from collections import OrderedDict
+from hashlib import sha256
 from typing import TypeAlias
 
 from gateway.core.errors import InvalidRequest, NotYours, RequestTooLarge
@@ -10,13 +13,15 @@ from gateway.core.worker_messages import Ended, Fail, Finish, Progress, Progress
 from gateway.pipeline.bells import Ears
 from gateway.ports import Blobs, Clock, Piece, Queue
 from gateway.ports.bells import piece_word
-from gateway.ports.queue import WORKER_LEASE
+from gateway.ports.queue import DELIVERIES, WORKER_LEASE
 
 #: Codec, width and height.
 Measured: TypeAlias = tuple[Codec, int, int]
 
 #: Bytes of one picture, encoded: four times what the largest image takes as PNG.
 LARGEST_PICTURE = 32 * 1024 * 1024
+#: Pieces whose pictures are counted; of more, those that were brought something longest ago are forgotten.
+_COUNTED = 1000
 
 
 class Delivering:
@@ -25,10 +30,11 @@ class Delivering:
         self._blobs = blobs
         self._ears = ears
         self._clock = clock
+        self._brought = Brought()
 
     async def progress(self, said: Progress) -> Progressed:
         began = self._clock.monotonic()
-        extended = await self._queue.extend(said.attempt, said.claim, said.step, said.of)
+        extended = await self._queue.extend(said.attempt, said.claim, min(said.step, said.of), said.of)
         if extended is None:
             return Progressed(lease_ms=0)
         lease = WORKER_LEASE - round((self._clock.monotonic() - began) * 1000)
@@ -46,15 +52,18 @@ class Delivering:
         measured = _measure(codec, data)
         if measured != _ordered(piece):
             raise InvalidRequest(f"The picture is {_words(measured)}, and {_words(_ordered(piece))} was ordered.")
-        return await self._keep(data, measured)
+        return await self._keep(piece, data, measured)
 
     async def keep_partial(self, piece: Piece, claim: str, index: int, codec: Codec, data: bytes) -> None:
-        """A picture of what it is becoming. Raises InvalidRequest and NotYours."""
+        """A picture of what it is becoming, of its size or smaller. Raises InvalidRequest and NotYours."""
         if not 0 <= index < piece.partials * piece.part.images:
             raise InvalidRequest(
                 f"So many pictures on the way were not asked for as index {index} says.", param="index"
             )
-        picture = await self._keep(data, _measure(codec, data))
+        measured = _measure(codec, data)
+        if measured[1] > piece.order.width or measured[2] > piece.order.height:
+            raise InvalidRequest(f"The picture is {_words(measured)}, and {_words(_ordered(piece))} was ordered.")
+        picture = await self._keep(piece, data, measured)
         if not await self._queue.partial(piece.id, claim, index, picture):
             raise NotYours("This piece is not this claim's any more.")
         await self._ears.ring(piece_word(piece.id))
@@ -87,9 +96,35 @@ class Delivering:
             if not as_ordered or await self._blobs.size(picture.name) != picture.size:
                 raise InvalidRequest("A picture was not uploaded, or is not such as was ordered.", param="pictures")
 
-    async def _keep(self, data: bytes, measured: Measured) -> Picture:
+    async def _keep(self, piece: Piece, data: bytes, measured: Measured) -> Picture:
+        if not await self._brought.has_room(piece, data):
+            raise InvalidRequest("More pictures than this piece can have were brought for it already.")
         codec, width, height = measured
-        return Picture(await self._blobs.keep(data, codec), codec, width, height, len(data))
+        name = await self._blobs.keep(data, codec)
+        self._brought.note(piece, name)
+        return Picture(name, codec, width, height, len(data))
+
+
+class Brought:
+    """The names of what pieces were brought here: as many as all their deliveries can bring. The disk is swept but now and
+    then, so that a worker that makes picture after picture for one piece would fill it."""
+
+    def __init__(self) -> None:
+        self._names: OrderedDict[str, set[str]] = OrderedDict()
+
+    async def has_room(self, piece: Piece, data: bytes) -> bool:
+        """What was brought before may be brought again: its answer may have been lost."""
+        names = self._names.get(piece.id, set())
+        if len(names) < DELIVERIES * piece.part.images * (1 + piece.partials):
+            return True
+        digest = await asyncio.to_thread(lambda: sha256(data).hexdigest())
+        return any(name.startswith(digest) for name in names)
+
+    def note(self, piece: Piece, name: str) -> None:
+        self._names.setdefault(piece.id, set()).add(name)
+        self._names.move_to_end(piece.id)
+        if len(self._names) > _COUNTED:
+            self._names.popitem(last=False)
 
 
 def _measure(codec: Codec, data: bytes) -> Measured:

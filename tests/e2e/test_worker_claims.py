@@ -114,7 +114,10 @@ async def test_progress_extends_the_lease_of_its_owner_alone(here: Stand) -> Non
     assert became is not None
     assert (became.standing, became.step, became.of) == ("claimed", 2, 4)
     assert await here.queue.cancel("a") is False
-    answer = await here.say("progress", Progress(attempt=attempt, claim=claim, step=3, of=4))
+    answer = await here.say("progress", Progress(attempt=attempt, claim=claim, step=9, of=4))
+    became = await here.queue.became("a")
+    assert became is not None
+    assert (became.step, became.of) == (4, 4), "nobody is told of more than the whole"
     assert wire.decode(answer.content, Progressed).cancelled
 
 

@@ -9,7 +9,7 @@ from worker_stand import SETTING, Stand, a_picture
 
 from gateway.core import worker_messages as wire
 from gateway.core.worker_messages import Ended, Fail, Finish
-from gateway.ports.queue import Became
+from gateway.ports.queue import DELIVERIES, Became
 
 pytest_plugins = ["worker_stands"]
 
@@ -108,6 +108,24 @@ async def test_pictures_on_the_way_are_told_by_their_index(here: Stand) -> None:
     assert refusal(await here.upload(attempt, claim, b"junk", "image/webp", 0)) == (400, "invalid_image_file")
     nameless = await here.client.put(f"{here.url}/worker/v1/partials", headers=bearer(SETTING), content=b"")
     assert refusal(nameless) == (400, "missing_required_parameter")
+
+
+async def test_no_piece_is_brought_more_than_all_its_deliveries_can_bring(here: Stand) -> None:
+    await here.put("a")
+    attempt, claim = await here.begin()
+    colours = [a_picture(colour=f"#0000{number:02x}") for number in range(DELIVERIES + 1)]
+    for data in colours[:-1]:
+        await here.kept(attempt, claim, data)
+    assert refusal(await here.upload(attempt, claim, colours[-1])) == (400, "invalid_value")
+    again = await here.kept(attempt, claim, colours[0])
+    assert await here.finish(attempt, claim, again)
+
+
+async def test_a_picture_on_the_way_is_no_larger_than_the_order(here: Stand) -> None:
+    await here.put("a", partials=1)
+    attempt, claim = await here.begin()
+    assert refusal(await here.upload(attempt, claim, a_picture(side=257), index=0)) == (400, "invalid_value")
+    assert (await here.upload(attempt, claim, a_picture(side=256), index=0)).status_code == 204
 
 
 async def test_a_failure_is_told_with_its_class(here: Stand) -> None:
