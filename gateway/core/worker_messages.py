@@ -21,6 +21,10 @@ Line = Annotated[str, Meta(max_length=200)]
 Count = Annotated[int, Meta(ge=0, le=2**31)]
 Positive = Annotated[int, Meta(ge=1, le=2**31)]
 Seed = Annotated[int, Meta(ge=0, lt=SEEDS)]
+#: Of an engine for a piece, a day at most: what is reckoned from it stays a number.
+Seconds = Annotated[float, Meta(ge=0, le=86_400)]
+#: Images in a call: one claim may not empty a long line.
+Images = Annotated[int, Meta(ge=1, le=64)]
 
 #: `too_large`: never fits this GPU; `oom`: it did not this time; `moderated`: the engine's own filter; `lost`: anything else.
 Class = Literal["too_large", "oom", "moderated", "lost"]
@@ -52,10 +56,10 @@ class Presence(Message, frozen=True, kw_only=True):
     model: Line
     revision: Line = ""
     engine: Line = ""
-    seconds: Annotated[float, Meta(ge=0)] = 0.0
-    operations: tuple[Operation, ...] = ("generation",)
+    seconds: Seconds = 0.0
+    operations: Annotated[tuple[Operation, ...], Meta(max_length=8)] = ("generation",)
     #: what else it can do, for routes to ask
-    features: tuple[Line, ...] = ()
+    features: Annotated[tuple[Line, ...], Meta(max_length=32)] = ()
     most_pixels: Positive
     most_references: Count = 0
     load: Count = 0
@@ -68,7 +72,7 @@ class Claim(Message, frozen=True, kw_only=True):
     presence: Presence
     claim: Id
     wait_s: Annotated[float, Meta(ge=0, le=60)] = 0.0
-    images: Positive = 1
+    images: Images = 1
     tokens: Positive
 
 
@@ -109,7 +113,7 @@ class Claimed(Message, frozen=True, kw_only=True):
 class Progress(Message, frozen=True, kw_only=True):
     """Extends the lease; 0 of `of` where nothing is known yet."""
 
-    attempt: str
+    attempt: Line
     claim: Id
     step: Count = 0
     of: Count = 0
@@ -125,14 +129,14 @@ class Progressed(Message, frozen=True, kw_only=True):
 class Finish(Message, frozen=True, kw_only=True):
     """One picture for each seed, in order, all of them uploaded."""
 
-    attempt: str
+    attempt: Line
     claim: Id
-    pictures: Annotated[tuple[Picture, ...], Meta(min_length=1)]
-    seconds: Annotated[float, Meta(ge=0)]
+    pictures: Annotated[tuple[Picture, ...], Meta(min_length=1, max_length=64)]
+    seconds: Seconds
 
 
 class Fail(Message, frozen=True, kw_only=True):
-    attempt: str
+    attempt: Line
     claim: Id
     failure: Class
     message: Annotated[str, Meta(max_length=2000)] = ""
@@ -145,7 +149,7 @@ class Ended(Message, frozen=True, kw_only=True):
 
 
 class Held(msgspec.Struct, frozen=True):
-    attempt: str
+    attempt: Line
     claim: Id
 
 
@@ -153,7 +157,7 @@ class Drain(Message, frozen=True, kw_only=True):
     """It takes no more work, and gives back what it has not begun."""
 
     worker: Id
-    given_back: tuple[Held, ...] = ()
+    given_back: Annotated[tuple[Held, ...], Meta(max_length=256)] = ()
 
 
 Any = TypeVar("Any", bound=Message)

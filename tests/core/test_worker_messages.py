@@ -30,6 +30,7 @@ IDS = st.from_regex(r"[A-Za-z0-9._-]{1,64}", fullmatch=True)
 LINES = st.text(max_size=200)
 COUNTS = st.integers(0, 2**31)
 POSITIVE = st.integers(1, 2**31)
+IMAGES = st.integers(1, 64)
 SECONDS = st.floats(0, 60)
 OPERATIONS = st.lists(st.sampled_from(["generation", "edit", "variation"]), max_size=3).map(tuple)
 PICTURES = st.builds(Picture, st.text(), st.sampled_from(["png", "webp"]), POSITIVE, POSITIVE, COUNTS)
@@ -58,15 +59,15 @@ WORK = st.builds(
 SAID = st.one_of(
     PRESENCES,
     st.builds(
-        Claim, version=st.just(VERSION), presence=PRESENCES, claim=IDS, wait_s=SECONDS, images=POSITIVE, tokens=POSITIVE
+        Claim, version=st.just(VERSION), presence=PRESENCES, claim=IDS, wait_s=SECONDS, images=IMAGES, tokens=POSITIVE
     ),
     st.builds(Claimed, version=st.just(VERSION), work=st.lists(WORK, max_size=3).map(tuple), lease_ms=COUNTS),
-    st.builds(Progress, version=st.just(VERSION), attempt=st.text(), claim=IDS, step=COUNTS, of=COUNTS),
+    st.builds(Progress, version=st.just(VERSION), attempt=LINES, claim=IDS, step=COUNTS, of=COUNTS),
     st.builds(Progressed, version=st.just(VERSION), lease_ms=COUNTS, cancelled=st.booleans()),
     st.builds(
         Finish,
         version=st.just(VERSION),
-        attempt=st.text(),
+        attempt=LINES,
         claim=IDS,
         pictures=st.lists(PICTURES, min_size=1, max_size=4).map(tuple),
         seconds=SECONDS,
@@ -74,7 +75,7 @@ SAID = st.one_of(
     st.builds(
         Fail,
         version=st.just(VERSION),
-        attempt=st.text(),
+        attempt=LINES,
         claim=IDS,
         failure=st.sampled_from(["too_large", "oom", "moderated", "lost"]),
         message=st.text(max_size=2000),
@@ -84,7 +85,7 @@ SAID = st.one_of(
         Drain,
         version=st.just(VERSION),
         worker=IDS,
-        given_back=st.lists(st.builds(Held, attempt=st.text(), claim=IDS), max_size=3).map(tuple),
+        given_back=st.lists(st.builds(Held, attempt=LINES, claim=IDS), max_size=3).map(tuple),
     ),
 )
 A_WORKER = Presence(worker="gpu-1", gpu="H200", model="m", most_pixels=4)
@@ -134,6 +135,8 @@ def test_depth_without_end_is_refused() -> None:
         {"most_pixels": 0},
         {"load": -1},
         {"operations": ["sing"]},
+        {"seconds": 1e300},
+        {"features": ["masks"] * 33},
         {"draining": "yes"},
         {"version": "1"},
         {"version": None},
@@ -142,6 +145,17 @@ def test_depth_without_end_is_refused() -> None:
 def test_a_value_out_of_its_bounds_is_refused(fields: dict[str, object]) -> None:
     with pytest.raises(NotUnderstood, match=f"`\\$.{next(iter(fields))}"):
         decode(changed(A_WORKER, **fields), Presence)
+
+
+def test_one_message_asks_for_no_more_than_a_box_can_have() -> None:
+    """What a claim brings is given in one transaction, what is given back in as many calls of the store; and what is
+    finished is named in the log."""
+    claim = Claim(presence=A_WORKER, claim="c", images=65, tokens=1)
+    drain = Drain(worker="w", given_back=(Held("a", "c"),) * 257)
+    fail = Fail(attempt="a" * 201, claim="c", failure="lost")
+    for said, kind in ((claim, Claim), (drain, Drain), (fail, Fail)):
+        with pytest.raises(NotUnderstood):
+            decode(encode(said), kind)
 
 
 def test_a_message_without_a_version_is_refused() -> None:
