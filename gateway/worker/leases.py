@@ -14,6 +14,9 @@ from gateway.worker.origin_calls import Unreachable
 
 #: Seconds between two looks, and after which a step is told.
 _LOOK = 1.0
+#: The shortest lease that is reckoned with, in seconds. A gateway whose store was slow grants what is left of one, down to
+#: nothing: that is to be extended at once, by a call that has the time to be answered, and not looked at all the time.
+_SHORTEST = 1.0
 
 
 class Leases:
@@ -40,7 +43,7 @@ class Leases:
     async def keep(self) -> None:
         """For ever."""
         while True:
-            await self._clock.sleep(min([_LOOK, *(errand.lease / 6 for errand in self._hand)]))
+            await self._clock.sleep(min([_LOOK, *(max(errand.lease, _SHORTEST) / 6 for errand in self._hand)]))
             now = self._clock.monotonic()
             for errand in self._hand - self._speaking:
                 if errand.wanted and _due(errand, now):
@@ -52,7 +55,7 @@ class Leases:
         now, step = self._clock.monotonic(), errand.step
         said = Progress(attempt=errand.work.attempt, claim=errand.claim, step=step, of=errand.of)
         try:
-            answer = await self._link.progress(said, errand.lease / 3)
+            answer = await self._link.progress(said, max(errand.lease / 3, _SHORTEST))
         except Unreachable:
             return  # at the next look again
         except (NotOurs, Declined):

@@ -22,6 +22,18 @@ async def test_a_lease_is_kept_while_the_engine_is_busy_and_what_waits_as_well()
         await gateway.until(lambda: len(gateway.finishes) == 2)
 
 
+async def test_a_lease_of_which_nothing_is_left_is_extended_at_once() -> None:
+    """As of a gateway whose store was slow."""
+    stand = Stand(shut=True)
+    async with scripted_gateway(lease_ms=0) as gateway, working(gateway, stand) as here:
+        gateway.give(work("a"))
+        await gateway.until(lambda: any(gateway.claimed.values()))
+        gateway.lease_ms = 3_000
+        await gateway.until(lambda: [errand.lease for errand in here.agent._bench.hand] == [3.0])
+        stand.engine.gate.set()
+        await gateway.until(lambda: gateway.finishes)
+
+
 async def test_what_is_cancelled_stops_the_engine_and_the_next_one_is_made() -> None:
     stand = Stand(seconds=1.0)
     async with scripted_gateway(lease_ms=3_000) as gateway, working(gateway, stand) as here:
