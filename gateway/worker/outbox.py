@@ -114,9 +114,8 @@ class Outbox:
 
     async def _send_partial(self, errand: Errand, index: int, pixels: Pixels) -> None:
         work = errand.work
-        with suppress(
-            NotOurs, Declined, Unreachable, Refused, Misunderstood
-        ):  # who refuses it will refuse more than it
+        # who refuses it will refuse more than it; and what cannot be encoded is told with the picture itself
+        with suppress(NotOurs, Declined, Unreachable, Refused, Misunderstood, OSError, ValueError):
             data = await self._encoded(pixels, work.codec)
             if errand.wanted and not errand.pictures:
                 await self._link.partial(work.attempt, errand.claim, index, work.codec, data)
