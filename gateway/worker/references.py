@@ -12,8 +12,9 @@ from PIL import Image
 from gateway.core.images import MOST_REFERENCE_PIXELS, sniff
 from gateway.worker.gateway_link import Declined, GatewayLink
 
-#: Of 3 MB each, at the megapixel that the gateway keeps.
+#: Images, and their pixels together: 100 MB, at the megapixel that the gateway sends.
 _KEPT = 32
+_KEPT_PIXELS = _KEPT * 1024 * 1024
 
 _Mode = Literal["RGB", "L"]
 
@@ -31,10 +32,13 @@ class References:
             data = await self._link.persist(lambda: self._link.reference(path), patience, wanted)
             kept = await get_running_loop().run_in_executor(self._pool, _decoded, data, mode)
             self._kept[path, mode] = kept
-            if len(self._kept) > _KEPT:
+            while len(self._kept) > _KEPT or self._pixels() > _KEPT_PIXELS:
                 self._kept.popitem(last=False)
         self._kept.move_to_end((path, mode))
         return kept
+
+    def _pixels(self) -> int:
+        return sum(image.width * image.height for image in self._kept.values())
 
 
 def _decoded(data: bytes, mode: _Mode) -> Image.Image:
