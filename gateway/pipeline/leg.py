@@ -95,16 +95,16 @@ class Leg:
         requests = requests_of(calls, self.uploads(order))
         wait, before = await self.governor.expected_wait(requests), None
         if (queue := await self.provider.ahead(order, team)) is not None:
-            coming = self.arrivals.before(team)
+            coming = self.arrivals.before(order.model, team)
             wait, before = max(wait, queue.seconds + coming * queue.each), queue.pieces + coming
         durations = self.durations(order, order.count)
         if wait > 0 and wait + durations.due(0.0) > patience:
             raise NoCapacity("The queue for the image provider is too long just now.", retry_after=wait)
-        return Place(wait + durations.median, self._announced(team, calls, requests), wait, before)
+        return Place(wait + durations.median, self._announced(order.model, team, calls, requests), wait, before)
 
     @contextmanager
-    def _announced(self, team: str, calls: int, requests: int) -> Iterator[None]:
-        with self.governor.announced(requests), self.arrivals.announced(team, calls):
+    def _announced(self, model: str, team: str, calls: int, requests: int) -> Iterator[None]:
+        with self.governor.announced(requests), self.arrivals.announced(model, team, calls):
             yield
 
     async def forget(self, upstream_id: str) -> None:

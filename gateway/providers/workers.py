@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack, suppress
 
 from gateway.core.errors import ModerationBlocked, NoCapacity, UpstreamFailed
+from gateway.core.fingerprint import fingerprint
 from gateway.core.job import Failure
 from gateway.core.order import Order
 from gateway.core.worker_batch import batch, line, tokens
@@ -74,14 +75,21 @@ class Workers(Provider):
         self._opened = clock.now()
         self._live: Sequence[Presence] = ()
         self._seen = -_REMEMBERED
+        #: lines of the pieces that were enqueued here
+        self._lines: dict[str, str] = {}
 
     async def fits(self, order: Order) -> str | Unfit:
+        engines = await self._engines(order)
+        return engines if isinstance(engines, Unfit) else min(engines)
+
+    async def _engines(self, order: Order) -> set[str] | Unfit:
+        """The classes of those who can make it."""
         serving = [worker for worker in await self._workers() if worker.model == order.model]
         if not serving:
             return Unfit("absent", f"no live worker serves {order.model}")
         refusals = [_unable(worker, order) for worker in serving]
-        engines = [worker.engine for worker, refusal in zip(serving, refusals, strict=True) if refusal is None]
-        return min(engines) if engines else next(refusal for refusal in refusals if refusal is not None)
+        engines = {worker.engine for worker, refusal in zip(serving, refusals, strict=True) if refusal is None}
+        return engines or next(refusal for refusal in refusals if refusal is not None)
 
     async def ahead(self, order: Order, team: str) -> Ahead | None:
         engine = await self.fits(order)
@@ -106,9 +114,9 @@ class Workers(Provider):
         until_kept: ExitStack | None = None,  # noqa: ARG002 - nothing of the pictures is held here
     ) -> Accepted | Finished | Declined | Unknown:
         order, part = share.order, share.part
-        engine = await self.fits(order)
-        if isinstance(engine, Unfit):
-            return Declined(_NOBODY)
+        engine = await self._engine_for(share)
+        if engine is None:
+            return await self._unless_there(share.attempt)
         where = line(order.model, engine)
         piece = Piece(
             id=share.attempt,
@@ -126,6 +134,7 @@ class Workers(Provider):
             await self._queue.enqueue(piece)
         except StoreDown:
             return Declined(_NO_QUEUE, again=True)
+        self._lines[piece.id] = where
         await self._bells.ring(line_word(where))
         return Accepted(piece.id)
 
@@ -138,7 +147,7 @@ class Workers(Provider):
     ) -> Finished | Pending | Declined | Unknown | Later:
         try:
             became = await self._queue.became(upstream_id)
-            if became is not None and became.standing == "queued" and await self._deserted(order):
+            if became is not None and became.standing == "queued" and await self._deserted(upstream_id, order):
                 return Declined(_NOBODY) if await self._queue.cancel(upstream_id) else Pending()
         except StoreDown as error:
             return Later(str(error))
@@ -152,21 +161,43 @@ class Workers(Provider):
         return became is not None and became.standing != "queued"
 
     async def withdraw(self, upstream_id: str) -> None:
+        self._lines.pop(upstream_id, None)
         await self._queue.cancel(upstream_id)
         await self._bells.ring(piece_word(upstream_id))
 
     async def forget(self, upstream_id: str) -> None:
+        self._lines.pop(upstream_id, None)
         with suppress(StoreDown):  # the queue forgets by itself after a day
             await self._queue.forget(upstream_id)
 
     async def position(self, upstream_id: str) -> int | None:
         return await self._queue.position(upstream_id)
 
-    async def _deserted(self, order: Order) -> bool:
+    async def _engine_for(self, share: Share) -> str | None:
+        """The class of those who make what equal orders will take it for; None: they have gone since it was chosen."""
+        engines = await self._engines(share.order)
+        if isinstance(engines, Unfit):
+            return None
+        meant = {engine for engine in engines if share.fingerprint in {None, fingerprint(share.order, engine)}}
+        return min(meant, default=None)
+
+    async def _unless_there(self, piece_id: str) -> Accepted | Declined:
+        """Nobody would make it now; but a submit whose answer was lost may have enqueued it while somebody would."""
+        try:
+            there = await self._queue.became(piece_id)
+        except StoreDown:
+            return Declined(_NO_QUEUE, again=True)
+        return Declined(_NOBODY) if there is None else Accepted(piece_id)
+
+    async def _deserted(self, piece_id: str, order: Order) -> bool:
         """Will nobody claim it? After our own start workers are given the time to come back."""
         if self._clock.now() - self._opened < _RETURNING:
             return False
-        return isinstance(await self.fits(order), Unfit)
+        engines = await self._engines(order)
+        if isinstance(engines, Unfit):
+            return True
+        where = self._lines.get(piece_id)
+        return where is not None and where not in {line(order.model, engine) for engine in engines}
 
     async def _workers(self) -> Sequence[Presence]:
         """Those that take work."""
