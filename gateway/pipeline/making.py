@@ -110,10 +110,12 @@ class Making:
             if (pause := leg.enter_submit()) > 0:
                 # the circuit opened while this order stood in the queue: nothing has left, so nothing is owed
                 leg.governor.landed()
-                if job.detached:
-                    await self._crew.rest(pause)
-                    continue
-                return await self._refuse(job, attempt, _Refused(Declined(leg.refusing)))
+                if not job.detached:
+                    return await self._refuse(job, attempt, _Refused(Declined(leg.refusing)))
+                if (moved := await self._moved(job, attempt, leg.refusing)) is not None:
+                    return moved
+                await self._crew.rest(pause)
+                continue
             async with self._handing.room(job.order, leg):
                 sent = await self._send(leg, job, attempt, part)
             if isinstance(sent, Attempt) and sent.provider == leg.name and sent.upstream_id is not None:
@@ -159,7 +161,8 @@ class Making:
         elif not await self._journal.surely(self._jobs.submitting, attempt.id, now, self._replica):
             leg.leave_submit()  # dropped while it stood in the queue, or taken over by another replica
             return None
-        share = Share(attempt.id, job.team, job.order, part, deadline=now + self._queue_wait)
+        asked = self._routing.asked(job, attempt)
+        share = Share(attempt.id, job.team, job.order, part, deadline=now + self._queue_wait, fingerprint=asked)
         with ExitStack() as until_kept:
             with self._timed("submit"):
                 outcome = await self._said(leg, share, references, until_kept)
@@ -233,7 +236,8 @@ class Making:
         elif isinstance(outcome, Declined):
             if (moved := await self._moved(job, attempt, outcome.failure)) is not None:
                 return moved
-            await self._journal.surely(self._spending.release, attempt, outcome.failure)
+            if not await self._journal.surely(self._spending.release, attempt, outcome.failure):
+                return None  # it was cancelled, or another has taken it over
             ending = outcome.failure.code
         else:
             known = (attempt.id, UNCONFIRMED, self._clock.now(), attempt.upstream_id)
