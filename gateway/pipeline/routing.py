@@ -181,7 +181,7 @@ class Routing:
         share = policy.budget_below
         for state in await self._spending.budgets_of(payers(buyer.key_id, buyer.team)):
             if share is not None and state.spent + state.held - buyer.held >= share * state.limit:
-                allowed = f"{share * 100:.0f} % of the budget per {state.window} may be spent at {policy.provider}"
+                allowed = f"{(share * 100).normalize():f} % of the budget per {state.window} may be spent at {policy.provider}"
                 return f"{state.scope}: {allowed}, and no other provider can make this order."
         return None
 
