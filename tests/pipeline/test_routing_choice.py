@@ -55,9 +55,7 @@ async def test_the_first_leg_that_can_make_it_does_at_its_price(tmp_path: Path) 
         assert house.telemetry.decisions == [("workers", "taken")]
 
 
-@pytest.mark.parametrize(
-    ("unfit", "reason"), [(NOBODY, "absent"), (UNABLE, "unable")], ids=["absent", "unable"]
-)
+@pytest.mark.parametrize(("unfit", "reason"), [(NOBODY, "absent"), (UNABLE, "unable")], ids=["absent", "unable"])
 async def test_whoever_is_not_there_or_not_able_is_passed_by(tmp_path: Path, unfit: Unfit, reason: str) -> None:
     gpu, vllm, cloud = three()
     gpu.unfit = unfit
@@ -128,9 +126,7 @@ async def test_a_leg_that_is_not_configured_is_passed_by(tmp_path: Path) -> None
     ("spent", "provider"),
     [(0, "empiriolabs"), (499_999, "empiriolabs"), (500_000, "workers"), (1_000_000, "workers")],
 )
-async def test_a_leg_is_left_out_once_its_share_of_a_budget_is_used(
-    tmp_path: Path, spent: int, provider: str
-) -> None:
+async def test_a_leg_is_left_out_once_its_share_of_a_budget_is_used(tmp_path: Path, spent: int, provider: str) -> None:
     gpu, _, cloud = three()
     policies = routed('{ provider = "empiriolabs", budget_below = 0.5 }', '"workers"')
     async with open_house(tmp_path, gpu, cloud, policies=policies) as house:
