@@ -6,18 +6,35 @@ Each model is waited for by itself.
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import count
+
+#: Pieces by model and team.
+Coming = Counter[tuple[str, str]]
 
 
 class Arrivals:
     def __init__(self) -> None:
-        #: pieces by model and team
-        self._announced: Counter[tuple[str, str]] = Counter()
+        self._announced: Coming = Counter()
         #: models and teams by attempts that are journalled and not in the queue yet
         self._started: dict[str, tuple[str, str]] = {}
+        #: what came into the queue since each look at it that is under way
+        self._looks: dict[int, Coming] = {}
+        self._numbers = count()
 
-    def before(self, model: str, team: str) -> int:
-        """How many pieces will be begun before another one of that team: teams take turns."""
-        every = self._announced + Counter(self._started.values())
+    @contextmanager
+    def looking(self) -> Iterator[Coming]:
+        """While the queue is asked: what comes into it meanwhile, which may be missing from its answer, but is on its way no
+        more. Of a burst, many would each take the same place otherwise."""
+        number = next(self._numbers)
+        landed = self._looks[number] = Counter()
+        try:
+            yield landed
+        finally:
+            del self._looks[number]
+
+    def before(self, model: str, team: str, landed: Coming) -> int:
+        """How many pieces will be begun before another one of that team, beside those in the queue: teams take turns."""
+        every = self._announced + Counter(self._started.values()) + landed
         coming = {theirs: pieces for (of, theirs), pieces in every.items() if of == model}
         own = coming.pop(team, 0)
         return own + sum(min(theirs, own + 1) for theirs in coming.values())
@@ -38,4 +55,6 @@ class Arrivals:
 
     def arrived(self, attempt_id: str) -> None:
         """It is in the queue, or will never be."""
-        self._started.pop(attempt_id, None)
+        if (whose := self._started.pop(attempt_id, None)) is not None:
+            for landed in self._looks.values():
+                landed[whose] += 1

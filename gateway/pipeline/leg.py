@@ -86,6 +86,8 @@ class Leg:
     async def place(self, order: Order, team: str, calls: int, patience: float) -> Place:
         """Refuse before anything is held: raises NoCapacity when the circuit is open or the turn would come too late, and
         UpstreamUnavailable while our key or credit is refused. Raises StoreDown.
+
+        Whoever takes the place does so before anything else is waited for: others would be shown it too.
         """
         pause = self._submits.wait(self._clock.monotonic())
         if pause > 0 and self._submits.refusing:
@@ -94,8 +96,10 @@ class Leg:
             raise NoCapacity(NOT_ANSWERING, retry_after=pause)
         requests = requests_of(calls, self.uploads(order))
         wait, before = await self.governor.expected_wait(requests), None
-        if (queue := await self.provider.ahead(order, team)) is not None:
-            coming = self.arrivals.before(order.model, team)
+        with self.arrivals.looking() as landed:
+            queue = await self.provider.ahead(order, team)
+        if queue is not None:
+            coming = self.arrivals.before(order.model, team, landed)
             wait, before = max(wait, queue.seconds + coming * queue.each), queue.pieces + coming
         durations = self.durations(order, order.count)
         if wait > 0 and wait + durations.due(0.0) > patience:

@@ -161,13 +161,13 @@ class Routing:
         if isinstance(engine, Unfit):
             search.pass_by(leg.name, engine.reason, _unfit(engine), engine.detail)
             return None
+        if policy.budget_below is not None and (spent := await self._spent(policy, buyer)) is not None:
+            search.pass_by(leg.name, "budget", BudgetSpent(spent))
+            return None
         try:
             place = await leg.place(order, buyer.team, buyer.calls, buyer.patience)
         except (NoCapacity, UpstreamUnavailable) as error:
             search.pass_by(leg.name, "refusing", error)
-            return None
-        if policy.budget_below is not None and (spent := await self._spent(policy, buyer)) is not None:
-            search.pass_by(leg.name, "budget", BudgetSpent(spent))
             return None
         if policy.wait_below is not None and place.wait >= policy.wait_below:
             detail = f"{place.wait:.1f} s to wait, and less than {policy.wait_below:f} s are allowed"

@@ -75,29 +75,31 @@ class Workers(Provider):
         self._opened = clock.now()
         self._live: Sequence[Presence] = ()
         self._seen = -_REMEMBERED
+        self._asking = asyncio.Lock()
         #: lines of the pieces that were enqueued here
         self._lines: dict[str, str] = {}
 
     async def fits(self, order: Order) -> str | Unfit:
-        engines = await self._engines(order)
-        return engines if isinstance(engines, Unfit) else min(engines)
+        able = await self._able(order)
+        return able if isinstance(able, Unfit) else min(worker.engine for worker in able)
 
-    async def _engines(self, order: Order) -> set[str] | Unfit:
-        """The classes of those who can make it."""
+    async def _able(self, order: Order) -> Sequence[Presence] | Unfit:
+        """Those who can make it."""
         serving = [worker for worker in await self._workers() if worker.model == order.model]
         if not serving:
             return Unfit("absent", f"no live worker serves {order.model}")
         refusals = [_unable(worker, order) for worker in serving]
-        engines = {worker.engine for worker, refusal in zip(serving, refusals, strict=True) if refusal is None}
-        return engines or next(refusal for refusal in refusals if refusal is not None)
+        able = [worker for worker, refusal in zip(serving, refusals, strict=True) if refusal is None]
+        return able or next(refusal for refusal in refusals if refusal is not None)
 
     async def ahead(self, order: Order, team: str) -> Ahead | None:
-        engine = await self.fits(order)
-        if isinstance(engine, Unfit):
+        able = await self._able(order)
+        if isinstance(able, Unfit):
             return None
+        engine = min(worker.engine for worker in able)
+        workers = [worker for worker in able if worker.engine == engine]
         where = line(order.model, engine)
         before, depth = await asyncio.gather(self._queue.ahead(where, team), self._queue.depth(where))
-        workers = [worker for worker in self._live if (worker.model, worker.engine) == (order.model, engine)]
         # each takes what it can: their rates add up
         each = 1 / sum(1 / (worker.seconds or _GUESSED) for worker in workers)
         # one that makes nothing just now begins at once
@@ -175,11 +177,12 @@ class Workers(Provider):
 
     async def _engine_for(self, share: Share) -> str | None:
         """The class of those who make what equal orders will take it for; None: they have gone since it was chosen."""
-        engines = await self._engines(share.order)
-        if isinstance(engines, Unfit):
+        able = await self._able(share.order)
+        if isinstance(able, Unfit):
             return None
-        meant = {engine for engine in engines if share.fingerprint in {None, fingerprint(share.order, engine)}}
-        return min(meant, default=None)
+        engines = sorted({worker.engine for worker in able})
+        meant = (engine for engine in engines if share.fingerprint in {None, fingerprint(share.order, engine)})
+        return next(meant, None)
 
     async def _unless_there(self, piece_id: str) -> Accepted | Declined:
         """Nobody would make it now; but a submit whose answer was lost may have enqueued it while somebody would."""
@@ -193,19 +196,24 @@ class Workers(Provider):
         """Will nobody claim it? After our own start workers are given the time to come back."""
         if self._clock.now() - self._opened < _RETURNING:
             return False
-        engines = await self._engines(order)
-        if isinstance(engines, Unfit):
+        able = await self._able(order)
+        if isinstance(able, Unfit):
             return True
         where = self._lines.get(piece_id)
-        return where is not None and where not in {line(order.model, engine) for engine in engines}
+        return where is not None and where not in {line(order.model, worker.engine) for worker in able}
 
     async def _workers(self) -> Sequence[Presence]:
-        """Those that take work."""
-        if (now := self._clock.now()) - self._seen >= _REMEMBERED:
-            self._seen = now
-            with suppress(StoreDown):  # who was there a moment ago is there
-                self._live = [worker for worker in await self._queue.workers() if not worker.draining]
+        """Those that take work. Of a burst, one asks and the others wait for what it hears."""
+        if self._stale():
+            async with self._asking:
+                if self._stale():
+                    with suppress(StoreDown):  # who was there a moment ago is there
+                        self._live = [worker for worker in await self._queue.workers() if not worker.draining]
+                    self._seen = self._clock.now()
         return self._live
+
+    def _stale(self) -> bool:
+        return self._clock.now() - self._seen >= _REMEMBERED
 
 
 def _unable(worker: Presence, order: Order) -> Unfit | None:
