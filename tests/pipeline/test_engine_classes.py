@@ -1,6 +1,7 @@
 """Equal orders share what one class of engine painted, and are bought once also where they spill; a quote says where they go."""
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -105,7 +106,7 @@ async def left_no_trace(house: House) -> None:
     assert (await house.store.list_jobs(), await house.store.ledger(9), await house.books()) == ([], [], (0, 0))
     telemetry = house.telemetry
     assert (telemetry.decisions, telemetry.cache, telemetry.rejections, telemetry.events) == ([], [], [], [])
-    assert [leg.arrivals.before("flux-2-klein-4b", "red") for leg in house.legs.values()] == [0, 0]
+    assert [leg.arrivals.before("flux-2-klein-4b", "red", Counter()) for leg in house.legs.values()] == [0, 0]
     assert house.provider.submits == []
 
 
