@@ -218,7 +218,7 @@ def picture(part: Part, number: int) -> Image:
 class ScriptedProvider(Provider):
     """An upstream in memory: what it took it goes on making, whoever asks, also after the gateway was restarted.
 
-    Without a script every submit is taken, and done at its first poll. Where it is `repeatable`, what it took once it makes once.
+    Without a script every submit is taken, and done at its first poll; by one that is `repeatable`, each attempt's once.
     """
 
     def __init__(self, name: str = "empiriolabs", *, repeatable: bool = False, recalls: bool = False) -> None:

@@ -36,10 +36,10 @@ from gateway.pipeline.spending import Spending
 from gateway.pipeline.sweeping import Sweeping
 from gateway.pipeline.waiting import Waiting
 from gateway.ports import Blobs, Provider
-from gateway.settings import packaged_policies, policy_texts
 from gateway.stores.blobs import open_blobs
 from gateway.stores.sqlite.allowance import LocalAllowance
 from gateway.stores.sqlite.store import SqliteStore, open_store
+from gateway.wiring.policy_files import packaged_policies, policy_texts
 
 RED = Caller("keyofred", "red")
 #: seconds
@@ -48,7 +48,7 @@ URL_TTL = 86_400
 
 @dataclass(frozen=True, slots=True)
 class House:
-    """A gateway without its edge. The whole installation may spend $10. `provider` and `governor` are those of its first leg."""
+    """A gateway without its edge. The whole installation may spend $10. `provider` and `governor` are of its first leg."""
 
     provider: ScriptedProvider
     clock: FastClock
@@ -122,7 +122,7 @@ class House:
 
 
 @asynccontextmanager
-async def open_house(
+async def open_house(  # noqa: PLR0915 - wired once
     directory: Path,
     *providers: ScriptedProvider | Callable[[SqliteStore, FastClock], Provider],
     clock: FastClock | None = None,
@@ -130,7 +130,7 @@ async def open_house(
     policies: Policies | None = None,
     account: bool = True,
 ) -> AsyncIterator[House]:
-    """`limit`: each provider's allowance of requests a minute; `account=False`: no provider is configured. Ends as SIGTERM does.
+    """`limit`: each provider's requests a minute; `account=False`: no provider is configured. Ends as SIGTERM does.
 
     A provider that stands on the store is given as what makes it of that.
     """
@@ -140,17 +140,12 @@ async def open_house(
         crew = Crew(clock, telemetry)
         flights = Flights(clock, crew)
         own = [each if isinstance(each, ScriptedProvider) else each(store, clock) for each in providers]
-        every = {
-            each.name: Leg(
-                each, Governor(each.name, limit, LocalAllowance(clock, limit), crew, clock), clock, telemetry
-            )
-            for each in own
-        }
         provider = next(each for each in own if isinstance(each, ScriptedProvider))
-        governor = every[provider.name].governor
+        governors = {each.name: Governor(each.name, limit, LocalAllowance(clock, limit), crew, clock) for each in own}
+        governor = governors[provider.name]
         replica = token_hex(8)
         spending = Spending(store, clock, telemetry, replica, warn_at=policies.gateway.budgets.warn_at)
-        legs = every if account else {}
+        legs = {each.name: Leg(each, governors[each.name], clock, telemetry) for each in own if account}
         sharing = Sharing(store, blobs, policies.gateway.cache, clock, telemetry)
         ears = Ears(store.bells(), crew, clock)
         ears.watch()

@@ -204,8 +204,9 @@ def _unfit(unfit: Unfit) -> GatewayError:
 def _worst(search: _Search) -> GatewayError:
     reason = min((reason for reason, _ in search.errors), key=_TELLING.index)
     told = [error for why, error in search.errors if why == reason]
-    if len({type(error) for error in told}) > 1:
-        # that no account is configured stays so, but a worker may come at any moment
+    if reason == "absent" and len({type(error) for error in told}) > 1:
+        # a worker may come at any moment, but for now only the operator can mend it: no SDK need try again
         whole = "; ".join(f"{passed.provider}: {passed.detail}" for passed in search.passed)
-        return NoCapacity(f"Nobody is there to make it. {whole}.", retry_after=5)
-    return min(told, key=lambda error: error.retry_after or 0.0)
+        return UpstreamUnavailable(f"Nobody is there to make it. {whole}.")
+    # what passes soonest, and by itself
+    return min(told, key=lambda error: (isinstance(error, UpstreamUnavailable), error.retry_after or 0.0))

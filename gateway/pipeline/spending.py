@@ -83,7 +83,7 @@ class Spending:
 
     async def settle(self, job: Job, attempt: Attempt, pictures: Sequence[Picture]) -> None:
         """Charge the images that were returned, once. `attempt` was held for those asked."""
-        cost = len(pictures) * _price(job, attempt)
+        cost = len(pictures) * job.price(attempt)
         if await self._ledger.settle(attempt.id, pictures, cost, self._clock.now()):
             self._telemetry.spent(
                 team=job.team,
@@ -111,7 +111,7 @@ class Spending:
         """
         now = self._clock.now()
         if outcome == "charge":
-            cost = attempt.images * _price(job, attempt)
+            cost = attempt.images * job.price(attempt)
             charged = await self._ledger.settle(attempt.id, (), cost, now)
             if charged:
                 self._telemetry.spent(
@@ -140,11 +140,6 @@ class Spending:
 
 RELEASED = Failure("upstream_error", "The provider's answer was lost; nothing was charged.")
 UNCONFIRMED = Failure("upstream_unconfirmed", "The provider may or may not have accepted this order.")
-
-
-def _price(job: Job, attempt: Attempt) -> int:
-    """Micro-dollars an image where the attempt is made."""
-    return job.order.unit_price if attempt.price is None else attempt.price
 
 
 def _image_limits(caller: Caller) -> Sequence[Limit]:

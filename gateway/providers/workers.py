@@ -97,9 +97,12 @@ class Workers(Provider):
         if isinstance(able, Unfit):
             return None
         engine = min(worker.engine for worker in able)
+        return await self._wait(order, engine, able, await self._queue.ahead(line(order.model, engine), team))
+
+    async def _wait(self, order: Order, engine: str, able: Sequence[Presence], before: int) -> Ahead:
+        """Of one before which so many pieces wait."""
+        depth = await self._queue.depth(line(order.model, engine))
         workers = [worker for worker in able if worker.engine == engine]
-        where = line(order.model, engine)
-        before, depth = await asyncio.gather(self._queue.ahead(where, team), self._queue.depth(where))
         # each takes what it can: their rates add up
         each = 1 / sum(1 / (worker.seconds or _GUESSED) for worker in workers)
         # one that makes nothing just now begins at once
@@ -172,8 +175,11 @@ class Workers(Provider):
         with suppress(StoreDown):  # the queue forgets by itself after a day
             await self._queue.forget(upstream_id)
 
-    async def position(self, upstream_id: str) -> int | None:
-        return await self._queue.position(upstream_id)
+    async def standing(self, upstream_id: str, order: Order) -> Ahead | None:
+        before, able = await self._queue.position(upstream_id), await self._able(order)
+        if before is None or isinstance(able, Unfit):
+            return None
+        return await self._wait(order, min(worker.engine for worker in able), able, before)
 
     async def _engine_for(self, share: Share) -> str | None:
         """The class of those who make what equal orders will take it for; None: they have gone since it was chosen."""

@@ -1,4 +1,4 @@
-"""A job is taken back from who gives back what was submitted, whole or not at all; and what has moved on is nobody else's to end."""
+"""A job is taken back from who gives back what was submitted, whole or not at all; what has moved on is another's to end."""
 
 from dataclasses import replace
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from gateway.core.policy import Policies, PolicyError, parse
 from gateway.core.route_policy import DEAREST
-from gateway.settings import packaged_policies, policy_texts
+from gateway.wiring.policy_files import packaged_policies, policy_texts
 
 MODEL = "flux-2-klein-4b"
 SERVER = '[[servers]]\nname = "vllm"\nurl = "http://gpu-1:8000"'

@@ -175,19 +175,28 @@ async def test_what_is_said_where_nobody_makes_it(
             await house.ask()
         assert type(told.value) is error
         if error is errors.NoCapacity:
-            assert told.value.retry_after is not None and told.value.retry_after > 0
+            assert told.value.retry_after is not None
+            assert told.value.retry_after > 0
         assert (await house.store.list_jobs(), await house.books()) == ([], (0, 0))
         assert {provider for provider, _ in house.telemetry.decisions} == {"workers", "vllm", "empiriolabs"}
         assert "taken" not in {decision for _, decision in house.telemetry.decisions}
 
 
-async def test_without_account_and_workers_somebody_may_come_at_any_moment(tmp_path: Path) -> None:
+async def test_without_account_and_workers_only_the_operator_can_mend_it(tmp_path: Path) -> None:
     gpu, _, _ = three()
     gpu.unfit = OUT
     async with open_house(tmp_path, gpu, policies=packaged()) as house:
-        with pytest.raises(errors.NoCapacity, match="no live worker .*; empiriolabs: no account") as told:
+        with pytest.raises(errors.UpstreamUnavailable, match=r"no live worker .*; empiriolabs: no account"):
             await house.ask()
-        assert told.value.retry_after == 5
+
+
+async def test_of_several_that_refuse_what_passes_by_itself_is_told(tmp_path: Path) -> None:
+    _, vllm, cloud = three()
+    async with open_house(tmp_path, vllm, cloud, policies=routed(VLLM, CLOUD, servers=["vllm"])) as house:
+        open_circuit(house, "vllm", account=True)
+        open_circuit(house, "empiriolabs")
+        with pytest.raises(errors.NoCapacity, match="not answering"):
+            await house.ask()
 
 
 async def test_without_any_provider_only_the_operator_can_mend_it(tmp_path: Path) -> None:

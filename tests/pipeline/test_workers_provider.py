@@ -76,7 +76,7 @@ async def yard(tmp_path: Path) -> AsyncIterator[Yard]:
     async with open_store(tmp_path / "imagegate.db") as store:
         clock, bell = HandClock(), Bell()
         queue = store.queue(clock)
-        yield Yard(queue, Workers(queue, bell, clock), clock, bell.rung_words)  # type: ignore[arg-type]
+        yield Yard(queue, Workers(queue, bell, clock), clock, bell.rung_words)
 
 
 @pytest.mark.parametrize(
@@ -156,7 +156,8 @@ async def test_who_was_there_a_moment_ago_is_there_while_the_store_is_down(
     await yard.clock.advance(5)
     assert await yard.workers.fits(A_CAT) == "fast"
     told = await yard.submit()
-    assert isinstance(told, Declined) and told.again
+    assert isinstance(told, Declined)
+    assert told.again
     assert isinstance(await yard.poll(), Later)
 
 
@@ -184,7 +185,8 @@ async def test_what_an_order_would_wait_for(
         await yard.claim(f"gpu-{number}")
     assert await yard.workers.ahead(A_CAT, "red") == pytest.approx(ahead)
     others = await yard.workers.ahead(A_CAT, "blue")
-    assert others is not None and others.pieces <= 1, "teams take turns"
+    assert others is not None
+    assert others.pieces <= 1, "teams take turns"
 
 
 async def test_submitted_twice_it_is_one_piece(yard: Yard) -> None:
@@ -221,7 +223,7 @@ async def test_it_goes_on_and_is_finished(yard: Yard) -> None:
     await yard.there(WORKER)
     await yard.submit()
     assert (await yard.poll(), await yard.workers.begun("job_a.0")) == (Pending(0.0), False)
-    assert await yard.workers.position("job_a.0") == 0
+    assert await yard.workers.standing("job_a.0", A_CAT) == Ahead(0.0, 0, 2.0)
     claim = await yard.claim()
     await yard.queue.extend("job_a.0", claim, 1, 4)
     assert (await yard.poll(), await yard.workers.begun("job_a.0")) == (Pending(0.25), True)
@@ -256,7 +258,8 @@ async def test_what_kills_its_workers_fails(yard: Yard) -> None:
         await yard.claim()
         await yard.clock.advance(21)
     told = await yard.poll()
-    assert isinstance(told, Declined) and told.failure.code == "upstream_error"
+    assert isinstance(told, Declined)
+    assert told.failure.code == "upstream_error"
 
 
 async def test_what_nobody_had_time_for_may_go_elsewhere(yard: Yard) -> None:
@@ -265,12 +268,14 @@ async def test_what_nobody_had_time_for_may_go_elsewhere(yard: Yard) -> None:
     await yard.clock.advance(601)
     await yard.queue.present(WORKER)
     told = await yard.poll()
-    assert isinstance(told, Declined) and told.failure.code == "no_capacity"
+    assert isinstance(told, Declined)
+    assert told.failure.code == "no_capacity"
 
 
 async def test_what_the_queue_has_lost_may_go_elsewhere(yard: Yard) -> None:
     told = await yard.poll()
-    assert isinstance(told, Declined) and told.failure.code == "upstream_error"
+    assert isinstance(told, Declined)
+    assert told.failure.code == "upstream_error"
 
 
 async def test_what_is_withdrawn_is_made_for_nobody(yard: Yard) -> None:
@@ -284,7 +289,8 @@ async def test_what_is_withdrawn_is_made_for_nobody(yard: Yard) -> None:
     assert yard.rung == ["piece job_a.0", "piece job_b.0"]
     assert await yard.queue.became("job_b.0") is None
     extended = await yard.queue.extend("job_a.0", claim, 1, 4)
-    assert extended is not None and extended.cancelled
+    assert extended is not None
+    assert extended.cancelled
 
 
 async def test_a_line_that_nobody_serves_any_more_is_left_after_our_own_start(yard: Yard) -> None:
