@@ -39,7 +39,7 @@ from gateway.ports.queue import Ill
 NAME = "workers"
 #: Ms for which the live workers are remembered: every order asks for them.
 _REMEMBERED = 1000
-#: Ms after our own start in which a worker may still be on its way back to us.
+#: Ms after our own start, or after it left, in which a worker may be on its way back to us.
 _RETURNING = 40_000
 #: What the sides of a picture are multiples of: the models' patches (worker.md).
 _PATCH = 16
@@ -75,6 +75,8 @@ class Workers(Provider):
         self._opened = clock.now()
         self._live: Sequence[Presence] = ()
         self._seen = -_REMEMBERED
+        #: when a worker of each line was last there (ms)
+        self._served: dict[str, int] = {}
         self._asking = asyncio.Lock()
         #: lines of the pieces that were enqueued here
         self._lines: dict[str, str] = {}
@@ -199,14 +201,14 @@ class Workers(Provider):
         return Declined(_NOBODY) if there is None else Accepted(piece_id)
 
     async def _deserted(self, piece_id: str, order: Order) -> bool:
-        """Will nobody claim it? After our own start workers are given the time to come back."""
-        if self._clock.now() - self._opened < _RETURNING:
+        """Will nobody claim it? After our own start, or since one of its line was last there, workers are given the time to
+        come back: a restart of theirs costs no order."""
+        able, where = await self._able(order), self._lines.get(piece_id)
+        there = set() if isinstance(able, Unfit) else {line(order.model, worker.engine) for worker in able}
+        if there and (where is None or where in there):
             return False
-        able = await self._able(order)
-        if isinstance(able, Unfit):
-            return True
-        where = self._lines.get(piece_id)
-        return where is not None and where not in {line(order.model, worker.engine) for worker in able}
+        last = [at for name, at in self._served.items() if where in {None, name}]
+        return self._clock.now() - max([self._opened, *last]) >= _RETURNING
 
     async def _workers(self) -> Sequence[Presence]:
         """Those that take work. Of a burst, one asks and the others wait for what it hears."""
@@ -215,7 +217,10 @@ class Workers(Provider):
                 if self._stale():
                     with suppress(StoreDown):  # who was there a moment ago is there
                         self._live = [worker for worker in await self._queue.workers() if not worker.draining]
-                    self._seen = self._clock.now()
+                    self._seen = now = self._clock.now()
+                    served = {line(worker.model, worker.engine): now for worker in self._live}
+                    recent = {name: at for name, at in self._served.items() if now - at < _RETURNING}
+                    self._served = {**recent, **served}
         return self._live
 
     def _stale(self) -> bool:

@@ -25,6 +25,7 @@ from gateway.cli.main import main
 from gateway.core.health import EXIT, Check
 from gateway.stores.sqlite.store import open_store
 from gateway.wiring import stores
+from gateway.wiring.policy_files import packaged_policies
 
 #: Where nobody listens.
 NOWHERE = "http://127.0.0.1:9"
@@ -268,6 +269,14 @@ def test_a_key_that_the_upstream_refuses(alone: Environment, tmp_path: Path) -> 
 def test_no_key_at_all_asks_nobody(alone: Environment) -> None:
     status, found = doctor(alone, EMPIRIOLABS_API_KEY="", IMAGEGATE_EMPIRIOLABS_URL=NOWHERE)
     assert (status, verdicts(found)) == (17, {"upstream": "warn", "account": "fail", "clock": "warn"})
+
+
+def test_no_key_is_wanted_where_only_workers_make_images(alone: Environment, tmp_path: Path) -> None:
+    shutil.copytree(packaged_policies(), tmp_path / "policies")
+    routes = tmp_path / "policies" / "routes.toml"
+    routes.write_text(routes.read_text().replace('    { provider = "empiriolabs" },\n', ""))
+    status, found = doctor(alone, EMPIRIOLABS_API_KEY="", IMAGEGATE_POLICIES=str(tmp_path / "policies"))
+    assert (status, found["account"]["verdict"]) == (0, "ok")
 
 
 @pytest.mark.parametrize(("code", "verdict"), [(503, "fail"), (404, "fail"), (429, "ok")])

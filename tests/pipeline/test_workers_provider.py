@@ -304,6 +304,18 @@ async def test_a_line_that_nobody_serves_any_more_is_left_after_our_own_start(ya
     assert await yard.queue.became("job_a.0") is None
 
 
+async def test_a_worker_that_is_started_anew_finds_what_waits_for_it(yard: Yard) -> None:
+    await yard.clock.advance(3600)
+    await yard.there(WORKER)
+    await yard.submit()
+    await yard.there()
+    assert await yard.poll() == Pending(0.0)
+    await yard.clock.advance(39)
+    assert await yard.poll() == Pending(0.0)
+    await yard.clock.advance(2)
+    assert await yard.poll() == Declined(Failure("no_capacity", NOBODY))
+
+
 async def test_who_serves_another_line_does_not_make_it(yard: Yard) -> None:
     await yard.there(WORKER)
     await yard.submit()
