@@ -83,7 +83,7 @@ class Outbox:
             async with self._places:
                 await self._sent(errand, place, data, until)
         except NotOurs:
-            self._ends.gone(errand)
+            self._ends.not_ours(errand)
         except Declined as error:
             self.failure(errand, Failure("lost", f"the gateway declines its picture: {error}"))
         except (OSError, ValueError) as error:
