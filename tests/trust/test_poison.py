@@ -26,14 +26,16 @@ OTHERS = 40 if LONG else 20
 async def test_it_kills_three_boxes_and_nothing_else(
     tmp_path: Path, record_property: Callable[[str, object], None], cloud: bool
 ) -> None:
-    harmless, poisonous = wishes(OTHERS), {f"{POISON} 1": 1}
+    poisonous = {f"{POISON} 1": 1}
+    before, after = wishes(2), wishes(OTHERS - 2, first=2)
+    harmless = before | after
     with simulator(tmp_path, "--median", "0.2") as upstream:
         legs = (OWN, CLOUD) if cloud else (OWN,)
         with shop(tmp_path, *legs, upstream=upstream.url if cloud else NOWHERE, lease_ms=LEASE_MS) as running:
             gpus = [running.gpu("a", seconds=0.1), running.gpu("b", seconds=0.1)]
             customers = Customers([running.one.url], running.key(), detached=0.5)
             began = asyncio.get_running_loop().time()
-            async with brought_up_again(gpus) as deaths, customers.buying(poisonous | harmless):
+            async with brought_up_again(gpus) as deaths, customers.buying(before | poisonous | after):
                 pass
             seconds = asyncio.get_running_loop().time() - began
             books = Books.of(running.one, upstream)
