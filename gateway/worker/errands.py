@@ -37,6 +37,10 @@ class Errand:
     #: what is uploaded, by the place of its seed
     pictures: dict[int, Picture] = field(default_factory=dict)
 
+    def renew(self, claim: str, lease: float, now: float, until: float) -> None:
+        """It has come to us a second time."""
+        self.claim, self.lease, self.said, self.until = claim, lease, now, until
+
     @property
     def held(self) -> Held:
         return Held(self.work.attempt, self.claim)

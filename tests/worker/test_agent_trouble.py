@@ -48,9 +48,9 @@ async def test_of_a_call_that_others_want_the_cancelled_part_is_thrown_away() ->
     assert gateway.pictures("b")[0].tobytes() == draw("a red fox", 9, 64, 48).tobytes()
 
 
-async def test_what_is_anothers_by_now_is_dropped_without_a_word() -> None:
+async def test_what_is_anothers_by_now_is_dropped_without_a_word_to_the_gateway() -> None:
     stand = Stand(shut=True)
-    async with scripted_gateway(lease_ms=3_000) as gateway, working(gateway, stand):
+    async with scripted_gateway(lease_ms=3_000) as gateway, working(gateway, stand) as here:
         gateway.give(work("a"))
         await gateway.until(lambda: gateway.progressed)
         gateway.lost.add("a")
@@ -58,6 +58,25 @@ async def test_what_is_anothers_by_now_is_dropped_without_a_word() -> None:
         gateway.give(work("b"))
         await gateway.until(lambda: gateway.finishes)
     assert ([*gateway.finishes], [*gateway.fails]) == (["b"], [])
+    assert [facts["piece"] for event, facts in here.told if event == "not_ours"] == ["a"]
+
+
+async def test_what_comes_a_second_time_is_not_made_again() -> None:
+    """Its lease had ended while its picture found no way home; nobody else was there to have it."""
+    stand = Stand()
+    async with scripted_gateway() as gateway, working(gateway, stand) as here:
+        gateway.answers["pictures"] = http(502, b"<html>bad gateway</html>")
+        gateway.give(work("a", 7))
+        await gateway.until(lambda: "pictures" in gateway.order)
+        gateway.claimed.clear()
+        gateway.give(work("a", 7, delivery=2))
+        await gateway.until(lambda: any(gateway.claimed.values()))
+        (second,) = (claim for claim, works in gateway.claimed.items() if works)
+        await gateway.until(lambda: gateway.claims[-1].claim != second)
+        del gateway.answers["pictures"]
+        await gateway.until(lambda: gateway.finishes)
+    assert gateway.finishes["a"].claim == second != "claim-1"
+    assert (len(stand.engine.batches), here.events.count("made")) == (1, 1)
 
 
 async def test_a_restart_of_the_gateway_loses_nothing_that_was_made() -> None:
