@@ -70,7 +70,8 @@ class Claims:
     def _has_room(self) -> bool:
         """At most one claim ahead, and that not before the engine's last step: what waits here, nobody else can have."""
         running = self._bench.running
-        return (running is None or running.last) and not self._bench.calls and self._outbox.pending < _MOST_UNSENT
+        nearly_free = running is None or (running.last and not running.call.suspect)
+        return nearly_free and not self._bench.calls and self._outbox.pending < _MOST_UNSENT
 
     async def _claim_once(self) -> None:
         began, drawn = self._clock.monotonic(), self._draw()

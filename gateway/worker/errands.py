@@ -77,6 +77,11 @@ class Call:
         return any(item.errand.wanted for item in self.items)
 
     @property
+    def suspect(self) -> bool:
+        """Whoever had it before fell silent: it may be what kills boxes, and has no company there."""
+        return any(item.errand.work.delivery > 1 for item in self.items)
+
+    @property
     def errands(self) -> tuple[Errand, ...]:
         return tuple(dict.fromkeys(item.errand for item in self.items))
 

@@ -111,6 +111,32 @@ async def test_what_was_said_and_not_answered_is_said_again_and_done_once() -> N
     assert len(stand.engine.batches) == 2
 
 
+async def test_what_may_have_killed_another_box_waits_until_what_is_made_is_home() -> None:
+    stand = Stand()
+    async with scripted_gateway(lease_ms=3_000) as gateway, working(gateway, stand):
+        gateway.answers["pictures"] = http(502, b"<html>bad gateway</html>")
+        gateway.give(work("a"))
+        await gateway.until(lambda: "pictures" in gateway.order)
+        gateway.give(work("suspect", 2, delivery=2))
+        await gateway.until(lambda: "suspect" in {each.attempt for each in gateway.progressed})
+        assert len(stand.engine.batches) == 1
+        del gateway.answers["pictures"]
+        await gateway.until(lambda: len(gateway.finishes) == 2)
+    assert [*gateway.finishes] == ["a", "suspect"]
+
+
+@pytest.mark.parametrize("delivery", [1, 2])
+async def test_nothing_is_claimed_beside_what_may_have_killed_another_box(delivery: int) -> None:
+    stand = Stand(shut=True)
+    async with scripted_gateway(lease_ms=3_000) as gateway, working(gateway, stand):
+        gateway.give(work("a", delivery=delivery))
+        await gateway.until(lambda: len(gateway.progressed) > 6)
+        assert (len(gateway.claims) > 1) == (delivery == 1)
+        stand.engine.gate.set()
+        gateway.give(work("b"))
+        await gateway.until(lambda: len(gateway.finishes) == 2)
+
+
 async def test_out_of_memory_in_company_each_is_made_alone_once() -> None:
     stand = Stand("oom", None, "oom")
     async with scripted_gateway() as gateway, working(gateway, stand):
