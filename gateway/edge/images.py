@@ -53,7 +53,7 @@ async def _make(request: Call, front: Front, kind: type[Ask]) -> ASGIApp:
     if ask.stream:
         every = heartbeat(request.headers)
         viewer = front.viewer(request, caller)
-        return Stream(front.generate, underway, front.renderer, viewer, exchange, front.clock, every)
+        return Stream(front.generate, front.previews, underway, front.renderer, viewer, exchange, front.clock, every)
     del uploads  # up to 12 MB, and the wait may be long
     answer = await _finished(request, front, underway)
     exchange.warning = answer.warning

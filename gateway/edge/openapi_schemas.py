@@ -129,6 +129,8 @@ def schemas() -> Schema:
         "Images": _IMAGES,
         "Account": _ACCOUNT,
         "Usage": _USAGE,
+        "ImageGenerationPartialEvent": _partial("image_generation.partial_image"),
+        "ImageEditPartialEvent": _partial("image_edit.partial_image"),
         "ImageGenerationEvent": _event("image_generation.completed"),
         "ImageEditEvent": _event("image_edit.completed"),
         "ErrorEvent": _frame("error", _error_event(), "What went wrong after the stream had begun; it ends it."),
@@ -200,15 +202,24 @@ JOB_EXAMPLE = {
 
 
 def _event(name: str) -> Schema:
-    data = {
+    data = object_of(_shown(name) | _COMPLETED, "The image.")
+    return _frame(name, data, "The last event of a stream, with its image.")
+
+
+def _partial(name: str) -> Schema:
+    index = _WHOLE | {"minimum": 0, "maximum": 2, "description": "Counts from 0."}
+    data = _shown(name) | {"size": _SIZE, "output_format": _CODEC, "partial_image_index": index}
+    return _frame(name, object_of(data, "An estimate of the image."), "What the image is becoming, before it is done.")
+
+
+def _shown(name: str) -> Schema:
+    return {
         "type": {"type": "string", "const": name},
         "b64_json": _IMAGE["properties"]["b64_json"],
         "created_at": _CREATED,
         "quality": {"type": "string", "const": "auto"},
         "background": {"type": "string", "const": "opaque"},
-        **_COMPLETED,
     }
-    return _frame(name, object_of(data, "The image."), "The one event of a stream, with its image.")
 
 
 def _error_event() -> Schema:

@@ -11,6 +11,7 @@ from gateway.core.job import Job, Picture, Status
 from gateway.core.money import dollars
 from gateway.core.signed_url import sign
 from gateway.edge.reply import BlobPiece, Body, Piece, Reply
+from gateway.pipeline.previews import Partial
 from gateway.ports import Blobs, Clock
 
 _PRIVATE = (("content-type", "application/json"), ("cache-control", "private, no-store"))
@@ -47,8 +48,8 @@ class Renderer:
         return self._reply(200, body, _streamed(job), self.headers(job, cache=cache, remaining=remaining, ms=ms))
 
     def completed(self, job: Job, viewer: Viewer, *, cache: str, remaining: int | None) -> tuple[str, Body]:
-        """The one event of a stream, by its name, with the picture of a completed job."""
-        name = f"image_{'edit' if job.order.operation == 'edit' else 'generation'}.completed"
+        """The last event of a stream, by its name, with the picture of a completed job."""
+        name = _event(job, "completed")
         result = self._result(job, viewer, cache, remaining)
         event = {
             "type": name,
@@ -59,6 +60,21 @@ class Renderer:
             **result,
         }
         return name, Body(tuple(_pieces(event, job.pictures[:1])), self.blobs)
+
+    def partial(self, job: Job, partial: Partial) -> tuple[str, Body]:
+        """An event of a stream, by its name, with a picture of what its job becomes."""
+        name, picture = _event(job, "partial_image"), partial.picture
+        event = {
+            "type": name,
+            "b64_json": _MARK,
+            "created_at": self.clock.now() // 1000,
+            "size": f"{picture.width}x{picture.height}",
+            "quality": "auto",
+            "background": "opaque",
+            "output_format": picture.codec,
+            "partial_image_index": partial.index,
+        }
+        return name, Body(tuple(_pieces(event, (picture,))), self.blobs)
 
     def accepted(self, job: Job, viewer: Viewer, *, cache: str, remaining: int | None) -> Reply:
         """202: the job can be asked for at its Location. One that has ended is whole, as there: a client that polls until then
@@ -145,6 +161,10 @@ class Renderer:
         self, status: int, body: dict[str, Any], pictures: tuple[Picture, ...], headers: list[tuple[str, str]]
     ) -> Reply:
         return Reply(status, [*_PRIVATE, *headers], Body(tuple(_pieces(body, pictures)), self.blobs))
+
+
+def _event(job: Job, what: str) -> str:
+    return f"image_{'edit' if job.order.operation == 'edit' else 'generation'}.{what}"
 
 
 def _streamed(job: Job) -> tuple[Picture, ...]:
