@@ -60,8 +60,13 @@ async def _make(request: Call, front: Front, kind: type[Ask]) -> ASGIApp:
     job, viewer = answer.job, front.viewer(request, caller)
     exchange.about(job, answer.cache, answer.waited, cost(job, answer.cache))
     if call.respond_async or job.status is not Status.COMPLETED:
-        return front.renderer.accepted(job, viewer, cache=answer.cache, remaining=answer.remaining)
-    return front.renderer.images(job, viewer, cache=answer.cache, remaining=answer.remaining, ms=exchange.elapsed_ms())
+        return front.renderer.accepted(
+            job, viewer, cache=answer.cache, remaining=answer.remaining, ahead=underway.ahead
+        )
+    ms = exchange.elapsed_ms()
+    return front.renderer.images(
+        job, viewer, cache=answer.cache, remaining=answer.remaining, ms=ms, ahead=underway.ahead
+    )
 
 
 async def _admitted(request: Call, front: Front, kind: type[Ask]) -> Caller:

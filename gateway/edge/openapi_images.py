@@ -88,6 +88,7 @@ _HEADERS = (
     "x-imagegate-cost",
     "x-imagegate-budget-remaining",
     "x-imagegate-budget-warning",
+    "x-imagegate-queue-position",
     *LIMIT_HEADERS,
     "x-imagegate-ignored",
 )

@@ -48,7 +48,9 @@ class Stream:
     every: float
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - the shape of ASGI
-        headers = self.renderer.headers(self.underway.job, cache=self.underway.cache, remaining=None)
+        headers = self.renderer.headers(
+            self.underway.job, cache=self.underway.cache, remaining=None, ahead=self.underway.ahead
+        )
         await send({"type": "http.response.start", "status": 200, "headers": encoded([*_HEADERS, *headers])})
         async with watching(receive) as left, aclosing(self._frames(left)) as frames:
             async for chunk in frames:
