@@ -54,7 +54,7 @@ async def test_of_one_gateway_and_two_boxes(tmp_path: Path, record_property: Cal
     with shop(tmp_path, OWN) as running:
         gpus = [running.gpu("a", seconds=STEP), running.gpu("b", seconds=STEP)]
         lose = lose_everything_by_turns if LONG else lose_a_box_and_the_gateway
-        await buy_through(running, gpus, lambda: lose(running, gpus), record_property)
+        await assert_bought_through(running, gpus, lambda: lose(running, gpus), record_property)
 
 
 @pytest.fixture
@@ -102,10 +102,10 @@ async def test_of_two_gateways_on_one_redis(
 ) -> None:
     running, redis = shared
     gpus = [running.gpu("a", seconds=STEP), running.gpu("b", seconds=STEP)]
-    await buy_through(running, gpus, lambda: lose_redis_and_more(running, redis, gpus), record_property)
+    await assert_bought_through(running, gpus, lambda: lose_redis_and_more(running, redis, gpus), record_property)
 
 
-async def buy_through(
+async def assert_bought_through(
     shop: Shop, gpus: list[Gpu], lose: Callable[[], Awaitable[int]], record: Callable[[str, object], None]
 ) -> None:
     customers = Customers([each.url for each in shop.gateways], shop.key(), detached=0.5)
