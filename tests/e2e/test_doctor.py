@@ -25,7 +25,6 @@ from gateway.cli.main import main
 from gateway.core.health import EXIT, Check
 from gateway.stores.sqlite.store import open_store
 from gateway.wiring import stores
-from gateway.wiring.policy_files import packaged_policies
 
 #: Where nobody listens.
 NOWHERE = "http://127.0.0.1:9"
@@ -272,10 +271,8 @@ def test_no_key_at_all_asks_nobody(alone: Environment) -> None:
 
 
 def test_no_key_is_wanted_where_only_workers_make_images(alone: Environment, tmp_path: Path) -> None:
-    shutil.copytree(packaged_policies(), tmp_path / "policies")
-    routes = tmp_path / "policies" / "routes.toml"
-    routes.write_text(routes.read_text().replace('    { provider = "empiriolabs" },\n', ""))
-    status, found = doctor(alone, EMPIRIOLABS_API_KEY="", IMAGEGATE_POLICIES=str(tmp_path / "policies"))
+    policies = edited_policies(tmp_path, "routes.toml", '    { provider = "empiriolabs" },\n', "")
+    status, found = doctor(alone, EMPIRIOLABS_API_KEY="", IMAGEGATE_POLICIES=policies)
     assert (status, found["account"]["verdict"]) == (0, "ok")
 
 
