@@ -32,14 +32,15 @@ class Cluster:
 
 
 @contextmanager
-def cluster_of(size: int, directory: Path, *options: str) -> Iterator[Cluster]:
-    """`options` are the simulator's."""
+def cluster_of(size: int, directory: Path, *options: str, **settings: str) -> Iterator[Cluster]:
+    """`options` are the simulator's, `settings` the gateways'."""
     redis = RedisServer(directory)
     redis.start()
     shared = {
         "IMAGEGATE_STORE": redis.url(),
         "IMAGEGATE_BLOBS": f"file://{directory / 'pictures'}",
         "IMAGEGATE_ADMIN_KEY": ADMIN_KEY,
+        **settings,
     }
     try:
         with ExitStack() as stack:

@@ -14,6 +14,7 @@ from gateway.core.order import Order, Part
 from gateway.pipeline.system_clock import SystemClock
 from gateway.ports import (
     Accepted,
+    Ahead,
     Allowance,
     Clock,
     Declined,
@@ -217,13 +218,21 @@ def picture(part: Part, number: int) -> Image:
 class ScriptedProvider(Provider):
     """An upstream in memory: what it took it goes on making, whoever asks, also after the gateway was restarted.
 
-    Without a script every submit is taken, and done at its first poll.
+    Without a script every submit is taken, and done at its first poll; by one that is `repeatable`, each attempt's once.
     """
 
-    name = "empiriolabs"
-
-    def __init__(self) -> None:
+    def __init__(self, name: str = "empiriolabs", *, repeatable: bool = False, recalls: bool = False) -> None:
+        self.name = name
+        self.repeatable = repeatable
+        self.recalls = recalls
+        #: the class of what makes its pictures
+        self.engine = name
+        #: what a new order would wait for; None: it has no queue of its own
+        self.queue: Ahead | None = None
+        self.withdrawn: list[str] = []
+        self.forgotten: list[str] = []
         self.submits: list[Part] = []
+        self.shares: list[Share] = []
         self.polls: list[str] = []
         self.taken: dict[str, Part] = {}
         self.unfit: Unfit | None = None
@@ -243,7 +252,10 @@ class ScriptedProvider(Provider):
         self.finishing = True
 
     async def fits(self, order: Order) -> str | Unfit:
-        return self.unfit or self.name
+        return self.unfit or self.engine
+
+    async def ahead(self, order: Order, team: str) -> Ahead | None:
+        return self.queue
 
     def travel(self, order: Order) -> Travel:
         return "ahead" if self.uploading else "within"
@@ -257,12 +269,13 @@ class ScriptedProvider(Provider):
     ) -> Submitted:
         part = share.part
         self.submits.append(part)
+        self.shares.append(share)
         self.references.append(tuple(references))
         await self.answering.wait()
         outcome = self.on_submit(part)
         if outcome is not None and not isinstance(outcome, Accepted):
             return outcome
-        accepted = outcome or Accepted(f"up-{len(self.taken)}")
+        accepted = outcome or Accepted(share.attempt if self.repeatable else f"up-{len(self.taken)}")
         self.taken[accepted.upstream_id] = part
         return accepted
 
@@ -273,6 +286,12 @@ class ScriptedProvider(Provider):
         if outcome is not None:
             return outcome
         return self.finished(upstream_id) if self.finishing else Pending(0.5)
+
+    async def withdraw(self, upstream_id: str) -> None:
+        self.withdrawn.append(upstream_id)
+
+    async def forget(self, upstream_id: str) -> None:
+        self.forgotten.append(upstream_id)
 
     async def prices(self) -> Mapping[str, Decimal] | None:
         return self.on_prices()

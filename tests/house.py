@@ -1,7 +1,7 @@
 """The pipeline over an upstream in memory, on the real store and real files; a second one goes on where a first stopped."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,7 +35,7 @@ from gateway.pipeline.sharing import Sharing
 from gateway.pipeline.spending import Spending
 from gateway.pipeline.sweeping import Sweeping
 from gateway.pipeline.waiting import Waiting
-from gateway.ports import Blobs
+from gateway.ports import Blobs, Provider
 from gateway.stores.blobs import open_blobs
 from gateway.stores.sqlite.allowance import LocalAllowance
 from gateway.stores.sqlite.store import SqliteStore, open_store
@@ -48,7 +48,7 @@ URL_TTL = 86_400
 
 @dataclass(frozen=True, slots=True)
 class House:
-    """A gateway without its edge. The whole installation may spend $10."""
+    """A gateway without its edge. The whole installation may spend $10. `provider` and `governor` are of its first leg."""
 
     provider: ScriptedProvider
     clock: FastClock
@@ -63,6 +63,8 @@ class House:
     recovery: Recovery
     sweeping: Sweeping
     quoting: Quoting
+    legs: dict[str, Leg]
+    routing: Routing
 
     async def ask(
         self,
@@ -120,25 +122,30 @@ class House:
 
 
 @asynccontextmanager
-async def open_house(
+async def open_house(  # noqa: PLR0915 - wired once
     directory: Path,
-    provider: ScriptedProvider,
-    *,
+    *providers: ScriptedProvider | Callable[[SqliteStore, FastClock], Provider],
     clock: FastClock | None = None,
     limit: int = 0,
     policies: Policies | None = None,
     account: bool = True,
 ) -> AsyncIterator[House]:
-    """`limit`: the allowance of requests a minute; `account=False`: no provider is configured. Ends as SIGTERM does."""
+    """`limit`: each provider's requests a minute; `account=False`: no provider is configured. Ends as SIGTERM does.
+
+    A provider that stands on the store is given as what makes it of that.
+    """
     clock, policies = clock or FastClock(), policies or packaged()
     telemetry = RememberingTelemetry()
     async with open_store(directory / "imagegate.db") as store, open_blobs(directory / "pictures") as blobs:
         crew = Crew(clock, telemetry)
         flights = Flights(clock, crew)
-        governor = Governor(provider.name, limit, LocalAllowance(clock, limit), crew, clock)
+        own = [each if isinstance(each, ScriptedProvider) else each(store, clock) for each in providers]
+        provider = next(each for each in own if isinstance(each, ScriptedProvider))
+        governors = {each.name: Governor(each.name, limit, LocalAllowance(clock, limit), crew, clock) for each in own}
+        governor = governors[provider.name]
         replica = token_hex(8)
         spending = Spending(store, clock, telemetry, replica, warn_at=policies.gateway.budgets.warn_at)
-        legs = {provider.name: Leg(provider, governor, clock, telemetry)} if account else {}
+        legs = {each.name: Leg(each, governors[each.name], clock, telemetry) for each in own if account}
         sharing = Sharing(store, blobs, policies.gateway.cache, clock, telemetry)
         ears = Ears(store.bells(), crew, clock)
         ears.watch()
@@ -217,7 +224,7 @@ async def open_house(
             legs=legs,
             clock=clock,
         )
-        pipeline = (generate, team_jobs, recovery, sweeping, quoting)
+        pipeline = (generate, team_jobs, recovery, sweeping, quoting, legs, routing)
         house = House(provider, clock, store, blobs, telemetry, crew, flights, governor, *pipeline)
         await store.set_budgets("org", [Budget("total", 10 * MICROS)])
         try:
@@ -226,6 +233,16 @@ async def open_house(
             await crew.stop(0.2)
             assert await store.drift() == 0
             assert telemetry.failures == []
+
+
+def routed(*legs: str, servers: Sequence[str] = (), any_engine: bool = False) -> Policies:
+    """The policies as shipped, with another route: `routed('{ provider = "vllm", price = 0.01 }', '"empiriolabs"')`."""
+    texts = dict(policy_texts(packaged_policies()))
+    lines = ['default = "flux-2-klein-4b"', "[[routes]]", 'model = "flux-2-klein-4b"']
+    lines += [f"legs = [{', '.join(legs)}]", f"any_engine = {'true' if any_engine else 'false'}"]
+    for name in servers:
+        lines += ["[[servers]]", f'name = "{name}"', f'url = "http://{name}.internal:8000"']
+    return parse({**texts, "routes.toml": "\n".join(lines)})
 
 
 def packaged(**changes: str) -> Policies:

@@ -35,6 +35,8 @@ class Process:
     environment: dict[str, str]
     log: Path
     running: subprocess.Popen[bytes] | None = None
+    #: what the interpreter runs
+    program: tuple[str, ...] = ("-m", "gateway")
 
     @property
     def url(self) -> str:
@@ -61,7 +63,7 @@ class Process:
         """Start it and wait for nothing."""
         with self.log.open("ab") as log:
             self.running = subprocess.Popen(
-                [sys.executable, "-m", "gateway", *self.arguments],
+                [sys.executable, *self.program, *self.arguments],
                 env=self.environment,
                 stdout=log,
                 stderr=log,

@@ -16,7 +16,7 @@ _ODD, _WRONG = 5_000, 60_000
 #: Seconds of one fsync, for which every order waits twice.
 _SLOW_SYNC = 0.1
 _OTHERS = 0o077
-_SET_KEY = "Set EMPIRIOLABS_API_KEY: no order can be made without."
+_SET_KEY = "Set EMPIRIOLABS_API_KEY: without it, only workers and servers of your own make orders."
 _FINE = range(200, 300)
 _BUSY, _NO_CREDIT, _REFUSED, _BROKEN = 429, 402, (401, 403), 500
 
@@ -130,6 +130,12 @@ def judge_pictures(directory: str, store: str | None, owner: str | None) -> Find
     its_own = "Set IMAGEGATE_BLOBS to a directory of its own"
     or_claim = f", or, where no other gateway uses these: echo {store} > {directory}/.store" if store else "."
     return Finding(Check.PICTURES, "warn", found, its_own + or_claim)
+
+
+def upstream_unused() -> Sequence[Finding]:
+    """No route leads there."""
+    told = "no route has a leg at EmpirioLabs"
+    return [Finding(check, "ok", told) for check in (Check.UPSTREAM, Check.ACCOUNT, Check.CLOCK)]
 
 
 def judge_upstream(url: str, heard: Heard | None) -> Sequence[Finding]:

@@ -166,6 +166,10 @@ class Job:
         """As many as are asked for."""
         return sum(attempt.images for attempt in self.attempts)
 
+    def price(self, attempt: Attempt) -> int:
+        """Micro-dollars an image where that one is made."""
+        return self.order.unit_price if attempt.price is None else attempt.price
+
     @property
     def status(self) -> Status:
         states = {attempt.state for attempt in self.attempts}

@@ -14,7 +14,7 @@ from pydantic import AfterValidator, Field, ValidationError
 from gateway.core import rate
 from gateway.core.money import micros
 from gateway.core.order import Codec, ResponseFormat
-from gateway.core.route_policy import Policy, Route, Routes
+from gateway.core.route_policy import DEAREST, Policy, Route, Routes
 
 
 class PolicyError(Exception):
@@ -76,7 +76,7 @@ class ModelPolicy(Policy):
     created: date
     owned_by: str
     aliases: list[str] = Field(default_factory=list)
-    price: Annotated[Decimal, Field(ge=0)]
+    price: Annotated[Decimal, Field(ge=0, le=DEAREST)]
     images_per_call: Annotated[int, Field(ge=1, le=10)]
     variation_prompt: Annotated[str, Field(min_length=1)]
     limits: Limits

@@ -15,6 +15,10 @@ class Policy(BaseModel):
 OWN_PROVIDERS = ("workers", "empiriolabs")
 
 
+#: Dollars an image: more is a slip, and would overflow what stores count with.
+DEAREST = 1_000_000
+
+
 def _exact(value: object) -> object:
     return Decimal(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
@@ -31,7 +35,7 @@ class LegPolicy(Policy):
     """
 
     provider: str
-    price: Annotated[_Number, Field(ge=0)] | None = None
+    price: Annotated[_Number, Field(ge=0, le=DEAREST)] | None = None
     wait_below: Annotated[_Number, Field(gt=0)] | None = None
     budget_below: Annotated[_Number, Field(gt=0, le=1)] | None = None
     #: what an OpenAI-compatible server calls the model, if not as we do

@@ -52,7 +52,7 @@ class Dispatch:
         self._flights.open(job.id)
         for attempt in job.attempts:
             if attempt.state is State.RESERVED and attempt.provider in self._legs:
-                self._legs[attempt.provider].arrivals.started(job.team, attempt.id)
+                self._legs[attempt.provider].arrivals.started(job.order.model, job.team, attempt.id)
         self._crew.start(f"make {job.id}", self._make(job, resumed=resumed))
 
     def neglects(self, job: Job) -> bool:

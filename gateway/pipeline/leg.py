@@ -86,6 +86,8 @@ class Leg:
     async def place(self, order: Order, team: str, calls: int, patience: float) -> Place:
         """Refuse before anything is held: raises NoCapacity when the circuit is open or the turn would come too late, and
         UpstreamUnavailable while our key or credit is refused. Raises StoreDown.
+
+        Whoever takes the place does so before anything else is waited for: others would be shown it too.
         """
         pause = self._submits.wait(self._clock.monotonic())
         if pause > 0 and self._submits.refusing:
@@ -94,17 +96,19 @@ class Leg:
             raise NoCapacity(NOT_ANSWERING, retry_after=pause)
         requests = requests_of(calls, self.uploads(order))
         wait, before = await self.governor.expected_wait(requests), None
-        if (queue := await self.provider.ahead(order, team)) is not None:
-            coming = self.arrivals.before(team)
+        with self.arrivals.looking() as landed:
+            queue = await self.provider.ahead(order, team)
+        if queue is not None:
+            coming = self.arrivals.before(order.model, team, landed)
             wait, before = max(wait, queue.seconds + coming * queue.each), queue.pieces + coming
         durations = self.durations(order, order.count)
         if wait > 0 and wait + durations.due(0.0) > patience:
             raise NoCapacity("The queue for the image provider is too long just now.", retry_after=wait)
-        return Place(wait + durations.median, self._announced(team, calls, requests), wait, before)
+        return Place(wait + durations.median, self._announced(order.model, team, calls, requests), wait, before)
 
     @contextmanager
-    def _announced(self, team: str, calls: int, requests: int) -> Iterator[None]:
-        with self.governor.announced(requests), self.arrivals.announced(team, calls):
+    def _announced(self, model: str, team: str, calls: int, requests: int) -> Iterator[None]:
+        with self.governor.announced(requests), self.arrivals.announced(model, team, calls):
             yield
 
     async def forget(self, upstream_id: str) -> None:

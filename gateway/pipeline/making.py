@@ -112,10 +112,12 @@ class Making:
             if (pause := leg.enter_submit()) > 0:
                 # the circuit opened while this order stood in the queue: nothing has left, so nothing is owed
                 leg.governor.landed()
-                if job.detached:
-                    await self._crew.rest(pause)
-                    continue
-                return await self._refuse(job, attempt, _Refused(Declined(leg.refusing)))
+                if not job.detached:
+                    return await self._refuse(job, attempt, _Refused(Declined(leg.refusing)))
+                if (moved := await self._moved(job, attempt, leg.refusing)) is not None:
+                    return moved
+                await self._crew.rest(pause)
+                continue
             async with self._handing.room(job.order, leg):
                 sent = await self._send(leg, job, attempt, part)
             if isinstance(sent, Attempt) and sent.provider == leg.name and sent.upstream_id is not None:
@@ -144,10 +146,8 @@ class Making:
 
     async def _may_try_again(self, attempt: Attempt, refused: _Refused) -> bool:
         """False when another has taken the job over, and its lost submit for unconfirmed: it is released now."""
-        left, why = refused.submitted_at, refused.why.failure
-        return left is None or await self._journal.surely(
-            self._jobs.unsubmitted, attempt.id, left, why, self._clock.now()
-        )
+        left, why, now = refused.submitted_at, refused.why.failure, self._clock.now()
+        return left is None or await self._journal.surely(self._jobs.unsubmitted, attempt.id, left, why, now)
 
     async def _send(self, leg: Leg, job: Job, attempt: Attempt, part: Part) -> Attempt | _Refused | None:
         """One submit, which had entered: the attempt as accepted or moved, refused, or no longer ours to make (None)."""
@@ -155,18 +155,17 @@ class Making:
         if isinstance(references, Declined):
             return _Refused(references)
         now = self._clock.now()
-        again = attempt.state is State.SUBMITTING and attempt.submitted_at is not None
-        if again and attempt.submitted_at is not None:
+        if (again := attempt.state is State.SUBMITTING) and attempt.submitted_at is not None:
             now = attempt.submitted_at  # journalled before a crash: said again, it makes nothing twice
         # also at a stop: it may be journalled and the answer lost, and what never left must not count as sent
         elif not await self._journal.surely(self._jobs.submitting, attempt.id, now, self._replica):
             leg.leave_submit()  # dropped while it stood in the queue, or taken over by another replica
             return None
-        share = Share(attempt.id, job.team, job.order, part, now + self._queue_wait, job.order.partials)
+        until, asked = now + self._queue_wait, self._routing.asked(job, attempt)
+        share = Share(attempt.id, job.team, job.order, part, until, job.order.partials, asked)
         with ExitStack() as until_kept:
             with self._timed("submit"):
-                price = job.order.unit_price if attempt.price is None else attempt.price
-                outcome = await self._said(leg, share, references, until_kept, price=price, again=again)
+                outcome = await self._said(leg, share, references, until_kept, price=job.price(attempt), again=again)
             if isinstance(outcome, Accepted):
                 await self._journal.surely(self._jobs.submitted, attempt.id, outcome.upstream_id)
                 return replace(attempt, submitted_at=now, upstream_id=outcome.upstream_id)
@@ -249,7 +248,8 @@ class Making:
         elif isinstance(outcome, Declined):
             if (moved := await self._moved(job, attempt, outcome.failure)) is not None:
                 return moved
-            await self._journal.surely(self._spending.release, attempt, outcome.failure)
+            if not await self._journal.surely(self._spending.release, attempt, outcome.failure):
+                return None  # it was cancelled, or another has taken it over
             ending = outcome.failure.code
         else:
             known = (attempt.id, UNCONFIRMED, self._clock.now(), attempt.upstream_id)
@@ -271,8 +271,7 @@ class Making:
             return None
         course = choice.course
         passed = (*course.passed, Passed(attempt.provider, "failed", failure.message))
-        now = self._clock.now()
-        where = (attempt.id, course.provider, course.price, passed, now)
+        where = (attempt.id, course.provider, course.price, passed, self._clock.now())
         if not await self._journal.surely(self._jobs.moved, *where, maker=self._replica):
             return None
         self._telemetry.job_ended(attempt.provider, job.order.model, failure.code)

@@ -111,6 +111,8 @@ class Quoting:
             self._dispatch.check()
             choice = await self._routing.choose(job.order, self._drafting.buyer(caller, job.order, call), counted=False)
             seconds, draft = choice.place.seconds, self._drafting.job(caller, job.order, call, choice.course)
+            if draft.entry != job.entry and (there := await self._shared(call, draft, seeded=seeded)) is not None:
+                return there  # of the class of engine that it would go to
             await self._spending.weigh(caller, cheaper(draft, choice.course) or draft)
         except GatewayError as error:
             return _Way(job.source, seconds=seconds, refusal=error, draft=draft)
@@ -120,6 +122,9 @@ class Quoting:
         """By the job under its Idempotency-Key, or that of an equal order. Raises IdempotencyKeyReused."""
         if (earlier := await self._retrying.under_key(caller, call)) is not None:
             return self._by(earlier, "replayed")
+        return await self._shared(call, job, seeded=seeded)
+
+    async def _shared(self, call: Call, job: Job, *, seeded: bool) -> _Way | None:
         leader = await self._sharing.peek(job) if seeded and call.cache != "bypass" else None
         if leader is None or (call.cache == "only" and not leader.ended):
             return None

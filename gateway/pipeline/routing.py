@@ -29,6 +29,8 @@ class Buyer:
     team: str
     calls: int
     patience: float
+    #: micro-dollars that are held for this very order
+    held: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,24 +92,37 @@ class Routing:
             if (found := await self._judge(policy, order, buyer, search)) is not None:
                 return self._chosen(route, policy, order, found, search)
         if search.slow is not None:
-            policy, engine, place = search.slow
-            return self._chosen(route, policy, order, (engine, place), search)
+            return self._waited_for(route, order, search.slow, search)
         for passed in search.passed if counted else ():
             self._telemetry.routed(order.model, passed.provider, passed.reason)
         raise _worst(search)
 
     async def after(self, job: Job, attempt: Attempt) -> Choice | None:
         """Where an attempt that failed at its leg may be made instead, for no more than is held for it."""
-        order, route = job.order, self._policies.route(job.order.model)
-        if attempt.provider not in route.providers:
+        order, route = job.order, self._route_of(job)
+        if route is None or attempt.provider not in route.providers:
             return None
         search = _Search([*attempt.passed])
+        buyer = Buyer(job.key_id, job.team, 1, self._policies.gateway.queue.detached_wait, attempt.held)
         for policy in route.legs[route.providers.index(attempt.provider) + 1 :]:
-            covered = attempt.images * self._policies.price(order.model, policy.provider) <= attempt.held
-            buyer = Buyer(job.key_id, job.team, 1, self._policies.gateway.queue.detached_wait)
-            if covered and (found := await self._judge(policy, order, buyer, search)) is not None:
+            if attempt.images * self._policies.price(order.model, policy.provider) > attempt.held:
+                search.passed.append(Passed(policy.provider, "budget", "no budget covered it when the order came"))
+            elif (found := await self._judge(policy, order, buyer, search)) is not None:
                 return self._chosen(route, policy, order, found, search)
-        return None
+        return None if search.slow is None else self._waited_for(route, order, search.slow, search)
+
+    def _route_of(self, job: Job) -> Route | None:
+        """None: the policies have lost its model since it was journalled."""
+        model = job.order.model
+        return self._policies.route(model) if model in self._policies.models else None
+
+    def asked(self, job: Job, attempt: Attempt) -> str | None:
+        """The fingerprint that equal orders will look for what is made by: they must find what they would have got. None: they
+        will not look for it, or take whatever there is."""
+        route = self._route_of(job)
+        if job.entry is None or attempt.price is not None or route is None or route.any_engine:
+            return None
+        return job.entry.fingerprint
 
     def tell(self, job: Job, provider: str, passed: Sequence[Passed]) -> None:
         """An order, or an attempt that moves on, is made there."""
@@ -118,6 +133,10 @@ class Routing:
         if {each.reason for each in passed} - _USUAL:
             why = "; ".join(f"{each.provider} {each.reason}: {each.detail}" for each in passed)
             self._telemetry.log("info", "routed", {"job": job.id, "provider": provider, "passed": why})
+
+    def _waited_for(self, route: Route, order: Order, slow: tuple[LegPolicy, str, Place], search: _Search) -> Choice:
+        policy, engine, place = slow
+        return self._chosen(route, policy, order, (engine, place), search)
 
     def _chosen(
         self, route: Route, policy: LegPolicy, order: Order, found: tuple[str, Place], search: _Search
@@ -142,13 +161,13 @@ class Routing:
         if isinstance(engine, Unfit):
             search.pass_by(leg.name, engine.reason, _unfit(engine), engine.detail)
             return None
+        if policy.budget_below is not None and (spent := await self._spent(policy, buyer)) is not None:
+            search.pass_by(leg.name, "budget", BudgetSpent(spent))
+            return None
         try:
             place = await leg.place(order, buyer.team, buyer.calls, buyer.patience)
         except (NoCapacity, UpstreamUnavailable) as error:
             search.pass_by(leg.name, "refusing", error)
-            return None
-        if policy.budget_below is not None and (spent := await self._spent(policy, buyer)) is not None:
-            search.pass_by(leg.name, "budget", BudgetSpent(spent))
             return None
         if policy.wait_below is not None and place.wait >= policy.wait_below:
             detail = f"{place.wait:.1f} s to wait, and less than {policy.wait_below:f} s are allowed"
@@ -161,8 +180,8 @@ class Routing:
         """The budget of which more is used, holds included, than the policy's share; None: none is."""
         share = policy.budget_below
         for state in await self._spending.budgets_of(payers(buyer.key_id, buyer.team)):
-            if share is not None and state.spent + state.held >= share * state.limit:
-                allowed = f"{share * 100:.0f} % of the budget per {state.window} may be spent at {policy.provider}"
+            if share is not None and state.spent + state.held - buyer.held >= share * state.limit:
+                allowed = f"{(share * 100).normalize():f} % of the budget per {state.window} may be spent at {policy.provider}"
                 return f"{state.scope}: {allowed}, and no other provider can make this order."
         return None
 
@@ -185,8 +204,9 @@ def _unfit(unfit: Unfit) -> GatewayError:
 def _worst(search: _Search) -> GatewayError:
     reason = min((reason for reason, _ in search.errors), key=_TELLING.index)
     told = [error for why, error in search.errors if why == reason]
-    if len({type(error) for error in told}) > 1:
+    if reason == "absent" and len({type(error) for error in told}) > 1:
         # a worker may come at any moment, but for now only the operator can mend it: no SDK need try again
         whole = "; ".join(f"{passed.provider}: {passed.detail}" for passed in search.passed)
         return UpstreamUnavailable(f"Nobody is there to make it. {whole}.")
-    return told[0]
+    # what passes soonest, and by itself
+    return min(told, key=lambda error: (isinstance(error, UpstreamUnavailable), error.retry_after or 0.0))

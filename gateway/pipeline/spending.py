@@ -83,7 +83,7 @@ class Spending:
 
     async def settle(self, job: Job, attempt: Attempt, pictures: Sequence[Picture]) -> None:
         """Charge the images that were returned, once. `attempt` was held for those asked."""
-        cost = len(pictures) * (job.order.unit_price if attempt.price is None else attempt.price)
+        cost = len(pictures) * job.price(attempt)
         if await self._ledger.settle(attempt.id, pictures, cost, self._clock.now()):
             self._telemetry.spent(
                 team=job.team,
@@ -95,25 +95,31 @@ class Spending:
             )
 
     async def release(self, attempt: Attempt, failure: Failure, *, unsent: bool = False) -> bool:
-        """`unsent`: it never left, and may so be another replica's by now, to whom it is left: False."""
+        """`unsent`: it never left, and may so be another replica's by now, to whom it is left: False. As is what another has
+        moved to the next leg, and may have bought there."""
         unsent_by = self._replica if unsent else None
-        return await self._ledger.release(attempt.id, failure, self._clock.now(), unsent_by=unsent_by)
+        return await self._ledger.release(
+            attempt.id, failure, self._clock.now(), unsent_by=unsent_by, at=attempt.provider
+        )
 
     async def resolve(self, job: Job, attempt: Attempt, outcome: Outcome) -> bool:
-        """End an unconfirmed attempt: `charge` its whole hold, or `release` it. False when it was resolved before.
+        """End an unconfirmed attempt: `charge` all its images, or `release` it. False when it was resolved before.
+
+        Charged is what its own leg takes for them: its hold may cover a leg that it never moved to.
 
         A released one reads as a failure that bought nothing, so that a retry runs anew.
         """
         now = self._clock.now()
         if outcome == "charge":
-            charged = await self._ledger.settle(attempt.id, (), attempt.held, now)
+            cost = attempt.images * job.price(attempt)
+            charged = await self._ledger.settle(attempt.id, (), cost, now)
             if charged:
                 self._telemetry.spent(
                     team=job.team,
                     key_id=job.key_id,
                     model=job.order.model,
                     images=0,
-                    amount=attempt.held,
+                    amount=cost,
                     source=attempt.provider,
                 )
             return charged

@@ -139,11 +139,14 @@ class Ledger(Protocol):
         settled or released before."""
 
     @abstractmethod
-    async def release(self, attempt_id: str, failure: Failure, now: int, *, unsent_by: str | None = None) -> bool:
+    async def release(
+        self, attempt_id: str, failure: Failure, now: int, *, unsent_by: str | None = None, at: str | None = None
+    ) -> bool:
         """ONE transaction: the attempt failed, its hold is free again. False when it was settled or released before.
 
         `unsent_by`: a maker that has submitted nothing of it. False, and nothing changed, unless the attempt is `reserved`
-        and its job that maker's still: whoever took the job over may have submitted it.
+        and its job that maker's still: whoever took the job over may have submitted it. `at`: the provider that it failed
+        at. False, and nothing changed, where it is to be made at another by now.
         """
 
     @abstractmethod

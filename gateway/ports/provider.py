@@ -26,7 +26,8 @@ class Share:
     """What one submit is for: the part of an order that an attempt makes.
 
     `attempt` is its id, `deadline` the moment (ms since the epoch) after which nobody waits for its turn any more, `partials`
-    how many pictures of what it becomes are asked for on the way.
+    how many pictures of what it becomes are asked for on the way. `fingerprint` is what equal orders will look for it by: only
+    that class of engine makes what they mean; None: any does.
     """
 
     attempt: str
@@ -35,6 +36,7 @@ class Share:
     part: Part
     deadline: int
     partials: int = 0
+    fingerprint: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,10 +3,12 @@
 Its pictures are kept already when it tells of them: the worker uploaded them.
 """
 
+import asyncio
 from collections.abc import Sequence
 from contextlib import ExitStack, suppress
 
 from gateway.core.errors import ModerationBlocked, NoCapacity, UpstreamFailed
+from gateway.core.fingerprint import fingerprint
 from gateway.core.job import Failure
 from gateway.core.order import Order
 from gateway.core.worker_batch import batch, line, tokens
@@ -37,7 +39,7 @@ from gateway.ports.queue import Ill
 NAME = "workers"
 #: Ms for which the live workers are remembered: every order asks for them.
 _REMEMBERED = 1000
-#: Ms after our own start in which a worker may still be on its way back to us.
+#: Ms after our own start, or after it left, in which a worker may be on its way back to us.
 _RETURNING = 40_000
 #: What the sides of a picture are multiples of: the models' patches (worker.md).
 _PATCH = 16
@@ -73,27 +75,36 @@ class Workers(Provider):
         self._opened = clock.now()
         self._live: Sequence[Presence] = ()
         self._seen = -_REMEMBERED
+        #: when a worker of each line was last there (ms)
+        self._served: dict[str, int] = {}
+        self._asking = asyncio.Lock()
+        #: lines of the pieces that were enqueued here
+        self._lines: dict[str, str] = {}
 
     async def fits(self, order: Order) -> str | Unfit:
+        able = await self._able(order)
+        return able if isinstance(able, Unfit) else min(worker.engine for worker in able)
+
+    async def _able(self, order: Order) -> Sequence[Presence] | Unfit:
+        """Those who can make it."""
         serving = [worker for worker in await self._workers() if worker.model == order.model]
         if not serving:
             return Unfit("absent", f"no live worker serves {order.model}")
         refusals = [_unable(worker, order) for worker in serving]
-        engines = [worker.engine for worker, refusal in zip(serving, refusals, strict=True) if refusal is None]
-        return min(engines) if engines else next(refusal for refusal in refusals if refusal is not None)
+        able = [worker for worker, refusal in zip(serving, refusals, strict=True) if refusal is None]
+        return able or next(refusal for refusal in refusals if refusal is not None)
 
     async def ahead(self, order: Order, team: str) -> Ahead | None:
-        engine = await self.fits(order)
-        if isinstance(engine, Unfit):
+        able = await self._able(order)
+        if isinstance(able, Unfit):
             return None
-        return await self._wait(order, engine, await self._queue.ahead(line(order.model, engine), team))
+        engine = min(worker.engine for worker in able)
+        return await self._wait(order, engine, able, await self._queue.ahead(line(order.model, engine), team))
 
-    async def _wait(self, order: Order, engine: str, before: int) -> Ahead | None:
+    async def _wait(self, order: Order, engine: str, able: Sequence[Presence], before: int) -> Ahead:
         """Of one before which so many pieces wait."""
         depth = await self._queue.depth(line(order.model, engine))
-        workers = [worker for worker in self._live if (worker.model, worker.engine) == (order.model, engine)]
-        if not workers:
-            return None
+        workers = [worker for worker in able if worker.engine == engine]
         # each takes what it can: their rates add up
         each = 1 / sum(1 / (worker.seconds or _GUESSED) for worker in workers)
         # one that makes nothing just now begins at once
@@ -110,9 +121,9 @@ class Workers(Provider):
         until_kept: ExitStack | None = None,  # noqa: ARG002 - nothing of the pictures is held here
     ) -> Accepted | Finished | Declined | Unknown:
         order, part = share.order, share.part
-        engine = await self.fits(order)
-        if isinstance(engine, Unfit):
-            return Declined(_NOBODY)
+        engine = await self._engine_for(share)
+        if engine is None:
+            return await self._unless_there(share.attempt)
         where = line(order.model, engine)
         piece = Piece(
             id=share.attempt,
@@ -130,6 +141,7 @@ class Workers(Provider):
             await self._queue.enqueue(piece)
         except StoreDown:
             return Declined(_NO_QUEUE, again=True)
+        self._lines[piece.id] = where
         await self._bells.ring(line_word(where))
         return Accepted(piece.id)
 
@@ -142,7 +154,7 @@ class Workers(Provider):
     ) -> Finished | Pending | Declined | Unknown | Later:
         try:
             became = await self._queue.became(upstream_id)
-            if became is not None and became.standing == "queued" and await self._deserted(order):
+            if became is not None and became.standing == "queued" and await self._deserted(upstream_id, order):
                 return Declined(_NOBODY) if await self._queue.cancel(upstream_id) else Pending()
         except StoreDown as error:
             return Later(str(error))
@@ -156,30 +168,63 @@ class Workers(Provider):
         return became is not None and became.standing != "queued"
 
     async def withdraw(self, upstream_id: str) -> None:
+        self._lines.pop(upstream_id, None)
         await self._queue.cancel(upstream_id)
         await self._bells.ring(piece_word(upstream_id))
 
     async def forget(self, upstream_id: str) -> None:
+        self._lines.pop(upstream_id, None)
         with suppress(StoreDown):  # the queue forgets by itself after a day
             await self._queue.forget(upstream_id)
 
     async def standing(self, upstream_id: str, order: Order) -> Ahead | None:
-        before, engine = await self._queue.position(upstream_id), await self.fits(order)
-        return None if before is None or isinstance(engine, Unfit) else await self._wait(order, engine, before)
+        before, able = await self._queue.position(upstream_id), await self._able(order)
+        if before is None or isinstance(able, Unfit):
+            return None
+        return await self._wait(order, min(worker.engine for worker in able), able, before)
 
-    async def _deserted(self, order: Order) -> bool:
-        """Will nobody claim it? After our own start workers are given the time to come back."""
-        if self._clock.now() - self._opened < _RETURNING:
+    async def _engine_for(self, share: Share) -> str | None:
+        """The class of those who make what equal orders will take it for; None: they have gone since it was chosen."""
+        able = await self._able(share.order)
+        if isinstance(able, Unfit):
+            return None
+        engines = sorted({worker.engine for worker in able})
+        meant = (engine for engine in engines if share.fingerprint in {None, fingerprint(share.order, engine)})
+        return next(meant, None)
+
+    async def _unless_there(self, piece_id: str) -> Accepted | Declined:
+        """Nobody would make it now; but a submit whose answer was lost may have enqueued it while somebody would."""
+        try:
+            there = await self._queue.became(piece_id)
+        except StoreDown:
+            return Declined(_NO_QUEUE, again=True)
+        return Declined(_NOBODY) if there is None else Accepted(piece_id)
+
+    async def _deserted(self, piece_id: str, order: Order) -> bool:
+        """Will nobody claim it? After our own start, or since one of its line was last there, workers are given the time to
+        come back: a restart of theirs costs no order."""
+        able, where = await self._able(order), self._lines.get(piece_id)
+        there = set() if isinstance(able, Unfit) else {line(order.model, worker.engine) for worker in able}
+        if there and (where is None or where in there):
             return False
-        return isinstance(await self.fits(order), Unfit)
+        last = [at for name, at in self._served.items() if where in {None, name}]
+        return self._clock.now() - max([self._opened, *last]) >= _RETURNING
 
     async def _workers(self) -> Sequence[Presence]:
-        """Those that take work."""
-        if (now := self._clock.now()) - self._seen >= _REMEMBERED:
-            self._seen = now
-            with suppress(StoreDown):  # who was there a moment ago is there
-                self._live = [worker for worker in await self._queue.workers() if not worker.draining]
+        """Those that take work. Of a burst, one asks and the others wait for what it hears."""
+        if self._stale():
+            async with self._asking:
+                if self._stale():
+                    with suppress(StoreDown):  # who was there a moment ago is there
+                        self._live = [worker for worker in await self._queue.workers() if not worker.draining]
+                    self._seen = now = self._clock.now()
+                    served = {line(worker.model, worker.engine): now for worker in self._live}
+                    recent = {name: at for name, at in self._served.items() if now - at < _RETURNING}
+                    self._served = {**recent, **served}
         return self._live
+
+    def _stale(self) -> bool:
+        return self._clock.now() - self._seen >= _REMEMBERED
 
 
 def _unable(worker: Presence, order: Order) -> Unfit | None:

@@ -15,6 +15,7 @@ from gateway.core.health import (
     judge_pictures,
     judge_store,
     judge_upstream,
+    upstream_unused,
 )
 from gateway.core.policy import PolicyError, parse
 from gateway.edge.admin_socket import admin_socket_path
@@ -27,6 +28,7 @@ from gateway.stores.disk import free_bytes, modes, sync_seconds
 from gateway.wiring.policy_files import packaged_policies, policy_texts
 from gateway.wiring.servers import check_keys
 from gateway.wiring.stores import Store, open_stores
+from gateway.wiring.words import EMPIRIOLABS
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,10 +135,20 @@ def _check_disk(settings: Settings) -> Finding:
     return judge_disk(free_bytes((settings.data, *database, settings.blobs_path)))
 
 
+def _leads_to_empiriolabs(settings: Settings) -> bool:
+    try:
+        found = parse(policy_texts(settings.policies or packaged_policies()))
+    except (PolicyError, OSError):
+        return True  # another check says what is wrong with them
+    return any(EMPIRIOLABS in route.providers for route in found.routes.routes)
+
+
 async def _check_upstream(settings: Settings, clock: Clock) -> Sequence[Finding]:
     """Without a key nobody is asked: what is not used need not be there."""
     key = settings.empiriolabs_api_key
     if key is None:
+        if not await asyncio.to_thread(_leads_to_empiriolabs, settings):
+            return upstream_unused()
         return judge_upstream(settings.empiriolabs_url, None)
     return judge_upstream(
         settings.empiriolabs_url, await probe(settings.empiriolabs_url, key.get_secret_value(), clock)

@@ -144,7 +144,7 @@ class Agent:
             draw=self._terms.draw,
         )
         leases = Leases(
-            self._link, self._clock, self._bench.hand, spawn=self._spawn, lost=self.gone, cancelled=self._cancelled
+            self._link, self._clock, self._bench.hand, spawn=self._spawn, lost=self.not_ours, cancelled=self._cancelled
         )
         background = [self._tasks.create_task(each) for each in (self._appear(), leases.keep())]
         claiming = self._tasks.create_task(claims.go_on())
@@ -205,6 +205,12 @@ class Agent:
         self._status.failed += 1
         facts: Fields = {"piece": errand.work.attempt, "failure": failure.kind, "reason": failure.message}
         self._tell("warning", "failed", facts)
+
+    def not_ours(self, errand: Errand) -> None:
+        if errand.wanted:  # else that is known, or it was given up here
+            facts: Fields = {"piece": errand.work.attempt, "reason": "its lease had ended, or nobody wants it any more"}
+            self._tell("warning", "not_ours", facts)
+        self.gone(errand)
 
     def gone(self, errand: Errand) -> None:
         self._bench.drop(errand)

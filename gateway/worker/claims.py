@@ -70,7 +70,8 @@ class Claims:
     def _has_room(self) -> bool:
         """At most one claim ahead, and that not before the engine's last step: what waits here, nobody else can have."""
         running = self._bench.running
-        return (running is None or running.last) and not self._bench.calls and self._outbox.pending < _MOST_UNSENT
+        nearly_free = running is None or (running.last and not running.call.suspect)
+        return nearly_free and not self._bench.calls and self._outbox.pending < _MOST_UNSENT
 
     async def _claim_once(self) -> None:
         began, drawn = self._clock.monotonic(), self._draw()
@@ -93,10 +94,15 @@ class Claims:
 
     async def _take(self, claimed: Claimed, drawn: str) -> None:
         now, lease = self._clock.monotonic(), claimed.lease_ms / 1000
-        errands = [Errand(work, drawn, lease, now, now + work.wanted_ms / 1000) for work in claimed.work]
-        again = {errand.work.attempt for errand in errands}
-        for errand in [errand for errand in self._bench.hand if errand.work.attempt in again]:
-            self._bench.drop(errand)  # its lease had ended, and it has come to us a second time
+        known = {errand.work.attempt: errand for errand in self._bench.hand}
+        errands = []
+        for work in claimed.work:
+            until = now + work.wanted_ms / 1000
+            if (errand := known.get(work.attempt)) is not None:
+                # its lease had ended while the gateway was away: what is made of it counts for this claim
+                errand.renew(drawn, lease, now, until)
+            else:
+                errands.append(Errand(work, drawn, lease, now, until))
         self._bench.hand.update(errands)
         for errand in errands:
             if errand.work.seeds:

@@ -37,6 +37,10 @@ class Errand:
     #: what is uploaded, by the place of its seed
     pictures: dict[int, Picture] = field(default_factory=dict)
 
+    def renew(self, claim: str, lease: float, now: float, until: float) -> None:
+        """It has come to us a second time."""
+        self.claim, self.lease, self.said, self.until = claim, lease, now, until
+
     @property
     def held(self) -> Held:
         return Held(self.work.attempt, self.claim)
@@ -71,6 +75,11 @@ class Call:
     @property
     def wanted(self) -> bool:
         return any(item.errand.wanted for item in self.items)
+
+    @property
+    def suspect(self) -> bool:
+        """Whoever had it before fell silent: it may be what kills boxes, and has no company there."""
+        return any(item.errand.work.delivery > 1 for item in self.items)
 
     @property
     def errands(self) -> tuple[Errand, ...]:

@@ -59,16 +59,20 @@ class Leases:
         except Unreachable:
             return  # at the next look again
         except (NotOurs, Declined):
-            self._lost(errand)
+            self._given_away(errand, said)
             return
         finally:
             self._speaking.discard(errand)
         if answer.lease_ms == 0:
-            self._lost(errand)
+            self._given_away(errand, said)
         elif answer.cancelled:
             self._cancelled(errand)
         else:
             errand.said, errand.told_step, errand.lease = now, step, answer.lease_ms / 1000
+
+    def _given_away(self, errand: Errand, said: Progress) -> None:
+        if errand.claim == said.claim:  # else to us, by another claim
+            self._lost(errand)
 
 
 def _due(errand: Errand, now: float) -> bool:

@@ -45,6 +45,8 @@ class Making:
         bench = self._bench
         while True:
             await bench.until(lambda: bool(bench.calls) or bench.draining)
+            if bench.calls and bench.calls[0].suspect:
+                await self._outbox.emptied()  # else what is finished would die with it, as often as it does
             if not bench.calls:
                 return
             following = bench.calls.popleft()

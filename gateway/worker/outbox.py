@@ -10,7 +10,7 @@ from PIL import Image
 
 from gateway.core.encode import encode
 from gateway.core.order import Codec
-from gateway.core.worker_messages import Fail, Finish
+from gateway.core.worker_messages import Ended, Fail, Finish
 from gateway.ports import Clock
 from gateway.worker.engine import Failure, Pixels
 from gateway.worker.errands import Errand
@@ -83,7 +83,7 @@ class Outbox:
             async with self._places:
                 await self._sent(errand, place, data, until)
         except NotOurs:
-            self._ends.gone(errand)
+            self._ends.not_ours(errand)
         except Declined as error:
             self.failure(errand, Failure("lost", f"the gateway declines its picture: {error}"))
         except (OSError, ValueError) as error:
@@ -93,18 +93,35 @@ class Outbox:
             self._ends.gone(errand)
 
     async def _sent(self, errand: Errand, place: int, data: bytes, until: float) -> None:
-        work, claim = errand.work, errand.claim
+        """Said again by a new claim, if the piece has come to us by one meanwhile."""
+        claim = errand.claim
+        try:
+            ended = await self._said(errand, claim, place, data, until)
+        except NotOurs:
+            if errand.claim == claim:
+                raise
+            ended = Ended(counts=False)
+        if ended is not None and not ended.counts and errand.claim != claim:
+            await self._sent(errand, place, data, until)
+        elif ended is not None:
+            self._ends.finished(errand, counts=ended.counts)
+
+    async def _said(self, errand: Errand, claim: str, place: int, data: bytes, until: float) -> Ended | None:
+        """None: other pictures of it are not there yet."""
+        work = errand.work
+
+        def wanted() -> bool:
+            return errand.wanted and errand.claim == claim
 
         def upload() -> Coroutine[Any, Any, Any]:
             return self._link.upload(work.attempt, claim, work.codec, data)
 
-        errand.pictures[place] = await self._link.persist(upload, self._left(until), lambda: errand.wanted)
+        errand.pictures[place] = await self._link.persist(upload, self._left(until), wanted)
         if len(errand.pictures) < len(work.seeds):
-            return
+            return None
         pictures = tuple(errand.pictures[each] for each in range(len(work.seeds)))
         finish = Finish(attempt=work.attempt, claim=claim, pictures=pictures, seconds=errand.seconds)
-        ended = await self._link.persist(lambda: self._link.finish(finish), self._left(until), lambda: errand.wanted)
-        self._ends.finished(errand, counts=ended.counts)
+        return await self._link.persist(lambda: self._link.finish(finish), self._left(until), wanted)
 
     async def _send_failure(self, errand: Errand, failure: Failure) -> None:
         message = failure.message[:_LONGEST_MESSAGE]

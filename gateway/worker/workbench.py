@@ -52,5 +52,8 @@ class Ends(Protocol):
 
     def failed(self, errand: Errand, failure: Failure) -> None: ...
 
-    def gone(self, errand: Errand) -> None:
+    def not_ours(self, errand: Errand) -> None:
         """It is another's by now, or nobody's."""
+
+    def gone(self, errand: Errand) -> None:
+        """Nothing more will be done about it here."""

@@ -270,6 +270,12 @@ def test_no_key_at_all_asks_nobody(alone: Environment) -> None:
     assert (status, verdicts(found)) == (17, {"upstream": "warn", "account": "fail", "clock": "warn"})
 
 
+def test_no_key_is_wanted_where_only_workers_make_images(alone: Environment, tmp_path: Path) -> None:
+    policies = edited_policies(tmp_path, "routes.toml", '    { provider = "empiriolabs" },\n', "")
+    status, found = doctor(alone, EMPIRIOLABS_API_KEY="", IMAGEGATE_POLICIES=policies)
+    assert (status, found["account"]["verdict"]) == (0, "ok")
+
+
 @pytest.mark.parametrize(("code", "verdict"), [(503, "fail"), (404, "fail"), (429, "ok")])
 async def test_an_upstream_in_trouble(alone: Environment, code: int, verdict: str) -> None:
     async with scripted(says(http(code, b"", f"Date: {formatdate(usegmt=True)}"))) as odd:

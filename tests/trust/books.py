@@ -31,13 +31,13 @@ class Books:
     pictures: Path
 
     @classmethod
-    def of(cls, gateway: Process, upstream: Process) -> Self:
+    def of(cls, gateway: Process, upstream: Process | None = None) -> Self:
         return cls(
             jobs=_pages(gateway, "jobs", "id"),
             rows=_pages(gateway, "ledger", "seq"),
             budgets=administer(gateway, "budgets")["data"],
             drift=administer(gateway, "drift")["microdollars"],
-            bought=bill(upstream)["jobs"],
+            bought=bill(upstream)["jobs"] if upstream else [],
             pictures=_pictures(gateway),
         )
 
@@ -146,12 +146,16 @@ def overdrawn(gateway: Process) -> int:
     return worst
 
 
-def settle_down(gateway: Process, upstream: Process, patience: float = 60.0) -> None:
+def settle_down(gateway: Process, upstream: Process | None, patience: float = 60.0) -> None:
     """Until the gateway makes nothing any more, and neither does the upstream."""
     ends = time.monotonic() + patience
-    while _open_jobs(gateway) or any(each["status"] == "queued" for each in bill(upstream)["jobs"]):
+    while _open_jobs(gateway) or (upstream and _works(upstream)):
         assert time.monotonic() < ends, f"{_open_jobs(gateway)} jobs are still open after {patience} s"
         time.sleep(0.2)
+
+
+def _works(upstream: Process) -> bool:
+    return any(each["status"] == "queued" for each in bill(upstream)["jobs"])
 
 
 def tell(record: Callable[[str, object], None], title: str, figures: Mapping[str, object]) -> None:

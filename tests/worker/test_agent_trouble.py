@@ -60,9 +60,9 @@ async def test_of_a_call_that_others_want_the_cancelled_part_is_thrown_away() ->
     assert gateway.pictures("b")[0].tobytes() == draw("a red fox", 9, 64, 48).tobytes()
 
 
-async def test_what_is_anothers_by_now_is_dropped_without_a_word() -> None:
+async def test_what_is_anothers_by_now_is_dropped_without_a_word_to_the_gateway() -> None:
     stand = Stand(shut=True)
-    async with scripted_gateway(lease_ms=3_000) as gateway, working(gateway, stand):
+    async with scripted_gateway(lease_ms=3_000) as gateway, working(gateway, stand) as here:
         gateway.give(work("a"))
         await gateway.until(lambda: gateway.progressed)
         gateway.lost.add("a")
@@ -70,6 +70,25 @@ async def test_what_is_anothers_by_now_is_dropped_without_a_word() -> None:
         gateway.give(work("b"))
         await gateway.until(lambda: gateway.finishes)
     assert ([*gateway.finishes], [*gateway.fails]) == (["b"], [])
+    assert [facts["piece"] for event, facts in here.told if event == "not_ours"] == ["a"]
+
+
+async def test_what_comes_a_second_time_is_not_made_again() -> None:
+    """Its lease had ended while its picture found no way home; nobody else was there to have it."""
+    stand = Stand()
+    async with scripted_gateway() as gateway, working(gateway, stand) as here:
+        gateway.answers["pictures"] = http(502, b"<html>bad gateway</html>")
+        gateway.give(work("a", 7))
+        await gateway.until(lambda: "pictures" in gateway.order)
+        gateway.claimed.clear()
+        gateway.give(work("a", 7, delivery=2))
+        await gateway.until(lambda: any(gateway.claimed.values()))
+        (second,) = (claim for claim, works in gateway.claimed.items() if works)
+        await gateway.until(lambda: gateway.claims[-1].claim != second)
+        del gateway.answers["pictures"]
+        await gateway.until(lambda: gateway.finishes)
+    assert gateway.finishes["a"].claim == second != "claim-1"
+    assert (len(stand.engine.batches), here.events.count("made")) == (1, 1)
 
 
 async def test_a_restart_of_the_gateway_loses_nothing_that_was_made() -> None:
@@ -102,6 +121,32 @@ async def test_what_was_said_and_not_answered_is_said_again_and_done_once() -> N
     assert asked.count(gateway.finishes["a"].claim) == 2
     assert gateway.order.count("pictures") == 3
     assert len(stand.engine.batches) == 2
+
+
+async def test_what_may_have_killed_another_box_waits_until_what_is_made_is_home() -> None:
+    stand = Stand()
+    async with scripted_gateway(lease_ms=3_000) as gateway, working(gateway, stand):
+        gateway.answers["pictures"] = http(502, b"<html>bad gateway</html>")
+        gateway.give(work("a"))
+        await gateway.until(lambda: "pictures" in gateway.order)
+        gateway.give(work("suspect", 2, delivery=2))
+        await gateway.until(lambda: "suspect" in {each.attempt for each in gateway.progressed})
+        assert len(stand.engine.batches) == 1
+        del gateway.answers["pictures"]
+        await gateway.until(lambda: len(gateway.finishes) == 2)
+    assert [*gateway.finishes] == ["a", "suspect"]
+
+
+@pytest.mark.parametrize("delivery", [1, 2])
+async def test_nothing_is_claimed_beside_what_may_have_killed_another_box(delivery: int) -> None:
+    stand = Stand(shut=True)
+    async with scripted_gateway(lease_ms=3_000) as gateway, working(gateway, stand):
+        gateway.give(work("a", delivery=delivery))
+        await gateway.until(lambda: len(gateway.progressed) > 6)
+        assert (len(gateway.claims) > 1) == (delivery == 1)
+        stand.engine.gate.set()
+        gateway.give(work("b"))
+        await gateway.until(lambda: len(gateway.finishes) == 2)
 
 
 async def test_out_of_memory_in_company_each_is_made_alone_once() -> None:

@@ -51,10 +51,16 @@ class RedisLedger(RedisPort, Ledger):
             question = {"attempt": attempt_id, "ending": settle(pictures, cost, now, token)}
             return bool(await self._link.script("settle", "finish", question))
 
-    async def release(self, attempt_id: str, failure: Failure, now: int, *, unsent_by: str | None = None) -> bool:
+    async def release(
+        self, attempt_id: str, failure: Failure, now: int, *, unsent_by: str | None = None, at: str | None = None
+    ) -> bool:
         with self._unanswered.token("release", attempt_id) as token:
-            maker = None if unsent_by is None else to_json(unsent_by)
-            question = {"attempt": attempt_id, "ending": release(failure, now, token), "unsent_by": maker}
+            question = {
+                "attempt": attempt_id,
+                "ending": release(failure, now, token),
+                "unsent_by": None if unsent_by is None else to_json(unsent_by),
+                "at": None if at is None else to_json(at),
+            }
             return bool(await self._link.script("release", "finish", question))
 
     async def adjust(self, adjustment: Adjustment) -> int | None:

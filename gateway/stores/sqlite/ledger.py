@@ -29,7 +29,7 @@ UPDATE attempts SET
 WHERE id = :id AND state IN ('reserved', 'submitting', 'submitted', 'unconfirmed') AND (
     :unsent_by IS NULL
     OR state = 'reserved' AND (SELECT maker FROM jobs WHERE id = attempts.job_id) = :unsent_by
-)
+) AND provider = coalesce(:at, provider)
 RETURNING held, job_id
 """
 
@@ -81,8 +81,10 @@ class SqliteLedger(SqlitePort, Ledger):
         ending = Ending(attempt_id, "settle", now, pictures=tuple(pictures), cost=cost)
         return await self._writer.call("settle", lambda db: end(db, ending))
 
-    async def release(self, attempt_id: str, failure: Failure, now: int, *, unsent_by: str | None = None) -> bool:
-        ending = Ending(attempt_id, "release", now, failure=failure, unsent_by=unsent_by)
+    async def release(
+        self, attempt_id: str, failure: Failure, now: int, *, unsent_by: str | None = None, at: str | None = None
+    ) -> bool:
+        ending = Ending(attempt_id, "release", now, failure=failure, unsent_by=unsent_by, at=at)
         return await self._writer.call("release", lambda db: end(db, ending))
 
     async def adjust(self, adjustment: Adjustment) -> int | None:
@@ -124,6 +126,8 @@ class Ending:
     failure: Failure | None = None
     #: only while it is reserved, and its job this maker's
     unsent_by: str | None = None
+    #: only while it is to be made at that provider
+    at: str | None = None
 
 
 def end(db: apsw.Connection, ending: Ending) -> bool:
@@ -136,6 +140,7 @@ def end(db: apsw.Connection, ending: Ending) -> bool:
         "failure": to_json(ending.failure),
         "now": ending.now,
         "unsent_by": ending.unsent_by,
+        "at": ending.at,
     }
     ended = list(db.execute(_END_ATTEMPT, change))
     if not ended:
