@@ -125,7 +125,8 @@ class Queue(Protocol):
 
     @abstractmethod
     async def claim(self, worker: str, claim: str, fits: Fits) -> Sequence[Delivered]:
-        """A piece that fits, and others of the same batch while these fit one call; the same again for the same claim.
+        """A piece that fits, and others of the same batch while these fit one call (of a long line perhaps not all that
+        would); the same again for the same claim.
 
         Teams take turns, each piece a turn: whose last one lies farthest back is next, with its oldest. Before that, all
         that are late fail, and those whose lease has ended can be claimed again: then for themselves, so that one that

@@ -1,6 +1,7 @@
 -- The queue of work. `ask.what` is one of those at the end; moments are ms of this server's clock. Rows of pieces hold plain
 -- text; what is JSON there (`piece`, `pictures`) only passes through. `team` and `line` are JSON, so that no name runs into
--- the next. A piece that waits stands in two ranks of its team, by its number: its line's and, of that, its batch's.
+-- the next. A piece that waits stands in three ranks of its team, by its number: its line's and, of that, those of its kind
+-- (all that decides whether a worker can make it) and of its batch.
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 
 local function row(id) return key('queue:piece', id) end
@@ -9,10 +10,19 @@ local function rank(line, team) return key('queue:line', line, team) end
 
 local function rank_of_batch(line, batch, team) return key('queue:batch', line, batch, team) end
 
+local function rank_of_kind(line, kind, team) return key('queue:kind', line, kind, team) end
+
+local function kind_of(id)
+  return table.concat(redis.call('HMGET', row(id), 'pixels', 'refs', 'mask', 'operation'), ' ')
+end
+
 local function wait(id)
   local line, team, batch, seq, deadline = get(row(id), 'line', 'team', 'batch', 'seq', 'deadline')
+  local kind = kind_of(id)
   redis.call('HSET', row(id), 'state', 'queued')
   redis.call('ZADD', rank(line, team), seq, id)
+  redis.call('ZADD', rank_of_kind(line, kind, team), seq, id)
+  redis.call('SADD', key('queue:kinds', line, team), kind)
   if batch ~= '' then redis.call('ZADD', rank_of_batch(line, batch, team), seq, id) end
   redis.call('ZADD', key('queue:deadlines'), deadline, id)
   local turn = redis.call('HGET', key('queue:turns', line), team) or 0
@@ -21,7 +31,10 @@ end
 
 local function leave(id)
   local line, team, batch = get(row(id), 'line', 'team', 'batch')
+  local kind = kind_of(id)
   redis.call('ZREM', rank(line, team), id)
+  redis.call('ZREM', rank_of_kind(line, kind, team), id)
+  if redis.call('EXISTS', rank_of_kind(line, kind, team)) == 0 then redis.call('SREM', key('queue:kinds', line, team), kind) end
   if batch ~= '' then redis.call('ZREM', rank_of_batch(line, batch, team), id) end
   redis.call('ZREM', key('queue:deadlines'), id)
   if redis.call('EXISTS', rank(line, team)) == 0 then redis.call('ZREM', key('queue:teams', line), team) end
@@ -69,18 +82,26 @@ local function tidy()
   end
 end
 
--- The oldest of a rank that fits: its id, images and tokens.
-local function first(rank, fits)
-  local PAGE = 100
-  for start = 0, math.huge, PAGE do
-    local ids = redis.call('ZRANGE', rank, start, start + PAGE - 1)
-    for _, id in ipairs(ids) do
-      local piece = {}
-      piece.pixels, piece.refs, piece.mask, piece.operation, piece.images, piece.tokens = get(row(id),
-        'pixels', 'refs', 'mask', 'operation', 'images', 'tokens')
-      if fits(piece) then return id, tonumber(piece.images), tonumber(piece.tokens) end
+-- The oldest of a team that fits. Those that do not are not gone through one by one: thousands may wait for another worker,
+-- and this one asks again and again, while all that is asked of this server waits.
+local function first_to_fit(line, team, fits)
+  local oldest = redis.call('ZRANGE', rank(line, team), 0, 0)[1]
+  if not oldest or fits(kind_of(oldest)) then return oldest end
+  local found, least
+  for _, kind in ipairs(redis.call('SMEMBERS', key('queue:kinds', line, team))) do
+    if fits(kind) then
+      local id, seq = unpack(redis.call('ZRANGE', rank_of_kind(line, kind, team), 0, 0, 'WITHSCORES'))
+      if not least or tonumber(seq) < least then found, least = id, tonumber(seq) end
     end
-    if #ids < PAGE then return nil end
+  end
+  return found
+end
+
+-- The oldest of a team's in a batch for which there is room, among its first: a call may go with fewer than it could hold.
+local function first_with_room(rank, images, tokens)
+  for _, id in ipairs(redis.call('ZRANGE', rank, 0, 99)) do
+    local its_images, its_tokens = get(row(id), 'images', 'tokens')
+    if tonumber(its_images) <= images and tonumber(its_tokens) <= tokens then return id end
   end
 end
 
@@ -157,29 +178,34 @@ function DO.claim()
   for _, operation in ipairs(ask.operations) do can[operation] = true end
   local batch, line
   local images, tokens = ask.images, ask.tokens
-  local function anything(piece)
-    return tonumber(piece.pixels) <= ask.pixels and tonumber(piece.refs) <= ask.refs and can[piece.operation]
-      and (piece.mask == '0' or ask.masks)
+  local function anything(kind)
+    local pixels, refs, mask, operation = string.match(kind, '^(%d+) (%d+) (%d) (.+)$')
+    return tonumber(pixels) <= ask.pixels and tonumber(refs) <= ask.refs and can[operation] and (mask == '0' or ask.masks)
   end
-  local function more(piece) return tonumber(piece.images) <= images and tonumber(piece.tokens) <= tokens end
-  local function take(rank, in_line, team, fits)
-    local id, its_images, its_tokens = first(rank, fits)
-    if not id then return false end
+  local function take(id, in_line, team)
+    local its_images, its_tokens, its_batch = get(row(id), 'images', 'tokens', 'batch')
     images, tokens = images - its_images, tokens - its_tokens
-    batch, line = redis.call('HGET', row(id), 'batch'), in_line
+    batch, line = its_batch, in_line
     taken[#taken + 1] = give(id, in_line, team)
     return true
   end
-  local function next_of(lines, of_batch, fits)
-    for _, each in ipairs(in_turn(lines)) do
-      local its_rank = of_batch and rank_of_batch(each[3], of_batch, each[2]) or rank(each[3], each[2])
-      if take(its_rank, each[3], each[2], fits) then return true end
+  local function next_of_line()
+    for _, each in ipairs(in_turn(ask.lines)) do
+      local id = first_to_fit(each[3], each[2], anything)
+      if id then return take(id, each[3], each[2]) end
+    end
+    return false
+  end
+  local function next_of_batch()
+    for _, each in ipairs(in_turn({line})) do
+      local id = first_with_room(rank_of_batch(line, batch, each[2]), images, tokens)
+      if id then return take(id, line, each[2]) end
     end
     return false
   end
 
-  local found = next_of(ask.lines, nil, anything)
-  while found and batch ~= '' and images > 0 and tokens > 0 do found = next_of({line}, batch, more) end
+  local found = next_of_line()
+  while found and batch ~= '' and images > 0 and tokens > 0 do found = next_of_batch() end
   return taken
 end
 
