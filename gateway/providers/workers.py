@@ -74,6 +74,7 @@ class Workers(Provider):
         self._opened = clock.now()
         self._live: Sequence[Presence] = ()
         self._seen = -_REMEMBERED
+        self._looking = asyncio.Lock()
 
     async def fits(self, order: Order) -> str | Unfit:
         serving = [worker for worker in await self._workers() if worker.model == order.model]
@@ -170,10 +171,12 @@ class Workers(Provider):
 
     async def _workers(self) -> Sequence[Presence]:
         """Those that take work."""
-        if (now := self._clock.now()) - self._seen >= _REMEMBERED:
-            self._seen = now
-            with suppress(StoreDown):  # who was there a moment ago is there
-                self._live = [worker for worker in await self._queue.workers() if not worker.draining]
+        if self._clock.now() - self._seen >= _REMEMBERED:
+            async with self._looking:  # of a burst one looks, and the others wait for what it sees
+                if (now := self._clock.now()) - self._seen >= _REMEMBERED:
+                    with suppress(StoreDown):  # who was there a moment ago is there
+                        self._live = [worker for worker in await self._queue.workers() if not worker.draining]
+                    self._seen = now
         return self._live
 
 
