@@ -38,21 +38,31 @@ class Yard:
     @contextmanager
     def workers(self, directory: Path, count: int, *options: str) -> Iterator[Sequence[Process]]:
         """So many, present at the gateway."""
-        environment = self.gateway.environment | {"IMAGEGATE_WORKER_TOKEN": self.token}
+        about = self.gateway.environment | {"IMAGEGATE_WORKER_TOKEN": self.token}
         with ExitStack() as running:
-            started = []
-            for number in range(count):
-                name = f"w{number}-{free_port()}"
-                arguments = ["--gateway", self.gateway.url, "--name", name, "--no-warm-up", "--json", *options]
-                each = Worker(arguments, 0, environment, directory / "worker.log")
-                running.callback(each.end)
-                each.launch()
-                started.append(each)
+            agents = [
+                running.enter_context(started(self.gateway.url, about, directory, f"w{number}-{free_port()}", *options))
+                for number in range(count)
+            ]
             live(self.gateway, lambda there: there == count)
-            yield started
-            for each in started:
+            yield agents
+            for each in agents:
                 each.stop()
         live(self.gateway, lambda there: there == 0)
+
+
+@contextmanager
+def started(
+    url: str, environment: dict[str, str], directory: Path, name: str, *options: str
+) -> Iterator[Process]:
+    """A worker that is on its way."""
+    arguments = ["--gateway", url, "--name", name, "--no-warm-up", "--json", *options]
+    worker = Worker(arguments, 0, environment, directory / "worker.log")
+    try:
+        worker.launch()
+        yield worker
+    finally:
+        worker.end()
 
 
 def simulated(seconds: float, batch: int = 1) -> tuple[str, ...]:
@@ -82,14 +92,14 @@ def yard(
             redis.start()
             running.callback(redis.kill)
             settings |= {"IMAGEGATE_STORE": redis.url(), "IMAGEGATE_BLOBS": f"file://{directory / 'pictures'}"}
-        settings |= {"IMAGEGATE_ADMIN_KEY": ADMIN_KEY, "IMAGEGATE_POLICIES": str(_policies(directory, legs))}
+        settings |= {"IMAGEGATE_ADMIN_KEY": ADMIN_KEY, "IMAGEGATE_POLICIES": str(policies(directory, legs))}
         process = running.enter_context(gateway(directory, upstream, **settings))
         key = administer(process, "keys", {"team": "alpha", "budgets": ["100000/total"]})["secret"]
         token = administer(process, "workers/tokens", {"name": "bench"})["secret"]
         yield Yard(process, key, token)
 
 
-def _policies(directory: Path, legs: str) -> Path:
+def policies(directory: Path, legs: str) -> Path:
     copy = directory / "policies"
     copy.mkdir()
     for each in POLICIES.rglob("*.toml"):
