@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from processes import ADMIN_KEY, Process, administer, free_port, gateway
-from redis_server import RedisServer
 
 POLICIES = Path(__file__).parents[2] / "policies"
 _LEGS = """legs = [
@@ -52,9 +51,7 @@ class Yard:
 
 
 @contextmanager
-def started(
-    url: str, environment: dict[str, str], directory: Path, name: str, *options: str
-) -> Iterator[Process]:
+def started(url: str, environment: dict[str, str], directory: Path, name: str, *options: str) -> Iterator[Process]:
     """A worker that is on its way."""
     arguments = ["--gateway", url, "--name", name, "--no-warm-up", "--json", *options]
     worker = Worker(arguments, 0, environment, directory / "worker.log")
@@ -88,12 +85,14 @@ def yard(
     directory.mkdir(exist_ok=True)
     with ExitStack() as running:
         if store == "redis":
+            from redis_server import RedisServer  # noqa: PLC0415 - wants what only the tests install
+
             redis = RedisServer(directory)
             redis.start()
             running.callback(redis.kill)
             settings |= {"IMAGEGATE_STORE": redis.url(), "IMAGEGATE_BLOBS": f"file://{directory / 'pictures'}"}
         settings |= {"IMAGEGATE_ADMIN_KEY": ADMIN_KEY, "IMAGEGATE_POLICIES": str(policies(directory, legs))}
-        process = running.enter_context(gateway(directory, upstream, **settings))
+        process = running.enter_context(gateway(directory, upstream, started=True, **settings))
         key = administer(process, "keys", {"team": "alpha", "budgets": ["100000/total"]})["secret"]
         token = administer(process, "workers/tokens", {"name": "bench"})["secret"]
         yield Yard(process, key, token)

@@ -6,7 +6,7 @@ from html import escape
 from pathlib import Path
 
 _WIDTH, _HEIGHT, _LEFT, _RIGHT, _TOP, _BOTTOM = 860, 170, 60, 20, 34, 24
-_TICKS = 4
+_MOST_TICKS = 6
 
 
 @dataclass(frozen=True)
@@ -53,12 +53,13 @@ def _panel(panel: Panel, top: float, seconds: float) -> list[str]:
     if panel.shaded is not None:
         (left, _), (right, _) = at(panel.shaded[0], 0), at(panel.shaded[1], 0)
         parts.append(f'<rect x="{left}" y="{top}" width="{right - left:.1f}" height="{_HEIGHT}" fill="#f3f1ea"/>')
-    for tick in range(_TICKS + 1):
-        _, high = at(0, most * tick / _TICKS)
+    for value in _ticks(most):
+        _, high = at(0, value)
         parts.append(f'<path d="M{_LEFT} {high}H{_WIDTH - _RIGHT}" stroke="#ddd"/>')
-        parts.append(f'<text x="{_LEFT - 6}" y="{high + 4}" text-anchor="end">{most * tick / _TICKS:.2g}</text>')
-        along, low = at(seconds * tick / _TICKS, 0)
-        parts.append(f'<text x="{along}" y="{low + 16}" text-anchor="middle">{seconds * tick / _TICKS:.0f} s</text>')
+        parts.append(f'<text x="{_LEFT - 6}" y="{high + 4}" text-anchor="end">{value:g}</text>')
+    for moment in _ticks(seconds):
+        along, low = at(moment, 0)
+        parts.append(f'<text x="{along}" y="{low + 16}" text-anchor="middle">{moment:g} s</text>')
     parts.append(f'<text x="{_LEFT}" y="{top - 10}" font-weight="bold">{escape(panel.title)}</text>')
     if panel.bound is not None:
         _, high = at(0, panel.bound)
@@ -74,3 +75,14 @@ def _panel(panel: Panel, top: float, seconds: float) -> list[str]:
         parts.append(f'<text x="{legend + 14}" y="{top - 10}">{escape(series.name)}</text>')
         legend += 34 + 7 * len(series.name)
     return parts
+
+
+def _ticks(most: float) -> list[float]:
+    """Round values from 0 on."""
+    step = next(
+        step
+        for power in range(-3, 6)
+        for step in (10.0**power, 2 * 10.0**power, 5 * 10.0**power)
+        if most / step <= _MOST_TICKS
+    )
+    return [round(number * step, 6) for number in range(int(most / step) + 1)]

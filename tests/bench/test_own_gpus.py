@@ -47,7 +47,13 @@ class Bare:
 CASES = (
     [Case(*each) for each in product((0.0, 0.05, 0.3), (256, 1024), (1, 2), (1, 4))]
     if LONG
-    else [Case(0.0, 256, 1, 1), Case(0.05, 256, 1, 1), Case(0.3, 256, 1, 1), Case(0.3, 256, 2, 4), Case(0.3, 1024, 1, 1)]
+    else [
+        Case(0.0, 256, 1, 1),
+        Case(0.05, 256, 1, 1),
+        Case(0.3, 256, 1, 1),
+        Case(0.3, 256, 2, 4),
+        Case(0.3, 1024, 1, 1),
+    ]
 )
 NUMBERS = count()
 

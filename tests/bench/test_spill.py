@@ -94,7 +94,7 @@ def noted(monkeypatch: pytest.MonkeyPatch, asked: dict[str, Asked]) -> None:
 
 async def present(served: Inside) -> None:
     async with asyncio.timeout(30):
-        while not await served.administration.workers.live():
+        while not await served.administration.workers.live():  # noqa: ASYNC110 - another process comes
             await asyncio.sleep(0.05)
     await asyncio.sleep(1.1)  # for so long who was there before is remembered
 
