@@ -82,7 +82,7 @@ class Settings(BaseModel):
     def _split(cls, value: object) -> object:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
 
-    @field_validator("empiriolabs_api_key")
+    @field_validator("empiriolabs_api_key", "worker_token")
     @classmethod
     def _fits_a_header(cls, value: SecretStr | None) -> SecretStr | None:
         if value is not None and not re.fullmatch(r"[\x21-\x7e]+", value.get_secret_value()):
@@ -219,24 +219,6 @@ def worker_token(environment: Mapping[str, str] | None = None, directory: Path |
 def variable(field: str) -> str:
     """The environment variable of a field."""
     return _PLAIN if field == "empiriolabs_api_key" else PREFIX + field.upper()
-
-
-def packaged_policies() -> Path:
-    """The policies in the wheel; in an editable install, which has none, those of the checkout."""
-    package = Path(__file__).parent
-    inside = package / "_policies"
-    return inside if inside.is_dir() else package.parent / "policies"
-
-
-def policy_texts(directory: Path) -> dict[str, str]:
-    """Every policy file by its name within the directory. Raises OSError, also for one that is not UTF-8."""
-    texts = {}
-    for path in sorted(directory.rglob("*.toml")):
-        try:
-            texts[path.relative_to(directory).as_posix()] = path.read_text(encoding="utf-8")
-        except UnicodeDecodeError as error:
-            raise OSError(f"{path} is not UTF-8 text") from error
-    return texts
 
 
 def interpreter_environment() -> dict[str, str]:

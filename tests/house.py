@@ -36,10 +36,10 @@ from gateway.pipeline.spending import Spending
 from gateway.pipeline.sweeping import Sweeping
 from gateway.pipeline.waiting import Waiting
 from gateway.ports import Blobs
-from gateway.settings import packaged_policies, policy_texts
 from gateway.stores.blobs import open_blobs
 from gateway.stores.sqlite.allowance import LocalAllowance
 from gateway.stores.sqlite.store import SqliteStore, open_store
+from gateway.wiring.policy_files import packaged_policies, policy_texts
 
 RED = Caller("keyofred", "red")
 #: seconds

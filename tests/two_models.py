@@ -1,6 +1,6 @@
 """The policies as shipped, and a second model: its id has a slash, a colon and capitals, one of its aliases is no pattern."""
 
-from gateway.settings import packaged_policies, policy_texts
+from gateway.wiring.policy_files import packaged_policies, policy_texts
 
 SHIPPED = "flux-2-klein-4b"
 FREE = "black-forest-labs/FLUX.1:free"

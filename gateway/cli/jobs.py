@@ -103,7 +103,18 @@ def _print_job(job: dict[str, Any], *, as_json: bool) -> None:
 
 def _print_attempts(attempts: list[dict[str, Any]]) -> None:
     print_table(
-        ["Attempt", "State", "Provider", "Upstream id", "Submitted (UTC)", "Ended (UTC)", "Held", "Cost", "Failure"],
+        [
+            "Attempt",
+            "State",
+            "Provider",
+            "Upstream id",
+            "Submitted (UTC)",
+            "Ended (UTC)",
+            "Held",
+            "Cost",
+            "Failure",
+            "Not at",
+        ],
         (
             [
                 attempt["id"],
@@ -115,6 +126,7 @@ def _print_attempts(attempts: list[dict[str, Any]]) -> None:
                 usd(attempt["held"]),
                 usd(attempt["cost"]),
                 "{code}: {message}".format(**attempt["failure"]) if attempt["failure"] else "-",
+                "; ".join("{provider} {reason}: {detail}".format(**each) for each in attempt["passed"]) or "-",
             ]
             for attempt in attempts
         ),

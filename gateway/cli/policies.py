@@ -11,7 +11,7 @@ from gateway.cli.options import json_option
 from gateway.cli.output import print_facts, print_json, print_table
 from gateway.core.money import dollars
 from gateway.core.policy import Policies, PolicyError, parse
-from gateway.settings import packaged_policies, policy_texts
+from gateway.wiring.policy_files import packaged_policies, policy_texts
 
 _DIRECTORY = click.Path(exists=True, file_okay=False, path_type=Path)
 

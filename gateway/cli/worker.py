@@ -104,11 +104,11 @@ def worker(  # noqa: PLR0913 - its options
     )
     line = Line(clock, as_json=as_json)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        code = runner.run(_work(clock, (_base(url), _token()), terms, opened, hang, line))
+        code = runner.run(_work(clock, (_base(url), _token()), terms, opened, hang=hang, line=line))
     sys.exit(code)
 
 
-async def _work(clock: Clock, place: tuple[str, str], terms: Terms, opened: Opened, hang: float, line: Line) -> int:
+async def _work(clock: Clock, place: tuple[str, str], terms: Terms, opened: Opened, *, hang: float, line: Line) -> int:
     """`place`: the gateway's base, and the token for it."""
     base, token = place
     if is_exposed(base):
@@ -122,7 +122,12 @@ async def _work(clock: Clock, place: tuple[str, str], terms: Terms, opened: Open
         with line.shown(agent.glance):
             try:
                 code = await agent.run(opened)
-            except (OSError, ValueError) as error:
+            except (
+                OSError,
+                ValueError,
+                RuntimeError,
+                ImportError,
+            ) as error:  # the libraries' own, of models and devices
                 line.tell("error", "no_engine", {"reason": str(error)})
                 code = 1
             except BaseException as error:  # noqa: BLE001 - the outermost frame of a process that must not hang at its end

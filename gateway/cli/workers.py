@@ -11,7 +11,7 @@ from gateway.cli.output import print_facts, print_json, print_table, when
 
 @click.group()
 def workers() -> None:
-    """List the GPU workers that live; create and revoke their tokens."""
+    """Which GPU workers live, and the tokens by which they come in."""
 
 
 @workers.command("list")

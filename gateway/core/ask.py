@@ -50,6 +50,9 @@ class Ask(BaseModel):
     user: str | None = Field(None, description="Your end user; kept with job and ledger.")
     safety_identifier: str | None = Field(None, description="As user; wins when not empty.")
     stream: bool | None = Field(None, description="true: answer with server-sent events; n must be 1.")
+    partial_images: Annotated[_Int, Field(ge=0, le=3)] | None = Field(
+        None, description="Pictures on the way that a stream shows at most; only GPU workers of your own have any."
+    )
     # What follows has no effect on FLUX.2 Klein and is named in `x-imagegate-ignored`.
     negative_prompt: str | None = None
     quality: Literal["auto", "low", "medium", "high", "xhigh", "max", "standard", "hd"] | None = None
@@ -58,7 +61,6 @@ class Ask(BaseModel):
     moderation: Literal["auto", "low"] | None = None
     input_fidelity: Literal["high", "low"] | None = None
     output_compression: Annotated[_Int, Field(ge=0, le=100)] | None = None
-    partial_images: Annotated[_Int, Field(ge=0, le=3)] | None = None
     complexity: Literal["low", "medium", "high"] | None = None
     frame_count: Annotated[_Int, Field(ge=2, le=64)] | None = None
     frame_duration_ms: Annotated[_Int, Field(ge=1, le=655_350)] | None = None
@@ -109,7 +111,6 @@ _WITHOUT_EFFECT = (
     "moderation",
     "input_fidelity",
     "output_compression",
-    "partial_images",
     "complexity",
     "frame_count",
     "frame_duration_ms",
@@ -160,7 +161,8 @@ def _check_stream(ask: Ask) -> None:
 
 def ignored(ask: Ask) -> tuple[str, ...]:
     """The fields that were given, mean something, and have no effect."""
-    return tuple(name for name in _WITHOUT_EFFECT if getattr(ask, name) not in (None, _NEUTRAL.get(name)))
+    nowhere = _WITHOUT_EFFECT if ask.stream else (*_WITHOUT_EFFECT, "partial_images")
+    return tuple(name for name in nowhere if getattr(ask, name) not in (None, _NEUTRAL.get(name)))
 
 
 def one_of(ask: Ask, name: str, other: str) -> Any:  # noqa: ANN401 - whichever field it is

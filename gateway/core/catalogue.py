@@ -86,6 +86,7 @@ class Catalogue:
             ignored=ignored,
             references=tuple(references),
             mask=mask,
+            partials=(ask.partial_images or 0) if ask.stream else 0,
         )
 
 

@@ -15,6 +15,7 @@ EXCLUDED = {
     "unit_price": "what it costs",
     "policy": "who said what it costs; what a policy decides of the picture is in the other fields",
     "ignored": "what has no effect",
+    "partials": "what is shown on the way",
 }
 _FIELDS = tuple(sorted(field.name for field in fields(Order) if field.name not in EXCLUDED))
 

@@ -71,6 +71,8 @@ class Order:
     references: tuple[Reference, ...] = ()
     #: of the first reference's size, in L: white where that one is to be painted anew
     mask: Reference | None = None
+    #: how many pictures of what it becomes are to be shown on the way, at most
+    partials: int = 0
 
     @property
     def kept(self) -> tuple[Reference, ...]:

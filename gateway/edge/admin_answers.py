@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Generic, Self, TypeVar
 
 from gateway.core.instants import iso
-from gateway.core.job import HOLDING, Attempt, Job, State
+from gateway.core.job import HOLDING, Attempt, Job, Passed, State
 from gateway.core.money import dollars
 from gateway.pipeline.rate_card import Rate
 from gateway.ports import Adjustment, BudgetState, LedgerRow, Spend
@@ -189,6 +189,8 @@ class AttemptShape:
     ended_at: str | None
     pictures: Sequence[PictureShape]
     failure: FailureShape | None
+    #: the legs that it was not made at before, and why
+    passed: Sequence[Passed]
 
     @classmethod
     def of(cls, attempt: Attempt) -> Self:
@@ -207,6 +209,7 @@ class AttemptShape:
             ended_at=_iso(attempt.ended_at),
             pictures=[PictureShape(one.name, one.codec, one.width, one.height, one.size) for one in attempt.pictures],
             failure=FailureShape(attempt.failure.code, attempt.failure.message) if attempt.failure else None,
+            passed=attempt.passed,
         )
 
 

@@ -9,6 +9,7 @@ from gateway.edge.render import Renderer, Viewer
 from gateway.pipeline.admission import Admission, Caller
 from gateway.pipeline.generate import Generate
 from gateway.pipeline.limiting import Limiting
+from gateway.pipeline.previews import Previews
 from gateway.pipeline.quoting import Quoting
 from gateway.ports import Clock
 
@@ -22,6 +23,7 @@ class Front:
     intake: Intake
     generate: Generate
     quoting: Quoting
+    previews: Previews
     renderer: Renderer
     clock: Clock
     max_wait: float

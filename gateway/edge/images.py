@@ -53,15 +53,20 @@ async def _make(request: Call, front: Front, kind: type[Ask]) -> ASGIApp:
     if ask.stream:
         every = heartbeat(request.headers)
         viewer = front.viewer(request, caller)
-        return Stream(front.generate, underway, front.renderer, viewer, exchange, front.clock, every)
+        return Stream(front.generate, front.previews, underway, front.renderer, viewer, exchange, front.clock, every)
     del uploads  # up to 12 MB, and the wait may be long
     answer = await _finished(request, front, underway)
     exchange.warning = answer.warning
     job, viewer = answer.job, front.viewer(request, caller)
     exchange.about(job, answer.cache, answer.waited, cost(job, answer.cache))
     if call.respond_async or job.status is not Status.COMPLETED:
-        return front.renderer.accepted(job, viewer, cache=answer.cache, remaining=answer.remaining)
-    return front.renderer.images(job, viewer, cache=answer.cache, remaining=answer.remaining, ms=exchange.elapsed_ms())
+        return front.renderer.accepted(
+            job, viewer, cache=answer.cache, remaining=answer.remaining, ahead=underway.ahead
+        )
+    ms = exchange.elapsed_ms()
+    return front.renderer.images(
+        job, viewer, cache=answer.cache, remaining=answer.remaining, ms=ms, ahead=underway.ahead
+    )
 
 
 async def _admitted(request: Call, front: Front, kind: type[Ask]) -> Caller:

@@ -6,8 +6,10 @@ from litestar.params import FromPath
 from litestar.types import ASGIApp
 
 from gateway.core.errors import InvalidRequest
+from gateway.core.job import Job
 from gateway.edge.exchange import Call, of
 from gateway.edge.front import Front
+from gateway.pipeline.admission import Caller
 from gateway.pipeline.jobs import TeamJobs
 
 _MOST = 100
@@ -32,22 +34,23 @@ async def get_job(
     caller = await front.identify(request)
     job = await team_jobs.get(caller, job_id)
     of(request).job = job.id
-    return front.renderer.job(
-        job, front.viewer(request, caller), team_jobs.progress(job), await team_jobs.remaining(caller)
-    )
+    return await _rendered(job, request, caller, front, team_jobs)
 
 
 @delete("/v1/jobs/{job_id:str}", name="jobs.cancel", status_code=200)
 async def cancel_job(
     request: Call, job_id: FromPath[str], front: NamedDependency[Front], team_jobs: NamedDependency[TeamJobs]
 ) -> ASGIApp:
-    """Cancel a job that was not submitted yet; its hold is released."""
+    """Cancel a job that was not submitted yet, or that a worker of the team's own makes; its hold is released."""
     caller = await front.identify(request)
     job = await team_jobs.cancel(caller, job_id)
     of(request).job = job.id
-    return front.renderer.job(
-        job, front.viewer(request, caller), team_jobs.progress(job), await team_jobs.remaining(caller)
-    )
+    return await _rendered(job, request, caller, front, team_jobs)
+
+
+async def _rendered(job: Job, request: Call, caller: Caller, front: Front, team_jobs: TeamJobs) -> ASGIApp:
+    remaining, ahead = await team_jobs.remaining(caller), await team_jobs.ahead(job)
+    return front.renderer.job(job, front.viewer(request, caller), team_jobs.progress(job), remaining, ahead)
 
 
 def _limit(text: str | None) -> int:

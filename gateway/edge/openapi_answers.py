@@ -92,6 +92,7 @@ HEADERS: dict[str, Schema] = {
     "x-imagegate-ignored": {
         "description": "Fields that were taken without effect, comma-separated; a strict gateway refuses them."
     },
+    "x-imagegate-queue-position": {"description": "Pieces before it when it joined the workers' queue."},
     "x-imagegate-budget-warning": {"description": "Budgets nearly used up, the most urgent first: `team 80%`."},
     **{
         f"x-ratelimit-{figure}-{what}": {"description": description.format(what)}

@@ -30,7 +30,15 @@ _LIMITS = (
     f"{MOST_REFERENCE_PIXELS / 1e6:.1f} megapixels each, {LARGEST_IMAGE_BODY >> 20} MB a request."
 )
 #: What holds for every model when the field is absent; the rest is the model's own.
-_DEFAULTS = {"n": 1, "num_images": 1, "size": "auto", "sync": True, "stream": False, "return_base64": False}
+_DEFAULTS = {
+    "n": 1,
+    "num_images": 1,
+    "size": "auto",
+    "sync": True,
+    "stream": False,
+    "partial_images": 0,
+    "return_base64": False,
+}
 
 _URI = {"type": "string", "pattern": "^(data:|https?://)"}
 _SOURCE = {
@@ -80,6 +88,7 @@ _HEADERS = (
     "x-imagegate-cost",
     "x-imagegate-budget-remaining",
     "x-imagegate-budget-warning",
+    "x-imagegate-queue-position",
     *LIMIT_HEADERS,
     "x-imagegate-ignored",
 )
@@ -109,7 +118,7 @@ def request_schemas(most: int) -> Schema:
 
 def _generation() -> Schema:
     content = {"application/json": {"schema": reference("CreateImageRequest"), "examples": _GENERATION_EXAMPLES}}
-    return _operation("createImage", "Make images from a prompt.", content, "ImageGenerationEvent")
+    return _operation("createImage", "Make images from a prompt.", content, "ImageGeneration")
 
 
 def _edit(most: int) -> Schema:
@@ -117,9 +126,7 @@ def _edit(most: int) -> Schema:
         "multipart/form-data": {"schema": reference("EditImageRequest"), "examples": _FORM_EXAMPLES},
         "application/json": {"schema": reference("EditImageJsonRequest"), "examples": _EDIT_EXAMPLES},
     }
-    return _operation(
-        "createImageEdit", f"Make images from a prompt and up to {most} images.", content, "ImageEditEvent"
-    )
+    return _operation("createImageEdit", f"Make images from a prompt and up to {most} images.", content, "ImageEdit")
 
 
 def _variation() -> Schema:
@@ -130,8 +137,8 @@ def _variation() -> Schema:
     return _operation("createImageVariation", "Make images like one image; the model's policy has the prompt.", content)
 
 
-def _operation(name: str, summary: str, content: Schema, event: str | None = None) -> Schema:
-    """`event`: the component of a stream's event, where the operation can be streamed."""
+def _operation(name: str, summary: str, content: Schema, streamed: str | None = None) -> Schema:
+    """`streamed`: what the components of a stream's events begin with, where the operation can be streamed."""
     answers: Schema = {
         "application/json": {
             "schema": {"oneOf": [reference("Images"), reference("Quote")]},
@@ -141,8 +148,9 @@ def _operation(name: str, summary: str, content: Schema, event: str | None = Non
             },
         }
     }
-    if event is not None:
-        answers["text/event-stream"] = {"schema": {"oneOf": [reference(event), reference("ErrorEvent")]}}
+    if streamed is not None:
+        events = [reference(name) for name in (f"{streamed}PartialEvent", f"{streamed}Event", "ErrorEvent")]
+        answers["text/event-stream"] = {"schema": {"oneOf": events}}
     return {
         "operationId": name,
         "tags": ["Images"],

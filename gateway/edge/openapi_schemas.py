@@ -1,10 +1,10 @@
 """The bodies of answers in the API's description, each a named component with an example."""
 
-from typing import Any
+from typing import Any, get_args
 
 import msgspec
 
-from gateway.core.job import Status
+from gateway.core.job import PassedFor, Status
 from gateway.core.model_cards import ModelCard
 from gateway.edge.openapi_answers import CACHE_WORDS, Schema, error_schema, reference
 
@@ -101,12 +101,29 @@ _LISTED = {
     "object": {"type": "string", "const": "image.job"},
     "model": _TEXT,
     "status": _STATUS | {"description": "`completed` and `failed` are the ends; a cancelled job has failed."},
+    "provider": _TEXT | {"description": "Who made it, or is to make it."},
+    "passed": {
+        "type": "array",
+        "items": object_of(
+            {"provider": _TEXT, "reason": _TEXT | {"enum": list(get_args(PassedFor))}},
+            "A provider that it was not made at, and why.",
+        ),
+    },
     "progress": {"type": "number", "minimum": 0, "maximum": 1},
     "created_at": _TEXT | {"format": "date-time"},
     "completed_at": {"type": ["string", "null"], "format": "date-time"},
     "error": nullable(object_of({"code": _TEXT, "message": _TEXT}, "As an error would say it."))
     | {"description": "Why it failed."},
 }
+_QUEUE = nullable(
+    object_of(
+        {
+            "position": {"type": "integer", "description": "Pieces that are begun before it."},
+            "seconds": {"type": "number", "description": "Until it is begun, as estimated."},
+        },
+        "Where it stands.",
+    )
+) | {"description": "While it waits for one of the team's own workers."}
 _READY = object_of(
     {
         "status": {"type": "string", "const": "ready"},
@@ -129,11 +146,16 @@ def schemas() -> Schema:
         "Images": _IMAGES,
         "Account": _ACCOUNT,
         "Usage": _USAGE,
+        "ImageGenerationPartialEvent": _partial("image_generation.partial_image"),
+        "ImageEditPartialEvent": _partial("image_edit.partial_image"),
         "ImageGenerationEvent": _event("image_generation.completed"),
         "ImageEditEvent": _event("image_edit.completed"),
         "ErrorEvent": _frame("error", _error_event(), "What went wrong after the stream had begun; it ends it."),
         "Accepted": _ACCEPTED,
-        "Job": object_of(_LISTED | {"result": nullable(reference("Images"))}, "A job; `result` once it is completed."),
+        "Job": object_of(
+            _LISTED | {"queue": _QUEUE, "result": nullable(reference("Images"))},
+            "A job; `result` once it is completed.",
+        ),
         "ListedJob": object_of(_LISTED, "A job without its result."),
         "JobList": object_of(
             {
@@ -191,24 +213,36 @@ JOB_EXAMPLE = {
     "object": "image.job",
     "model": "flux-2-klein-4b",
     "status": "processing",
+    "provider": "workers",
+    "passed": [],
     "progress": 0.4,
     "created_at": "2026-11-22T10:00:00.125Z",
     "completed_at": None,
     "error": None,
+    "queue": None,
     "result": None,
 }
 
 
 def _event(name: str) -> Schema:
-    data = {
+    data = object_of(_shown(name) | _COMPLETED, "The image.")
+    return _frame(name, data, "The last event of a stream, with its image.")
+
+
+def _partial(name: str) -> Schema:
+    index = _WHOLE | {"minimum": 0, "maximum": 2, "description": "Counts from 0."}
+    data = _shown(name) | {"size": _SIZE, "output_format": _CODEC, "partial_image_index": index}
+    return _frame(name, object_of(data, "An estimate of the image."), "What the image is becoming, before it is done.")
+
+
+def _shown(name: str) -> Schema:
+    return {
         "type": {"type": "string", "const": name},
         "b64_json": _IMAGE["properties"]["b64_json"],
         "created_at": _CREATED,
         "quality": {"type": "string", "const": "auto"},
         "background": {"type": "string", "const": "opaque"},
-        **_COMPLETED,
     }
-    return _frame(name, object_of(data, "The image."), "The one event of a stream, with its image.")
 
 
 def _error_event() -> Schema:

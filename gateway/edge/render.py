@@ -7,11 +7,12 @@ from typing import Any
 import msgspec
 
 from gateway.core.instants import iso
-from gateway.core.job import Job, Picture, Status
+from gateway.core.job import Job, Passed, Picture, Status
 from gateway.core.money import dollars
 from gateway.core.signed_url import sign
 from gateway.edge.reply import BlobPiece, Body, Piece, Reply
-from gateway.ports import Blobs, Clock
+from gateway.pipeline.previews import Partial
+from gateway.ports import Ahead, Blobs, Clock
 
 _PRIVATE = (("content-type", "application/json"), ("cache-control", "private, no-store"))
 _USAGE = {
@@ -41,14 +42,17 @@ class Renderer:
     url_secret: bytes
     url_ttl: int
 
-    def images(self, job: Job, viewer: Viewer, *, cache: str, remaining: int | None, ms: int) -> Reply:
+    def images(
+        self, job: Job, viewer: Viewer, *, cache: str, remaining: int | None, ms: int, ahead: int | None = None
+    ) -> Reply:
         """200 with the pictures of a completed job."""
         body = self._result(job, viewer, cache, remaining)
-        return self._reply(200, body, _streamed(job), self.headers(job, cache=cache, remaining=remaining, ms=ms))
+        headers = self.headers(job, cache=cache, remaining=remaining, ms=ms, ahead=ahead)
+        return self._reply(200, body, _streamed(job), headers)
 
     def completed(self, job: Job, viewer: Viewer, *, cache: str, remaining: int | None) -> tuple[str, Body]:
-        """The one event of a stream, by its name, with the picture of a completed job."""
-        name = f"image_{'edit' if job.order.operation == 'edit' else 'generation'}.completed"
+        """The last event of a stream, by its name, with the picture of a completed job."""
+        name = _event(job, "completed")
         result = self._result(job, viewer, cache, remaining)
         event = {
             "type": name,
@@ -60,7 +64,24 @@ class Renderer:
         }
         return name, Body(tuple(_pieces(event, job.pictures[:1])), self.blobs)
 
-    def accepted(self, job: Job, viewer: Viewer, *, cache: str, remaining: int | None) -> Reply:
+    def partial(self, job: Job, partial: Partial) -> tuple[str, Body]:
+        """An event of a stream, by its name, with a picture of what its job becomes."""
+        name, picture = _event(job, "partial_image"), partial.picture
+        event = {
+            "type": name,
+            "b64_json": _MARK,
+            "created_at": self.clock.now() // 1000,
+            "size": f"{picture.width}x{picture.height}",
+            "quality": "auto",
+            "background": "opaque",
+            "output_format": picture.codec,
+            "partial_image_index": partial.index,
+        }
+        return name, Body(tuple(_pieces(event, (picture,))), self.blobs)
+
+    def accepted(
+        self, job: Job, viewer: Viewer, *, cache: str, remaining: int | None, ahead: int | None = None
+    ) -> Reply:
         """202: the job can be asked for at its Location. One that has ended is whole, as there: a client that polls until then
         asks no more."""
         body: dict[str, Any] = {
@@ -72,22 +93,34 @@ class Renderer:
             "model": job.order.model,
         }
         body["result"] = self._result(job, viewer, cache, remaining) if job.status is Status.COMPLETED else None
-        headers = [*self.headers(job, cache=cache, remaining=remaining), ("location", f"/v1/jobs/{job.id}")]
+        known = self.headers(job, cache=cache, remaining=remaining, ahead=ahead)
+        headers = [*known, ("location", f"/v1/jobs/{job.id}")]
         return self._reply(202, body, _streamed(job), headers)
 
-    def job(self, job: Job, viewer: Viewer, progress: float, remaining: int | None) -> Reply:
+    def job(
+        self, job: Job, viewer: Viewer, progress: float, remaining: int | None, ahead: Ahead | None = None
+    ) -> Reply:
+        """`ahead`: what it waits for in a queue of ours."""
         shown = self._job(job, progress)
+        if ahead is not None:
+            shown["status"] = Status.QUEUED  # to the journal it is submitted: to our own queue, where nobody has begun it
+        shown["queue"] = None if ahead is None else {"position": ahead.pieces, "seconds": round(ahead.seconds, 1)}
         done = job.status is Status.COMPLETED
         shown["result"] = self._result(job, viewer, job.source, remaining) if done else None
-        return self._reply(200, shown, _streamed(job), [("x-imagegate-job", job.id)])
+        headers = [("x-imagegate-job", job.id), *_position(None if ahead is None else ahead.pieces)]
+        return self._reply(200, shown, _streamed(job), headers)
 
     def job_list(self, jobs: list[tuple[Job, float]], *, more: bool) -> Reply:
         """Results are left out: a page of base64 pictures is no list."""
         data = [self._job(job, progress) for job, progress in jobs]
         return self._reply(200, {"object": "list", "data": data, "has_more": more}, (), [])
 
-    def headers(self, job: Job, *, cache: str, remaining: int | None, ms: int | None = None) -> list[tuple[str, str]]:
+    def headers(
+        self, job: Job, *, cache: str, remaining: int | None, ms: int | None = None, ahead: int | None = None
+    ) -> list[tuple[str, str]]:
+        """`ahead`: pieces that stood before it in a queue of ours when it joined that."""
         headers = [
+            *_position(ahead),
             ("x-imagegate-job", job.id),
             ("x-imagegate-provider", job.provider),
             ("x-imagegate-cache", cache),
@@ -109,6 +142,8 @@ class Renderer:
             "object": "image.job",
             "model": job.order.model,
             "status": job.status,
+            "provider": job.provider,
+            "passed": [{"provider": one.provider, "reason": one.reason} for one in _passed(job)],
             "progress": progress,
             "created_at": iso(job.created_at),
             "completed_at": iso(job.completed_at) if job.completed_at is not None else None,
@@ -145,6 +180,19 @@ class Renderer:
         self, status: int, body: dict[str, Any], pictures: tuple[Picture, ...], headers: list[tuple[str, str]]
     ) -> Reply:
         return Reply(status, [*_PRIVATE, *headers], Body(tuple(_pieces(body, pictures)), self.blobs))
+
+
+def _event(job: Job, what: str) -> str:
+    return f"image_{'edit' if job.order.operation == 'edit' else 'generation'}.{what}"
+
+
+def _position(pieces: int | None) -> list[tuple[str, str]]:
+    return [] if pieces is None else [("x-imagegate-queue-position", str(pieces))]
+
+
+def _passed(job: Job) -> Iterator[Passed]:
+    """The legs of its route that it was not made at; of several parts, those of the first."""
+    yield from job.attempts[0].passed if job.attempts else ()
 
 
 def _streamed(job: Job) -> tuple[Picture, ...]:

@@ -62,7 +62,8 @@ def bind_tcp(host: str, port: int) -> socket.socket:
     except OSError as error:
         raise ListenError(f"cannot listen on {host}: {error.strerror}") from error
     family, _, _, _, address = min(found, key=lambda entry: entry[0])
-    listener = socket.socket(family)
+    # with TCP's number: asyncio's own loop turns Nagle's algorithm off only for what says it, and answers come in two writes
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if family == socket.AF_INET6:

@@ -10,7 +10,7 @@ from gateway.pipeline.dispatch import Dispatch
 from gateway.pipeline.flights import Flights
 from gateway.pipeline.leg import Leg
 from gateway.pipeline.spending import Spending
-from gateway.ports import Clock, Jobs, Retention
+from gateway.ports import Ahead, Clock, Jobs, Retention
 
 _CANCELLED = Failure("cancelled", "The job was cancelled before it was made.")
 
@@ -65,14 +65,15 @@ class TeamJobs:
         """Micro-dollars left in the caller's tightest budget; None: there is none."""
         return (await self._spending.purse(caller)).remaining
 
-    async def ahead(self, job: Job) -> int | None:
-        """How many pieces are begun before the next of its own; None: none of them waits in a queue of ours."""
-        waiting = []
+    async def ahead(self, job: Job) -> Ahead | None:
+        """What the next of its parts waits for; None: none of them waits in a queue of ours."""
+        waits: list[Ahead] = []
         for attempt in job.attempts:
             leg = self._legs.get(attempt.provider)
-            if attempt.state in LIVE and attempt.upstream_id is not None and leg is not None:
-                waiting.append(await leg.provider.position(attempt.upstream_id))
-        return min((place for place in waiting if place is not None), default=None)
+            if leg is not None and attempt.state in LIVE and attempt.upstream_id is not None:
+                wait = await leg.provider.standing(attempt.upstream_id, job.order)
+                waits += [wait] if wait is not None else []
+        return min(waits, key=lambda wait: wait.pieces, default=None)
 
     def progress(self, job: Job) -> float:
         """0 to 1."""

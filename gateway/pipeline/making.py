@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 
-from gateway.core.errors import moves_on
+from gateway.core.errors import UpstreamFailed, moves_on
 from gateway.core.job import Attempt, Failure, Job, Passed, Picture, State
 from gateway.core.order import Part
 from gateway.pipeline.crew import Crew
@@ -33,6 +33,8 @@ _TRIES = 4
 #: seconds until another try to keep pictures
 FIRST_UNKEPT = 8.0
 _LONGEST_UNKEPT = 120.0
+#: Of a submit that costs nothing: whoever may have taken it is owed nothing.
+_UNANSWERED = Failure(UpstreamFailed.code, "The image provider did not answer; nothing was bought.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,16 +155,18 @@ class Making:
         if isinstance(references, Declined):
             return _Refused(references)
         now = self._clock.now()
-        if attempt.state is State.SUBMITTING and attempt.submitted_at is not None:
+        again = attempt.state is State.SUBMITTING and attempt.submitted_at is not None
+        if again and attempt.submitted_at is not None:
             now = attempt.submitted_at  # journalled before a crash: said again, it makes nothing twice
         # also at a stop: it may be journalled and the answer lost, and what never left must not count as sent
         elif not await self._journal.surely(self._jobs.submitting, attempt.id, now, self._replica):
             leg.leave_submit()  # dropped while it stood in the queue, or taken over by another replica
             return None
-        share = Share(attempt.id, job.team, job.order, part, deadline=now + self._queue_wait)
+        share = Share(attempt.id, job.team, job.order, part, now + self._queue_wait, job.order.partials)
         with ExitStack() as until_kept:
             with self._timed("submit"):
-                outcome = await self._said(leg, share, references, until_kept)
+                price = job.order.unit_price if attempt.price is None else attempt.price
+                outcome = await self._said(leg, share, references, until_kept, price=price, again=again)
             if isinstance(outcome, Accepted):
                 await self._journal.surely(self._jobs.submitted, attempt.id, outcome.upstream_id)
                 return replace(attempt, submitted_at=now, upstream_id=outcome.upstream_id)
@@ -171,16 +175,28 @@ class Making:
             return await self._journal.surely(self._end, job, attempt, outcome)
 
     async def _said(
-        self, leg: Leg, share: Share, references: Sequence[Image | str], until_kept: ExitStack
+        self,
+        leg: Leg,
+        share: Share,
+        references: Sequence[Image | str],
+        until_kept: ExitStack,
+        *,
+        price: int,
+        again: bool,
     ) -> Accepted | Finished | Declined | Unknown:
-        """To who makes nothing twice it is said again, if its answer was lost."""
+        """To who makes nothing twice it is said again, if its answer was lost. Once one was (`again`: that of a submit before a
+        crash), and money hangs on it, no later refusal tells that nothing is owed."""
         outcome = await leg.submit(share, references, until_kept)
-        tries = 1
-        while isinstance(outcome, Unknown) and leg.provider.repeatable and tries < _TRIES:
+        for tries in range(1, _TRIES):
+            doubtful = isinstance(outcome, Unknown) or (again and price and isinstance(outcome, Declined))
+            if not (doubtful and leg.provider.repeatable):
+                break
+            again = True
             await self._clock.sleep(backoff(tries))
             outcome = await leg.submit(share, references, until_kept)
-            tries += 1
-        return outcome
+        if price and again and isinstance(outcome, Declined):
+            return Unknown("the submit was refused when it was said again, and may have been taken before")
+        return outcome if price or not isinstance(outcome, Unknown) else Declined(_UNANSWERED)
 
     async def _has_turn(self, leg: Leg, job: Job, part: Part) -> bool:
         try:

@@ -186,7 +186,7 @@ def _worst(search: _Search) -> GatewayError:
     reason = min((reason for reason, _ in search.errors), key=_TELLING.index)
     told = [error for why, error in search.errors if why == reason]
     if len({type(error) for error in told}) > 1:
-        # that no account is configured stays so, but a worker may come at any moment
+        # a worker may come at any moment, but for now only the operator can mend it: no SDK need try again
         whole = "; ".join(f"{passed.provider}: {passed.detail}" for passed in search.passed)
-        return NoCapacity(f"Nobody is there to make it. {whole}.", retry_after=5)
+        return UpstreamUnavailable(f"Nobody is there to make it. {whole}.")
     return told[0]

@@ -49,7 +49,7 @@ class Unfit:
 
 @dataclass(frozen=True, slots=True)
 class Ahead:
-    """What a new order would wait for: `seconds` until it is begun, how many pieces are begun before it, and by how many
+    """What an order waits for: `seconds` until it is begun, how many pieces are begun before it, and by how many
     seconds `each` of a further one would lengthen that."""
 
     seconds: float
@@ -170,8 +170,8 @@ class Provider(Protocol):
         """Where it `recalls`: nobody wants what was submitted any more. Raises StoreDown."""
         return
 
-    async def position(self, upstream_id: str) -> int | None:  # noqa: ARG002 - as above
-        """How many are begun before it; None: it does not wait, or that is not known. Raises StoreDown."""
+    async def standing(self, upstream_id: str, order: Order) -> Ahead | None:  # noqa: ARG002 - as above
+        """What a submitted job waits for; None: it does not wait, or that is not known. Raises StoreDown."""
         return None
 
     async def forget(self, upstream_id: str) -> None:  # noqa: ARG002 - as above

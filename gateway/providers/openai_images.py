@@ -80,7 +80,7 @@ class OpenAIImages(Provider):
             most = f"at most {self._terms.references}" if self._terms.references else "no"
             return Unfit("unable", f"it takes {most} reference images")
         if order.mask is not None and not self._terms.masks:
-            return Unfit("unable", "it takes no masks")
+            return Unfit("unable", "it takes no masks", "mask")
         return self.name
 
     def travel(self, order: Order) -> Travel:  # noqa: ARG002 - the port's: of whatever order, they go within

@@ -3,7 +3,6 @@
 Its pictures are kept already when it tells of them: the worker uploaded them.
 """
 
-import asyncio
 from collections.abc import Sequence
 from contextlib import ExitStack, suppress
 
@@ -88,9 +87,14 @@ class Workers(Provider):
         engine = await self.fits(order)
         if isinstance(engine, Unfit):
             return None
-        where = line(order.model, engine)
-        before, depth = await asyncio.gather(self._queue.ahead(where, team), self._queue.depth(where))
+        return await self._wait(order, engine, await self._queue.ahead(line(order.model, engine), team))
+
+    async def _wait(self, order: Order, engine: str, before: int) -> Ahead | None:
+        """Of one before which so many pieces wait."""
+        depth = await self._queue.depth(line(order.model, engine))
         workers = [worker for worker in self._live if (worker.model, worker.engine) == (order.model, engine)]
+        if not workers:
+            return None
         # each takes what it can: their rates add up
         each = 1 / sum(1 / (worker.seconds or _GUESSED) for worker in workers)
         # one that makes nothing just now begins at once
@@ -160,8 +164,9 @@ class Workers(Provider):
         with suppress(StoreDown):  # the queue forgets by itself after a day
             await self._queue.forget(upstream_id)
 
-    async def position(self, upstream_id: str) -> int | None:
-        return await self._queue.position(upstream_id)
+    async def standing(self, upstream_id: str, order: Order) -> Ahead | None:
+        before, engine = await self._queue.position(upstream_id), await self.fits(order)
+        return None if before is None or isinstance(engine, Unfit) else await self._wait(order, engine, before)
 
     async def _deserted(self, order: Order) -> bool:
         """Will nobody claim it? After our own start workers are given the time to come back."""

@@ -19,11 +19,12 @@ from gateway.pipeline.spending import Spending
 from gateway.pipeline.system_clock import SystemClock
 from gateway.pipeline.worker_administration import WorkerAdministration
 from gateway.ports import Clock
-from gateway.settings import Settings, packaged_policies, policy_texts
+from gateway.settings import Settings
 from gateway.telemetry.logs import Log
 from gateway.telemetry.metrics import Metrics
 from gateway.telemetry.recorder import Recorder
 from gateway.wiring.doctor import Doctor
+from gateway.wiring.policy_files import packaged_policies, policy_texts
 from gateway.wiring.stores import Store, Stores, open_stores
 from gateway.wiring.words import vocabulary
 

@@ -21,9 +21,11 @@ from gateway.edge.admin_socket import admin_socket_path
 from gateway.pipeline.system_clock import SystemClock
 from gateway.ports import Clock, StoreDown
 from gateway.providers.empiriolabs_probe import probe
-from gateway.settings import Settings, packaged_policies, policy_texts, runtime_directory
+from gateway.settings import Settings, SettingsError, runtime_directory
 from gateway.stores.blobs import read_owner
 from gateway.stores.disk import free_bytes, modes, sync_seconds
+from gateway.wiring.policy_files import packaged_policies, policy_texts
+from gateway.wiring.servers import check_keys
 from gateway.wiring.stores import Store, open_stores
 
 
@@ -76,7 +78,8 @@ def _check_policies(settings: Settings, in_force: str | None) -> Finding:
     directory = settings.policies or packaged_policies()
     try:
         found = parse(policy_texts(directory))
-    except (PolicyError, OSError) as error:
+        check_keys(settings, found)
+    except (PolicyError, SettingsError, OSError) as error:
         return Finding(Check.POLICIES, "fail", f"{directory}: {error}", "No gateway starts on them as they are.")
     told = f"{directory}: {len(found.models)} model(s), digest {found.digest}"
     if in_force not in {None, found.digest}:

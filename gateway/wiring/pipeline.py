@@ -13,6 +13,7 @@ from gateway.pipeline.generate import Generate
 from gateway.pipeline.jobs import TeamJobs
 from gateway.pipeline.leg import Leg
 from gateway.pipeline.making import Making
+from gateway.pipeline.previews import Previews
 from gateway.pipeline.quoting import Quoting
 from gateway.pipeline.recovery import Recovery
 from gateway.pipeline.retrying import Retrying
@@ -43,6 +44,7 @@ class Base:
     keyring: key_form.Keyring
     crew: Crew
     ears: Ears
+    previews: Previews
     legs: dict[str, Leg]
     log: Log
     metrics: Metrics

@@ -28,10 +28,11 @@ from gateway.pipeline.admission import Admission
 from gateway.pipeline.bells import Ears
 from gateway.pipeline.crew import Crew
 from gateway.pipeline.limiting import Limiting
+from gateway.pipeline.previews import Previews
 from gateway.pipeline.rate_card import RateCard
 from gateway.pipeline.system_clock import SystemClock
 from gateway.ports import Clock, ImageUrls, StoreDown
-from gateway.settings import Settings, interpreter_environment, packaged_policies, policy_texts
+from gateway.settings import Settings, interpreter_environment
 from gateway.stores.blobs import open_blobs
 from gateway.telemetry.logs import Log, standard_logging
 from gateway.telemetry.metrics import Metrics
@@ -40,6 +41,7 @@ from gateway.telemetry.watch import Watch
 from gateway.wiring.administration import administer, care_of, open_keyring
 from gateway.wiring.legs import open_image_source, open_legs
 from gateway.wiring.pipeline import Base, Pipeline, build_pipeline
+from gateway.wiring.policy_files import packaged_policies, policy_texts
 from gateway.wiring.stores import Store, open_stores
 from gateway.wiring.words import vocabulary
 from gateway.wiring.workers import serve_workers
@@ -93,6 +95,7 @@ async def open_services(settings: Settings, clock: Clock | None = None) -> Async
             keyring,
             crew,
             ears,
+            Previews(stores.queue, ears),
             legs,
             log,
             metrics,
@@ -154,6 +157,7 @@ def _app(
                 intake,
                 pipeline.generate,
                 pipeline.quoting,
+                base.previews,
                 renderer,
                 base.clock,
                 settings.max_wait,

@@ -86,10 +86,11 @@ class Agent:
         return code
 
     def glance(self) -> Status:
+        """From any thread."""
         status, running = self._status, self._bench.running
         status.step, status.of = (running.step, running.of) if running else (0, 0)
         status.batch = len(running.call.items) if running else 0
-        status.waiting = sum(not errand.begun for errand in self._bench.hand)
+        status.waiting = sum(not errand.begun for errand in tuple(self._bench.hand))
         status.uploading = self._outbox.pending
         status.silent = self._link.silent_since is not None
         return status

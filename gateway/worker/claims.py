@@ -10,7 +10,7 @@ from gateway.core.worker_messages import Claim, Claimed, Drain, Presence
 from gateway.ports import Clock
 from gateway.worker.engine import Failure
 from gateway.worker.errands import Errand, calls
-from gateway.worker.gateway_link import Declined, GatewayLink, NotOurs
+from gateway.worker.gateway_link import Declined, GatewayLink, Misunderstood, NotOurs
 from gateway.worker.origin_calls import Unreachable
 from gateway.worker.outbox import Outbox
 from gateway.worker.references import References
@@ -79,7 +79,7 @@ class Claims:
         )
         if claimed is None and self._link.silent_since is None:
             # What was granted while we hung up is found by its claim again, and given back.
-            with suppress(Unreachable):
+            with suppress(Unreachable, Misunderstood):
                 claimed = await self._link.claim(self._claim(drawn, 0.0))
         if claimed is not None and claimed.work:
             await self._take(claimed, drawn)

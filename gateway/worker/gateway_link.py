@@ -172,6 +172,8 @@ def _judged(answer: Answer) -> bytes:
         raise Refused(words or f"HTTP {status}")
     if status in _REDIRECTS:
         raise Misunderstood("that address answers with a redirect; name the gateway's own, as https://…")
+    if status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
+        raise Declined(words or "a proxy before the gateway takes no body so large")
     # An answer in no words of the gateway's is a proxy's, before which the gateway may be starting.
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR or status in _AGAIN or words is None:
         raise Unreachable(f"HTTP {status}", answer.after)

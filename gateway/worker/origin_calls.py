@@ -60,7 +60,7 @@ class Ask:
     query: tuple[tuple[str, str], ...] = ()
     content: bytes | None = None
     kind: str = "application/json"
-    most: int = 1024 * 1024
+    most: int = 16 * 1024 * 1024
 
 
 def plain_base(url: str) -> str:

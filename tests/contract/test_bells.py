@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import aclosing
 from pathlib import Path
 
 import pytest
@@ -68,9 +67,9 @@ async def test_one_that_hears_nothing_for_long_misses_the_oldest(
     monkeypatch.setattr(local, "UNHEARD", 3)
     async with open_store(tmp_path / "gateway.db") as store:
         bells = store.bells()
-        async with aclosing(bells.rung()) as ear:
-            first = asyncio.ensure_future(anext(ear))
-            await asyncio.sleep(0)
-            for number in range(5):
-                await bells.ring(f"piece {number}")
-            assert [await first, await anext(ear), await anext(ear)] == ["piece 2", "piece 3", "piece 4"]
+        ear = bells.rung()
+        first = asyncio.ensure_future(anext(ear))
+        await asyncio.sleep(0)
+        for number in range(5):
+            await bells.ring(f"piece {number}")
+        assert [await first, await anext(ear), await anext(ear)] == ["piece 2", "piece 3", "piece 4"]

@@ -1,13 +1,16 @@
 """A file of an older schema is brought to the newest in one step, with all that is in it."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import apsw
 import pytest
 from samples import NOON, PRICE, a_job, a_picture, submit
 
+from gateway.core.job import Passed
 from gateway.ports import Key, StoreDown, Team
 from gateway.stores.sqlite import database
+from gateway.stores.sqlite.rows import to_json
 from gateway.stores.sqlite.store import open_store
 
 #: As released: what stands there is never edited.
@@ -57,6 +60,30 @@ async def test_a_file_of_version_1_is_used_with_all_that_is_in_it(tmp_path: Path
     async with open_store(path) as store:  # which takes the step no second time
         assert await store.list_keys() == [RED, picky]
         assert await store.list_teams() == [Team("red", NOON)]
+
+
+async def test_an_attempt_of_an_older_version_has_passed_nothing_and_moves(tmp_path: Path) -> None:
+    path = tmp_path / "gateway.db"
+    version_1(path)
+    job = a_job(1)
+    db = apsw.Connection(str(path))
+    db.execute(
+        "INSERT INTO jobs (id, key_id, team, user, order_json, created_at, detached, body_hash, retry_count, cancelled, status)"
+        " VALUES (?, ?, ?, ?, ?, ?, 0, ?, 0, 0, 'queued')",
+        (job.id, job.key_id, job.team, job.user, to_json(job.order), NOON, job.body_hash),
+    )
+    db.execute(
+        "INSERT INTO attempts (id, job_id, part, provider, images, seed, held, reserved_at)"
+        " VALUES ('j1.0', 'j1', 0, 'empiriolabs', 1, 7, ?, ?)",
+        (PRICE, NOON),
+    )
+    db.close()
+    async with open_store(path) as store:
+        assert await store.job("j1") == job
+        passed = (Passed("empiriolabs", "busy", "40 s"),)
+        assert await store.moved("j1.0", "gpu", 0, passed, NOON)
+        moved = await store.job("j1")
+        assert moved == replace(job, attempts=(replace(job.attempts[0], provider="gpu", price=0, passed=passed),))
 
 
 async def test_it_ends_with_the_columns_of_a_new_file(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from gateway.providers.empiriolabs import models_of
 from gateway.providers.empiriolabs_upload import form, judge_upload
 from gateway.providers.empiriolabs_wire import payload
 from gateway.providers.reply import MAX_AFTER, Reply
-from gateway.settings import packaged_policies, policy_texts
+from gateway.wiring.policy_files import packaged_policies, policy_texts
 
 ADDRESS = "bunny://storage/a-b_1.png"
 KEPT = Reference("0" * 64 + ".png", "png", 5, 5, 3)

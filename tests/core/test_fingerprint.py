@@ -13,7 +13,7 @@ from gateway.core.catalogue import Catalogue
 from gateway.core.fingerprint import EXCLUDED, fingerprint
 from gateway.core.order import Order, Reference
 from gateway.core.policy import parse
-from gateway.settings import packaged_policies, policy_texts
+from gateway.wiring.policy_files import packaged_policies, policy_texts
 
 CATALOGUE = Catalogue(parse(policy_texts(packaged_policies())))
 ENGINE = "empiriolabs"
@@ -44,6 +44,7 @@ OTHERS: dict[str, Any] = {
     "unit_price": 1,
     "policy": "q",
     "ignored": ("style",),
+    "partials": 2,
 }
 
 
@@ -106,6 +107,7 @@ def asked(**given_fields: object) -> str:
         {"user": "ann"},
         {"sync": False},
         {"stream": True},
+        {"stream": True, "partial_images": 3},
         {"negative_prompt": None},
         {"negative_prompt": ""},
     ],

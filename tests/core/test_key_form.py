@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.core.keys import BASE62, base62, derive, digest, key_id, mint
+from gateway.core.keys import BASE62, WORKER_PREFIX, base62, derive, digest, key_id, mint
 
 keys = st.randoms(use_true_random=False).map(lambda chance: mint(chance.choice)[1])
 
@@ -57,3 +57,12 @@ def test_each_use_of_the_secret_has_a_key_of_its_own() -> None:
 def test_a_digest_needs_the_pepper_and_the_whole_key() -> None:
     assert digest(b"pepper", "key") == digest(b"pepper", "key")
     assert len({digest(b"pepper", "key"), digest(b"other", "key"), digest(b"pepper", "kez"), b"key"}) == 4
+
+
+@given(st.randoms(use_true_random=False))
+def test_a_worker_token_is_no_key_and_a_key_no_worker_token(chance: random.Random) -> None:
+    public, token = mint(chance.choice, WORKER_PREFIX)
+    assert re.fullmatch(r"ig-worker-[0-9A-Za-z]{12}-[0-9A-Za-z]{38}", token)
+    assert (key_id(token, WORKER_PREFIX), key_id(token)) == (public, None)
+    assert key_id(mint(chance.choice)[1], WORKER_PREFIX) is None
+    assert key_id(token[:-1] + ("a" if token[-1] != "a" else "b"), WORKER_PREFIX) is None

@@ -52,7 +52,7 @@ def parts_of(written: Written) -> list[tuple[str, str | None, str, bytes]]:
             str(part.get_param("name", header="content-disposition")),
             part.get_filename(),
             part.get_content_type(),
-            part.get_payload(decode=True),
+            bytes(part.get_content() if part.get_filename() else part.get_payload(decode=True)),
         )
         for part in form.iter_parts()
     ]

@@ -7,7 +7,7 @@ from house import packaged
 
 from gateway.core.policy import PolicyError, parse
 from gateway.core.rate import UNLIMITED, Defaults, Limits
-from gateway.settings import packaged_policies, policy_texts
+from gateway.wiring.policy_files import packaged_policies, policy_texts
 
 SHIPPED = policy_texts(packaged_policies())
 MODEL = "models/flux-2-klein-4b.toml"

@@ -5,15 +5,15 @@ from decimal import Decimal
 import pytest
 
 from gateway.core.policy import Policies, PolicyError, parse
-from gateway.settings import packaged_policies, policy_texts
+from gateway.wiring.policy_files import packaged_policies, policy_texts
 
 SHIPPED = policy_texts(packaged_policies())
 SERVER = 'name = "vllm"\nurl = "http://gpu-1.internal:8000"'
 
 
 def parsed(server: str, legs: str = '["empiriolabs"]') -> Policies:
-    routes = SHIPPED["routes.toml"].replace('["empiriolabs"]', legs, 1) + f"\n[[servers]]\n{server}\n"
-    return parse({**SHIPPED, "routes.toml": routes})
+    route = f'default = "flux-2-klein-4b"\n[[routes]]\nmodel = "flux-2-klein-4b"\nlegs = {legs}\n'
+    return parse({**SHIPPED, "routes.toml": f"{route}[[servers]]\n{server}\n"})
 
 
 def test_a_server_needs_a_name_and_an_address_alone() -> None:

@@ -87,7 +87,7 @@ def test_the_secrets_of_the_ring_keep_their_order(directory: Path) -> None:
 
 def test_every_secret_may_lie_in_a_file() -> None:
     of_type = {name for name, field in Settings.model_fields.items() if "SecretStr" in str(field.annotation)}
-    assert of_type == {*SECRETS, "store"}
+    assert of_type == {*SECRETS, "store", "provider_keys"}
 
 
 @pytest.mark.parametrize("name", ["IMAGEGATE_STORE", "IMAGEGATE_STORE_FILE"])
@@ -105,3 +105,8 @@ def test_the_password_of_the_store_is_shown_nowhere(directory: Path, name: str) 
 def test_a_worker_token_is_no_admin_key(directory: Path) -> None:
     told = refusal(directory, IMAGEGATE_ADMIN_KEY=LONG, IMAGEGATE_WORKER_TOKEN=LONG)
     assert told == "IMAGEGATE_WORKER_TOKEN: must be another secret than IMAGEGATE_ADMIN_KEY: workers administer nothing"
+
+
+def test_a_worker_token_is_one_that_workers_can_send(directory: Path) -> None:
+    told = refusal(directory, IMAGEGATE_WORKER_TOKEN="a token with blanks, which no header takes as it is")
+    assert told == "IMAGEGATE_WORKER_TOKEN: must be printable ASCII without blanks"

@@ -112,6 +112,7 @@ def test_the_commands_are_those_of_the_contract() -> None:
         *("keys create", "keys list", "keys show", "keys set", "keys rotate", "keys revoke"),
         *("budgets set", "budgets list"),
         *("jobs list", "jobs show", "jobs resolve"),
+        *("worker", "workers list", "workers token create", "workers token revoke"),
         *("cache stats", "cache purge"),
         *("policies check", "policies show", "policies export"),
     }

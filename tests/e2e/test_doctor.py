@@ -161,6 +161,13 @@ def test_policies_that_are_wrong(alone: Environment, tmp_path: Path) -> None:
     assert "routes.toml: default" in found["policies"]["found"]
 
 
+def test_a_key_of_a_server_that_the_policies_do_not_have(alone: Environment) -> None:
+    status, found = doctor(alone, IMAGEGATE_PROVIDER_KEYS="vlm=sk-canary")
+    assert (status, verdicts(found)) == (11, {"policies": "fail"})
+    assert "a key of vlm" in found["policies"]["found"]
+    assert "canary" not in str(found)
+
+
 def test_policies_that_changed_since_the_start(tmp_path: Path, upstream: Process) -> None:
     policies = str(tmp_path / "policies")
     shutil.copytree(POLICIES, policies)

@@ -104,7 +104,7 @@ async def test_what_it_cannot_make_does_not_fit() -> None:
         "other",
         Unfit("unable", "it does not serve this model"),
         Unfit("unable", "it takes at most 2 reference images"),
-        Unfit("unable", "it takes no masks"),
+        Unfit("unable", "it takes no masks", "mask"),
     ]
 
 
@@ -202,7 +202,7 @@ async def test_a_refusal_owes_nothing(answer: bytes, code: str, again: bool, acc
 
 
 async def test_a_large_result_keeps_its_place_until_it_is_kept() -> None:
-    large = http(200, json.dumps({"data": [b64(picture(400))]}).encode())
+    large = http(200, json.dumps({"data": [b64(picture(800))]}).encode())
     async with answered(says(large)) as (us, _):
         with ExitStack() as until_kept:
             outcome = await us.provider.submit(share(ORDER, PART), (), until_kept)

@@ -88,7 +88,6 @@ STREAMS = [
         "stream-partial",
         generate(model="gpt-image-2", stream=True, partial_images=2),
         Made("256x256", "png", "image_generation"),
-        "partial_images",
     ),
     Case(
         "stream-edit",

@@ -27,7 +27,7 @@ SHOWS_A_SECRET = {
     ("POST", "/admin/v1/workers/tokens"),
 }
 #: Of the settings.
-WORKER_TOKEN = "a worker token of at least thirty-two characters"
+WORKER_TOKEN = "a-worker-token-of-at-least-thirty-two-characters"
 
 Route = tuple[str, str]
 

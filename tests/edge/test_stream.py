@@ -4,23 +4,18 @@ import asyncio
 import base64
 import json
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import pytest
+import streams
 from fakes import ScriptedProvider, until
 from house import RED, House, a_call, open_house
+from streams import HEARTBEAT, Listener, previews_of
 
 from gateway.core import errors
 from gateway.core.ask import Edit, Generation, read
 from gateway.core.job import Failure, Status
-from gateway.edge.exchange import Exchange
-from gateway.edge.render import Renderer, Viewer
-from gateway.edge.stream import Stream
 from gateway.ports import Declined
-
-HEARTBEAT = b": waiting\n\n"
 
 
 @pytest.fixture
@@ -29,46 +24,8 @@ async def house(tmp_path: Path) -> AsyncIterator[House]:
         yield house
 
 
-@dataclass
-class Listener:
-    """A client of ASGI; `leave` closes its connection."""
-
-    stream: Stream
-    chunks: list[bytes] = field(default_factory=list)
-    headers: dict[bytes, bytes] = field(default_factory=dict)
-    ended: bool = False
-    leave: asyncio.Event = field(default_factory=asyncio.Event)
-
-    async def listen(self) -> None:
-        await self.stream({"type": "http", "method": "POST"}, self._receive, self._send)  # type: ignore[arg-type]  # all that it reads
-
-    async def _receive(self) -> dict[str, Any]:
-        await self.leave.wait()
-        return {"type": "http.disconnect"}
-
-    async def _send(self, message: dict[str, Any]) -> None:
-        if message["type"] == "http.response.start":
-            assert message["status"] == 200
-            self.headers = dict(message["headers"])
-            return
-        self.chunks.append(message["body"])
-        self.ended = not message["more_body"]
-
-    @property
-    def frames(self) -> list[bytes]:
-        """What was sent beside heartbeats, each frame with the blank line that ends it."""
-        whole = b"".join(self.chunks)
-        assert whole.endswith(b"\n\n") or not whole
-        return [frame + b"\n\n" for frame in whole.split(b"\n\n")[:-1] if frame + b"\n\n" != HEARTBEAT]
-
-
 async def listener(house: House, *, kind: type[Generation | Edit] = Generation, every: float = 10) -> Listener:
-    ask = read({"prompt": "a cat", "stream": True, "size": "512x512"}, kind)
-    underway = await house.generate.begin(RED, ask, a_call())
-    renderer = Renderer(house.blobs, house.clock, b"secret", 60)
-    exchange = Exchange("req_1", "POST")
-    viewer = Viewer(RED.key_id, "http://gateway")
-    return Listener(Stream(house.generate, underway, renderer, viewer, exchange, house.clock, every))
+    return await streams.listener(house, previews_of(house)[0], kind=kind, every=every)
 
 
 @pytest.mark.parametrize(("kind", "name"), [(Generation, "image_generation"), (Edit, "image_edit")])

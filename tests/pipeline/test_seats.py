@@ -29,7 +29,7 @@ def seats(clock: HandClock, crew: Crew) -> Seats:
 
 
 async def asked(seats: Seats, *jobs: str) -> dict[str, asyncio.Future[None]]:
-    turns = {job: asyncio.ensure_future(seats.turn_to_submit(job)) for job in jobs}
+    turns: dict[str, asyncio.Future[None]] = {job: asyncio.ensure_future(seats.turn_to_submit(job)) for job in jobs}
     await at_rest()
     return turns
 

@@ -44,6 +44,22 @@ class Gated(SimulatedEngine):
         return super().make(batch, through)
 
 
+class Stand:
+    """Opens an engine, and keeps it. `shut`: its first call stops in its midst."""
+
+    def __init__(self, *faults: Fault | None, seconds: float = 0.0, shut: bool = False) -> None:
+        self.faults = faults
+        self.seconds = seconds
+        self.shut = shut
+        self.engine: Gated
+
+    def __call__(self, clock: Clock) -> Engine:
+        self.engine = Gated(clock, faults=self.faults, seconds=self.seconds)
+        if self.shut:
+            self.engine.gate.clear()
+        return self.engine
+
+
 @dataclass
 class Working:
     agent: Agent

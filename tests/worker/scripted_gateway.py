@@ -60,7 +60,7 @@ def refusal(status: int, message: str, code: str) -> bytes:
 
 @dataclass
 class ScriptedGateway:
-    """`lines`: what the next claims bring. `answers`: instead of a path's own."""
+    """`lines`: what the next claims bring. `answers`: instead of a path's own, which then does nothing."""
 
     lines: list[list[Work]] = field(default_factory=list)
     lease_ms: int = 20_000
@@ -69,6 +69,11 @@ class ScriptedGateway:
     cancelled: set[str] = field(default_factory=set)
     lost: set[str] = field(default_factory=set)
     answers: dict[str, bytes] = field(default_factory=dict)
+    #: paths whose next answer that says something is lost on its way
+    losing: set[str] = field(default_factory=set)
+    #: it hangs up on whoever speaks, and hears nothing
+    down: bool = False
+    hung_up: int = 0
 
     presences: list[Presence] = field(default_factory=list)
     claims: list[Claim] = field(default_factory=list)
@@ -126,6 +131,11 @@ class ScriptedGateway:
         ]
 
     async def _answer(self, seen: Seen, writer: asyncio.StreamWriter) -> None:
+        if self.down:
+            writer.close()
+            self.hung_up += 1
+            self.note()
+            return
         parts = urlsplit(seen.target)
         path = parts.path.removeprefix("/worker/v1/")
         self.order.append(path)
@@ -138,6 +148,10 @@ class ScriptedGateway:
         else:
             answer = await getattr(self, f"_{path}")(seen.body, dict(parse_qsl(parts.query)))
         self.note()
+        if path in self.losing and not (path == "claim" and not any(self.claimed.values())):
+            self.losing.discard(path)
+            writer.close()
+            return
         writer.write(answer)
         await writer.drain()
 

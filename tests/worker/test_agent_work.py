@@ -2,14 +2,13 @@
 
 from io import BytesIO
 
-from agent_stand import Gated, working
+from agent_stand import Stand, working
 from batches import gradient
 from PIL import Image
 from scripted_gateway import scripted_gateway, work
 
 from gateway.core.encode import encode
 from gateway.core.sample_picture import draw
-from gateway.worker.engine import Engine
 
 
 async def test_a_piece_is_claimed_made_uploaded_and_finished() -> None:
@@ -54,36 +53,34 @@ async def test_each_codec_is_the_orders() -> None:
     assert formats == {"j": "JPEG", "w": "WEBP"}
 
 
+async def test_a_large_picture_arrives_whole() -> None:
+    async with scripted_gateway() as gateway, working(gateway):
+        gateway.give(work("a", 7, width=640, height=640))
+        await gateway.until(lambda: gateway.finishes)
+    assert gateway.finishes["a"].pictures[0].size > 64 * 1024, "more than leaves in one piece"
+    assert gateway.pictures("a")[0].tobytes() == draw("a red fox", 7, 640, 640).tobytes()
+
+
 async def test_pieces_of_one_claim_share_calls_as_large_as_fit() -> None:
-    engines: list[Gated] = []
-
-    def opened(clock: object) -> Engine:
-        engines.append(Gated(clock))  # type: ignore[arg-type]  # the stand's own
-        return engines[0]
-
-    async with scripted_gateway() as gateway, working(gateway, opened, images=3):
+    stand = Stand()
+    async with scripted_gateway() as gateway, working(gateway, stand, images=3):
         gateway.give(work("a", 1, 2), work("b", 3, prompt="an owl"), work("c", 4, 5))
         await gateway.until(lambda: len(gateway.finishes) == 3)
-    shared = [[(piece.prompt, piece.seed) for piece in batch.pieces] for batch in engines[0].batches]
+    shared = [[(piece.prompt, piece.seed) for piece in batch.pieces] for batch in stand.engine.batches]
     assert shared == [[("a red fox", 1), ("a red fox", 2), ("an owl", 3)], [("a red fox", 4), ("a red fox", 5)]]
     assert gateway.pictures("b")[0].tobytes() == draw("an owl", 3, 64, 48).tobytes()
 
 
 async def test_an_edit_builds_on_what_the_gateway_keeps_fetched_once() -> None:
-    engines: list[Gated] = []
-
-    def opened(clock: object) -> Engine:
-        engines.append(Gated(clock))  # type: ignore[arg-type]  # the stand's own
-        return engines[0]
-
+    stand = Stand()
     kept, mask = gradient(80, 64), Image.new("1", (80, 64), 1)
     files = {"one.png": encode(kept, "png"), "mask.png": encode(mask.convert("L"), "png")}
-    paths = {"references": ("/worker/v1/references/one.png",), "mask": "/worker/v1/references/mask.png"}
-    async with scripted_gateway(files=files) as gateway, working(gateway, opened):
-        gateway.give(work("a", operation="edit", **paths))
-        gateway.give(work("b", 2, 3, operation="edit", references=paths["references"]))
+    one = ("/worker/v1/references/one.png",)
+    async with scripted_gateway(files=files) as gateway, working(gateway, stand):
+        gateway.give(work("a", operation="edit", references=one, mask="/worker/v1/references/mask.png"))
+        gateway.give(work("b", 2, 3, operation="edit", references=one))
         await gateway.until(lambda: len(gateway.finishes) == 2)
-    masked, plain = engines[0].batches
+    masked, plain = stand.engine.batches
     assert (masked.references[0].tobytes(), masked.references[0].mode) == (kept.tobytes(), "RGB")
     assert masked.mask is not None
     assert (masked.mask.mode, masked.mask.getextrema()) == ("L", (255, 255))
@@ -97,9 +94,8 @@ async def test_a_reference_that_leads_elsewhere_or_is_no_picture_is_not_made() -
         for name, path in {
             "far": "//evil.example/x.png",
             "up": "/worker/v1/references/../claim",
-            "bad": "x.png",
+            "bad": "/worker/v1/references/x.png",
         }.items():
-            path = path if "/" in path else f"/worker/v1/references/{path}"
             gateway.give(work(name, operation="edit", references=(path,)))
         await gateway.until(lambda: len(gateway.fails) == 3)
         assert {fail.failure for fail in gateway.fails.values()} == {"lost"}
