@@ -103,7 +103,9 @@ class Renderer:
         """`ahead`: what it waits for in a queue of ours."""
         shown = self._job(job, progress)
         if ahead is not None:
-            shown["status"] = Status.QUEUED  # to the journal it is submitted: to our own queue, where nobody has begun it
+            shown["status"] = (
+                Status.QUEUED
+            )  # to the journal it is submitted: to our own queue, where nobody has begun it
         shown["queue"] = None if ahead is None else {"position": ahead.pieces, "seconds": round(ahead.seconds, 1)}
         done = job.status is Status.COMPLETED
         shown["result"] = self._result(job, viewer, job.source, remaining) if done else None

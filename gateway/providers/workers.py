@@ -3,6 +3,7 @@
 Its pictures are kept already when it tells of them: the worker uploaded them.
 """
 
+import asyncio
 from collections.abc import Sequence
 from contextlib import ExitStack, suppress
 
