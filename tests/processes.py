@@ -91,7 +91,7 @@ class Process:
             self.kill()
 
 
-def _environment(directory: Path, **settings: str) -> dict[str, str]:
+def environment(directory: Path, **settings: str) -> dict[str, str]:
     kept = {name: os.environ[name] for name in ("PATH", "LANG") if name in os.environ}
     return {**kept, "HOME": str(directory), "PYTHONWARNINGS": "error", "PYTHONDONTWRITEBYTECODE": "1", **settings}
 
@@ -101,7 +101,7 @@ def simulator(directory: Path, *options: str) -> Iterator[Process]:
     """A simulator with these command-line options, without a rate limit unless they set one."""
     port = free_port()
     arguments = ["simulator", "--port", str(port), *(() if "--rpm" in options else ("--rpm", "0")), *options]
-    process = Process(arguments, port, _environment(directory), directory / "simulator.log")
+    process = Process(arguments, port, environment(directory), directory / "simulator.log")
     try:
         process.start("/v1/models")
         yield process
@@ -113,7 +113,7 @@ def simulator(directory: Path, *options: str) -> Iterator[Process]:
 def gateway(directory: Path, upstream: str, *, started: bool = True, **settings: str) -> Iterator[Process]:
     """A gateway on `directory`/data and that upstream, without a governor unless the settings say otherwise."""
     port = free_port()
-    environment = _environment(
+    settled = environment(
         directory,
         **{
             "EMPIRIOLABS_API_KEY": UPSTREAM_KEY,
@@ -124,7 +124,7 @@ def gateway(directory: Path, upstream: str, *, started: bool = True, **settings:
             **settings,
         },
     )
-    process = Process(["serve", "--port", str(port)], port, environment, directory / "gateway.log")
+    process = Process(["serve", "--port", str(port)], port, settled, directory / "gateway.log")
     try:
         if started:
             process.start()

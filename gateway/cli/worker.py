@@ -11,6 +11,7 @@ from collections.abc import Callable
 from functools import partial
 from importlib.util import find_spec
 from math import isqrt
+from typing import Any
 
 import click
 import uvloop
@@ -66,6 +67,7 @@ _STEPS, _PROMPT = 4, 512
     "--hang", default=120.0, show_default=True, type=click.FloatRange(0.1), help="Seconds without a step: a hung GPU."
 )
 @click.option("--no-warm-up", "cold", is_flag=True, help="Claim at once; the first order then waits for the warm-up.")
+@click.option("--compile", "compiled", is_flag=True, help="Compile the model at the start: minutes, and then faster.")
 @click.option("--json", "as_json", is_flag=True, help="Log lines in JSON.")
 def worker(  # noqa: PLR0913 - its options
     *,
@@ -81,6 +83,7 @@ def worker(  # noqa: PLR0913 - its options
     seconds: float,
     hang: float,
     cold: bool,
+    compiled: bool,
     as_json: bool,
 ) -> None:
     """Make images for a gateway, on this machine's GPU.
@@ -93,7 +96,9 @@ def worker(  # noqa: PLR0913 - its options
         abilities = Abilities(model, revision, "simulated", "simulated", most_pixels, most_references=4, masks=True)
         opened: Opened = partial(SimulatedEngine, clock, abilities, seconds=seconds)
     else:
-        opened = _diffusers(clock, source, revision, model=model, device=device, most_pixels=most_pixels)
+        opened = _diffusers(
+            clock, source, revision, model=model, device=device, most_pixels=most_pixels, compiled=compiled
+        )
     terms = Terms(
         _id(name), model, images or most_images(1, 1), () if cold else (_usual(most_pixels),), lambda: _drawn(22)
     )
@@ -161,7 +166,7 @@ def _exit(code: int) -> None:
     os._exit(code)
 
 
-def _diffusers(clock: Clock, source: str | None, revision: str, *, model: str, device: str, most_pixels: int) -> Opened:
+def _diffusers(clock: Clock, source: str | None, revision: str, **options: Any) -> Opened:  # noqa: ANN401 - as `open_engine`'s
     if source is None:
         raise click.UsageError("--model names what --engine diffusers runs.")
     if not all(find_spec(each) for each in _EXTRA):
@@ -171,7 +176,7 @@ def _diffusers(clock: Clock, source: str | None, revision: str, *, model: str, d
         """Seconds of imports, in the thread that owns the engine."""
         from gateway.worker.diffusers_engine import open_engine  # noqa: PLC0415 - torch and diffusers
 
-        return open_engine(clock, source, revision, model=model, device=device, most_pixels=most_pixels)
+        return open_engine(clock, source, revision, **options)
 
     return opened
 

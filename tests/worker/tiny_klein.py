@@ -31,8 +31,17 @@ _CORPUS = [
 
 def save(folder: Path) -> None:
     """The same files each time."""
-    tokenizer = _tokenizer()
-    pipe = Flux2KleinPipeline(
+    build().save_pretrained(folder)
+
+
+def build() -> Any:
+    words = tokenizer()
+    return assembled(_transformer(), _vae(), _text_encoder(words), words)
+
+
+def assembled(transformer: Any, vae: Any, text_encoder: Any, words: Any) -> Any:
+    """A pipeline of these, with the scheduler of the real one."""
+    return Flux2KleinPipeline(
         scheduler=FlowMatchEulerDiscreteScheduler(
             shift=3.0,
             use_dynamic_shifting=True,
@@ -42,16 +51,15 @@ def save(folder: Path) -> None:
             max_image_seq_len=4096,
             time_shift_type="exponential",
         ),
-        vae=_vae(),
-        text_encoder=_text_encoder(tokenizer),
-        tokenizer=tokenizer,
-        transformer=_transformer(),
+        vae=vae,
+        text_encoder=text_encoder,
+        tokenizer=words,
+        transformer=transformer,
         is_distilled=True,
     )
-    pipe.save_pretrained(folder)
 
 
-def _tokenizer() -> Any:
+def tokenizer() -> Any:
     """Byte-level BPE trained in memory: any text has tokens."""
     trained = Tokenizer(models.BPE())
     trained.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
@@ -78,10 +86,10 @@ def _tokenizer() -> Any:
     )
 
 
-def _text_encoder(tokenizer: Any) -> Any:
+def _text_encoder(words: Any) -> Any:
     torch.manual_seed(0)
     config = Qwen3Config(
-        vocab_size=len(tokenizer),
+        vocab_size=len(words),
         hidden_size=_WIDTH,
         intermediate_size=2 * _WIDTH,
         num_hidden_layers=28,
@@ -90,8 +98,8 @@ def _text_encoder(tokenizer: Any) -> Any:
         head_dim=8,
         max_position_embeddings=1024,
         tie_word_embeddings=True,
-        pad_token_id=tokenizer.pad_token_id,
-        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=words.pad_token_id,
+        eos_token_id=words.eos_token_id,
         bos_token_id=None,
     )
     return Qwen3ForCausalLM(config).eval()
