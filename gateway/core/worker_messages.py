@@ -55,7 +55,7 @@ class Presence(Message, frozen=True, kw_only=True):
     gpu: Line
     model: Line
     revision: Line = ""
-    engine: Line = ""
+    engine: Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_-]{0,31}\Z")]
     seconds: Seconds = 0.0
     operations: Annotated[tuple[Operation, ...], Meta(max_length=8)] = ("generation",)
     #: what else it can do, for routes to ask

@@ -133,9 +133,11 @@ async def drain(request: Call, desk: _Desk) -> ASGIApp:
 
 @get("/references/{name:str}", name="worker.reference")
 async def reference(request: Call, name: FromPath[str], desk: _Desk) -> ASGIApp:
-    """A reference image or a mask. Its name is the digest of its bytes: only who was told it can ask for it."""
+    """A reference image or a mask, for the piece that builds on it: a token opens no other of the teams' pictures."""
     await desk.admit(request)
-    size = await desk.blobs.size(name)
+    asked = PictureQuery.from_query(request.query_params)
+    piece = await desk.delivering.own(asked.attempt, asked.claim)
+    size = await desk.blobs.size(name) if name in {each.name for each in piece.order.kept} else None
     if size is None:
         raise NotFound("No such image is kept.", code="unknown_url")
     headers = (("content-type", _MEDIA[name.rpartition(".")[2]]), ("cache-control", "private, no-store"))

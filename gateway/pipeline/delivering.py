@@ -11,7 +11,7 @@ from gateway.core.job import Picture
 from gateway.core.order import Codec
 from gateway.core.worker_messages import Ended, Fail, Finish, Progress, Progressed
 from gateway.pipeline.bells import Ears
-from gateway.ports import Blobs, Clock, Piece, Queue
+from gateway.ports import Blobs, Clock, Fields, Piece, Queue, Telemetry
 from gateway.ports.bells import piece_word
 from gateway.ports.queue import DELIVERIES, WORKER_LEASE
 
@@ -25,7 +25,8 @@ _COUNTED = 1000
 
 
 class Delivering:
-    def __init__(self, queue: Queue, blobs: Blobs, ears: Ears, clock: Clock) -> None:
+    def __init__(self, queue: Queue, blobs: Blobs, ears: Ears, clock: Clock, telemetry: Telemetry) -> None:
+        self._telemetry = telemetry
         self._queue = queue
         self._blobs = blobs
         self._ears = ears
@@ -78,6 +79,9 @@ class Delivering:
 
     async def fail(self, said: Fail) -> Ended:
         counts = await self._queue.fail(said.attempt, said.claim, said.failure, said.message)
+        if counts:
+            fields: Fields = {"piece": said.attempt, "failure": said.failure, "message": said.message[:200]}
+            self._telemetry.log("warning", "worker_failed", fields)
         return await self._ended(said.attempt, counts)
 
     async def _ended(self, piece_id: str, counts: bool) -> Ended:

@@ -114,7 +114,9 @@ async def open_services(settings: Settings, clock: Clock | None = None) -> Async
         rate_card.watch()
         crew.start("watch", Watch(store, store, recorder, clock).run(crew.rest))
         administration = administer(stores, clock, keyring, policies, recorder, rates=rate_card.rates)
-        workers = serve_workers(settings, stores, blobs, keyring=keyring, ears=ears, crew=crew, clock=clock)
+        workers = serve_workers(
+            settings, stores, blobs, keyring=keyring, ears=ears, crew=crew, clock=clock, recorder=recorder
+        )
         yield Services(_app(base, pipeline, images, administration, workers), administration, log, crew.begin_stopping)
 
 

@@ -11,6 +11,7 @@ from gateway.pipeline.delivering import Delivering
 from gateway.pipeline.worker_admission import WorkerAdmission
 from gateway.ports import Blobs, Clock
 from gateway.settings import Settings
+from gateway.telemetry.recorder import Recorder
 from gateway.wiring.stores import Stores
 
 
@@ -23,9 +24,10 @@ def serve_workers(  # noqa: PLR0913 - wired once
     ears: Ears,
     crew: Crew,
     clock: Clock,
+    recorder: Recorder,
 ) -> Router:
     own = None if settings.worker_token is None else settings.worker_token.get_secret_value()
     admission = WorkerAdmission(stores.store, keyring.worker_peppers, own)
     claiming = Claiming(stores.queue, ears, crew, clock)
-    delivering = Delivering(stores.queue, blobs, ears, clock)
+    delivering = Delivering(stores.queue, blobs, ears, clock, recorder)
     return worker_routes(WorkerDesk(admission, claiming, delivering, blobs))

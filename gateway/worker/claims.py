@@ -118,11 +118,12 @@ class Claims:
             return errand.wanted and not self._bench.draining
 
         work = errand.work
+        piece = (work.attempt, errand.claim)
         try:
-            images = [await self._references.get(path, "RGB", _FETCH_S, wanted) for path in work.references]
+            images = [await self._references.get(path, "RGB", piece, _FETCH_S, wanted) for path in work.references]
             errand.references = tuple(images)
             if work.mask is not None:
-                errand.mask = await self._references.get(work.mask, "L", _FETCH_S, wanted)
+                errand.mask = await self._references.get(work.mask, "L", piece, _FETCH_S, wanted)
         except (Declined, Unreachable) as error:
             self._outbox.failure(errand, Failure("lost", str(error)))
         except NotOurs:

@@ -120,12 +120,14 @@ class GatewayLink:
         query = (("attempt", attempt), ("claim", claim), ("index", str(index)))
         await self._asked(_put("/worker/v1/partials", query, codec, data))
 
-    async def reference(self, path: str) -> bytes:
-        """Raises Declined, too, for a path that is none of the gateway's references."""
+    async def reference(self, path: str, attempt: str, claim: str) -> bytes:
+        """For the piece that builds on it. Raises Declined, too, for a path that is none of the gateway's references."""
         name = path.removeprefix(_REFERENCES)
         if name == path or not name.replace(".", "").replace("-", "").replace("_", "").isalnum() or not name.isascii():
             raise Declined("a reference's path leads elsewhere")
-        return await self._asked(Ask("GET", path, _UPLOAD + LARGEST_REFERENCE / _SLOWEST, most=LARGEST_REFERENCE))
+        query = (("attempt", attempt), ("claim", claim))
+        seconds = _UPLOAD + LARGEST_REFERENCE / _SLOWEST
+        return await self._asked(Ask("GET", path, seconds, query, most=LARGEST_REFERENCE))
 
     async def _first(self, path: str, message: Message, deadline: float = _SHORT) -> bytes:
         """Of the agent as a whole: what is declined here is declined for ever."""

@@ -25,11 +25,16 @@ class References:
         self._pool = pool
         self._kept: OrderedDict[tuple[str, _Mode], Image.Image] = OrderedDict()
 
-    async def get(self, path: str, mode: _Mode, patience: float, wanted: Callable[[], bool]) -> Image.Image:
-        """Raises as `GatewayLink.persist` does, and Declined for what is no picture that may be decoded."""
+    async def get(
+        self, path: str, mode: _Mode, piece: tuple[str, str], patience: float, wanted: Callable[[], bool]
+    ) -> Image.Image:
+        """`piece`: its attempt and the claim, by which the gateway knows who may see the image.
+
+        Raises as `GatewayLink.persist` does, and Declined for what is no picture that may be decoded.
+        """
         kept = self._kept.get((path, mode))
         if kept is None:
-            data = await self._link.persist(lambda: self._link.reference(path), patience, wanted)
+            data = await self._link.persist(lambda: self._link.reference(path, *piece), patience, wanted)
             kept = await get_running_loop().run_in_executor(self._pool, _decoded, data, mode)
             self._kept[path, mode] = kept
             while len(self._kept) > _KEPT or self._pixels() > _KEPT_PIXELS:

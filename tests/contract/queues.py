@@ -138,4 +138,6 @@ async def at_work(rig: Rig) -> AsyncIterator[Rig]:
 
 
 def a_worker(name: str = "gpu-1", *, draining: bool = False) -> Presence:
-    return Presence(worker=name, gpu="H200", model=MODEL, most_pixels=1024 * 1024, load=2, draining=draining)
+    return Presence(
+        worker=name, gpu="H200", model=MODEL, engine="e", most_pixels=1024 * 1024, load=2, draining=draining
+    )

@@ -41,6 +41,7 @@ PRESENCES = st.builds(
     gpu=LINES,
     model=LINES,
     revision=LINES,
+    engine=st.from_regex(r"[a-z][a-z0-9_-]{0,31}", fullmatch=True),
     operations=OPERATIONS,
     features=st.lists(LINES, max_size=2).map(tuple),
     most_pixels=POSITIVE,
@@ -88,7 +89,7 @@ SAID = st.one_of(
         given_back=st.lists(st.builds(Held, attempt=LINES, claim=IDS), max_size=3).map(tuple),
     ),
 )
-A_WORKER = Presence(worker="gpu-1", gpu="H200", model="m", most_pixels=4)
+A_WORKER = Presence(worker="gpu-1", gpu="H200", model="m", engine="e", most_pixels=4)
 
 
 def changed(message: Message, **fields: object) -> bytes:

@@ -3,11 +3,13 @@
 from dataclasses import replace
 
 import httpx
+import msgspec
 import pytest
 from rig import bearer
-from worker_stand import SETTING, Stand, a_picture
+from worker_stand import SETTING, SMALL, Stand, a_claim, a_picture, a_worker
 
 from gateway.core import worker_messages as wire
+from gateway.core.order import Reference
 from gateway.core.worker_messages import Ended, Fail, Finish
 from gateway.ports.queue import DELIVERIES, Became
 
@@ -31,13 +33,6 @@ async def test_a_finished_piece_has_the_pictures_that_were_uploaded(here: Stand)
     assert not await here.finish(attempt, "anothers", *pictures)
     finished = await here.queue.became("a")
     assert finished == Became("finished", "gpu-1", 1, pictures=tuple(pictures), seconds=1.5)
-    for picture, data in zip(pictures, made, strict=True):
-        url = f"{here.url}/worker/v1/references/{picture.name}"
-        answer = await here.client.get(url, headers=bearer(SETTING))
-        assert (answer.content, answer.headers["content-type"]) == (data, "image/png")
-        assert (await here.client.get(url)).status_code == 401
-    absent = await here.client.get(f"{here.url}/worker/v1/references/{'0' * 64}.png", headers=bearer(SETTING))
-    assert refusal(absent) == (404, "unknown_url")
 
 
 async def test_nothing_is_taken_from_a_claim_that_has_not_the_piece(here: Stand) -> None:
@@ -135,3 +130,32 @@ async def test_a_failure_is_told_with_its_class(here: Stand) -> None:
         answer = await here.say("fail", Fail(attempt=attempt, claim=by, failure="oom", message="2 GiB too few"))
         assert wire.decode(answer.content, Ended) == Ended(counts=counts)
     assert await here.queue.became("a") == Became("failed", "gpu-1", 1, failure="oom", message="2 GiB too few")
+
+
+async def test_an_image_is_shown_to_the_claim_of_a_piece_that_builds_on_it_alone(here: Stand) -> None:
+    """A token opens none of the pictures of the teams."""
+    await here.put("a", images=2)
+    attempt, claim = await here.begin()
+    data = a_picture(colour="teal")
+    shown, other = [await here.kept(attempt, claim, each) for each in (data, a_picture(colour="red"))]
+    assert await here.finish(attempt, claim, shown, other)
+    reference = Reference(shown.name, "png", shown.width, shown.height, shown.size)
+    await here.put("b", order=replace(SMALL, operation="edit", references=(reference,)))
+    asked = a_claim(presence=msgspec.structs.replace(a_worker(), operations=("generation", "edit"), most_references=1))
+    assert [work.attempt for work in (await here.claim(asked)).work] == ["b"]
+
+    async def get(name: str, by: str, headers: dict[str, str] | None = None) -> httpx.Response:
+        query = {"attempt": "b", "claim": by}
+        url = f"{here.url}/worker/v1/references/{name}"
+        return await here.client.get(url, params=query, headers=bearer(SETTING) if headers is None else headers)
+
+    answer = await get(shown.name, asked.claim)
+    assert (answer.content, answer.headers["content-type"]) == (data, "image/png")
+    assert refusal(await get(shown.name, asked.claim, {})) == (401, "invalid_api_key")
+    assert refusal(await get(shown.name, "anothers")) == (409, "not_yours")
+    assert refusal(await get(other.name, asked.claim)) == (404, "unknown_url")
+
+
+async def test_a_worker_says_what_engine_it_has(here: Stand) -> None:
+    answer = await here.say("presence", msgspec.structs.replace(a_worker(), engine=""))
+    assert refusal(answer) == (400, "invalid_value")

@@ -32,6 +32,7 @@ async def test_a_lease_of_which_nothing_is_left_is_extended_at_once() -> None:
         await gateway.until(lambda: [errand.lease for errand in here.agent._bench.hand] == [3.0])
         stand.engine.gate.set()
         await gateway.until(lambda: gateway.finishes)
+    assert list(gateway.finishes) == ["a"]
 
 
 async def test_what_is_cancelled_stops_the_engine_and_the_next_one_is_made() -> None:
