@@ -16,7 +16,7 @@ _ODD, _WRONG = 5_000, 60_000
 #: Seconds of one fsync, for which every order waits twice.
 _SLOW_SYNC = 0.1
 _OTHERS = 0o077
-_SET_KEY = "Set EMPIRIOLABS_API_KEY: without it, only workers and servers of your own make orders."
+_SET_KEY = "Set EMPIRIOLABS_API_KEY; or leave its leg out of routes.toml, where only workers of your own make images."
 _FINE = range(200, 300)
 _BUSY, _NO_CREDIT, _REFUSED, _BROKEN = 429, 402, (401, 403), 500
 
