@@ -34,7 +34,7 @@ Opened = Callable[[], Engine]
 
 #: What `diffusers` runs on, and only a machine with a GPU has.
 _EXTRA = ("torch", "diffusers", "transformers")
-_NO_EXTRA = "The engine `diffusers` is not installed here: pip install imagegate[worker]"
+_NO_EXTRA = "The engine `diffusers` is not installed here: pip install '.[worker]' in imagegate's checkout"
 _MEGAPIXEL = 1024 * 1024
 #: What a model is warmed up with: the shape of most orders.
 _STEPS, _PROMPT = 4, 512

@@ -135,7 +135,7 @@ def test_what_is_missing_is_said(tmp_path: Path, arguments: tuple[str, ...], wor
 def test_without_the_extra_one_sentence_says_how_to_have_it() -> None:
     said = asked("--gateway", "http://127.0.0.1:1", "--model", "x", IMAGEGATE_WORKER_TOKEN=TOKEN)
     assert said.exit_code == 2
-    assert "pip install imagegate[worker]" in said.output
+    assert "pip install '.[worker]'" in said.output
 
 
 def test_the_line_says_how_it_is() -> None:
