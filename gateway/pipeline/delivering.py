@@ -38,6 +38,8 @@ class Delivering:
         extended = await self._queue.extend(said.attempt, said.claim, min(said.step, said.of), said.of)
         if extended is None:
             return Progressed(lease_ms=0)
+        if said.step:
+            await self._ears.ring(piece_word(said.attempt))
         lease = WORKER_LEASE - round((self._clock.monotonic() - began) * 1000)
         return Progressed(lease_ms=max(0, lease), cancelled=extended.cancelled)
 

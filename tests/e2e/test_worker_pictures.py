@@ -1,5 +1,6 @@
 """What workers bring, over real HTTP and both stores: whose it must be, what it must be, and what comes of it."""
 
+import asyncio
 from dataclasses import replace
 
 import httpx
@@ -10,7 +11,7 @@ from worker_stand import SETTING, SMALL, Stand, a_claim, a_picture, a_worker
 
 from gateway.core import worker_messages as wire
 from gateway.core.order import Reference
-from gateway.core.worker_messages import Ended, Fail, Finish
+from gateway.core.worker_messages import Ended, Fail, Finish, Progress, Progressed
 from gateway.ports.queue import DELIVERIES, Became
 
 pytest_plugins = ["worker_stands"]
@@ -159,3 +160,18 @@ async def test_an_image_is_shown_to_the_claim_of_a_piece_that_builds_on_it_alone
 async def test_a_worker_says_what_engine_it_has(here: Stand) -> None:
     answer = await here.say("presence", msgspec.structs.replace(a_worker(), engine=""))
     assert refusal(answer) == (400, "invalid_value")
+
+
+async def test_who_waits_hears_of_each_step(here: Stand) -> None:
+    await here.put("a")
+    attempt, claim = await here.begin()
+    ear = here.bells.rung()
+    heard = asyncio.ensure_future(anext(ear))
+    while not heard.done():  # Redis takes a moment to subscribe it
+        said = Progress(attempt=attempt, claim=claim, step=1, of=4)
+        assert wire.decode((await here.say("progress", said)).content, Progressed).lease_ms > 0
+        await asyncio.wait({heard}, timeout=0.1)
+    assert await heard == "piece a"
+    became = await here.queue.became("a")
+    assert became is not None
+    assert (became.step, became.of) == (1, 4)
