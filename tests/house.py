@@ -19,26 +19,20 @@ from gateway.pipeline.admission import Caller
 from gateway.pipeline.bells import Ears
 from gateway.pipeline.call import Call
 from gateway.pipeline.crew import Crew
-from gateway.pipeline.dispatch import Dispatch
-from gateway.pipeline.elsewhere import Elsewhere
 from gateway.pipeline.flights import Flights
 from gateway.pipeline.generate import Answer, Generate
 from gateway.pipeline.governor import Governor
 from gateway.pipeline.jobs import TeamJobs
 from gateway.pipeline.leg import Leg
-from gateway.pipeline.making import Making
 from gateway.pipeline.quoting import Quote, Quoting
 from gateway.pipeline.recovery import Recovery
-from gateway.pipeline.retrying import Retrying
 from gateway.pipeline.routing import Routing
-from gateway.pipeline.sharing import Sharing
-from gateway.pipeline.spending import Spending
 from gateway.pipeline.sweeping import Sweeping
-from gateway.pipeline.waiting import Waiting
 from gateway.ports import Blobs, Provider
 from gateway.stores.blobs import open_blobs
 from gateway.stores.sqlite.allowance import LocalAllowance
 from gateway.stores.sqlite.store import SqliteStore, open_store
+from gateway.wiring.pipeline import Ground, build_pipeline
 from gateway.wiring.policy_files import packaged_policies, policy_texts
 
 RED = Caller("keyofred", "red")
@@ -122,7 +116,7 @@ class House:
 
 
 @asynccontextmanager
-async def open_house(  # noqa: PLR0915 - wired once
+async def open_house(
     directory: Path,
     *providers: ScriptedProvider | Callable[[SqliteStore, FastClock], Provider],
     clock: FastClock | None = None,
@@ -138,94 +132,42 @@ async def open_house(  # noqa: PLR0915 - wired once
     telemetry = RememberingTelemetry()
     async with open_store(directory / "imagegate.db") as store, open_blobs(directory / "pictures") as blobs:
         crew = Crew(clock, telemetry)
-        flights = Flights(clock, crew)
         own = [each if isinstance(each, ScriptedProvider) else each(store, clock) for each in providers]
         provider = next(each for each in own if isinstance(each, ScriptedProvider))
         governors = {each.name: Governor(each.name, limit, LocalAllowance(clock, limit), crew, clock) for each in own}
-        governor = governors[provider.name]
-        replica = token_hex(8)
-        spending = Spending(store, clock, telemetry, replica, warn_at=policies.gateway.budgets.warn_at)
-        legs = {each.name: Leg(each, governors[each.name], clock, telemetry) for each in own if account}
-        sharing = Sharing(store, blobs, policies.gateway.cache, clock, telemetry)
         ears = Ears(store.bells(), crew, clock)
         ears.watch()
-        routing = Routing(legs, policies, spending, telemetry)
-        making = Making(
-            legs=legs,
-            routing=routing,
-            jobs=store,
-            blobs=blobs,
-            spending=spending,
-            waiting=Waiting(crew, flights, ears, clock, telemetry),
-            crew=crew,
-            clock=clock,
-            telemetry=telemetry,
-            replica=replica,
-            queue_wait=policies.gateway.queue.detached_wait,
-        )
-        dispatch = Dispatch(
-            legs=legs,
-            jobs=store,
-            blobs=blobs,
-            making=making,
-            flights=flights,
-            crew=crew,
-            clock=clock,
-            replicas=store,
-            replica=replica,
-        )
-        elsewhere = Elsewhere(store, store, flights)
-        elsewhere.watch(crew)
-        retrying = Retrying(store, store, sharing, clock, policies.gateway.retries.adopt_within)
-        generate = Generate(
+        ground = Ground(
+            replica=token_hex(8),
             catalogue=Catalogue(policies),
-            jobs=store,
-            retrying=retrying,
-            sharing=sharing,
-            spending=spending,
-            routing=routing,
-            dispatch=dispatch,
-            flights=flights,
-            elsewhere=elsewhere,
             clock=clock,
-            telemetry=telemetry,
-        )
-        recovery = Recovery(
-            jobs=store,
-            replicas=store,
-            replica=replica,
-            spending=spending,
-            dispatch=dispatch,
-            policy=policies.gateway,
+            store=store,
+            blobs=blobs,
             crew=crew,
-            clock=clock,
+            ears=ears,
+            legs={each.name: Leg(each, governors[each.name], clock, telemetry) for each in own if account},
             telemetry=telemetry,
+            url_ttl=URL_TTL,
         )
-        team_jobs = TeamJobs(
-            jobs=store,
-            retention=store,
-            legs=legs,
-            dispatch=dispatch,
-            flights=flights,
-            spending=spending,
+        pipeline = build_pipeline(ground)
+        await pipeline.sweeping.claim()
+        house = House(
+            provider=provider,
             clock=clock,
+            store=store,
+            blobs=blobs,
+            telemetry=telemetry,
+            crew=crew,
+            flights=pipeline.flights,
+            governor=governors[provider.name],
+            generate=pipeline.generate,
+            team_jobs=pipeline.team_jobs,
+            recovery=pipeline.recovery,
+            sweeping=pipeline.sweeping,
+            quoting=pipeline.quoting,
+            legs=ground.legs,
+            routing=pipeline.routing,
         )
-        sweeping = Sweeping(
-            store, store, blobs, policies.gateway, URL_TTL, replica=replica, clock=clock, telemetry=telemetry
-        )
-        await sweeping.claim()
-        quoting = Quoting(
-            catalogue=Catalogue(policies),
-            retrying=retrying,
-            sharing=sharing,
-            spending=spending,
-            routing=routing,
-            dispatch=dispatch,
-            legs=legs,
-            clock=clock,
-        )
-        pipeline = (generate, team_jobs, recovery, sweeping, quoting, legs, routing)
-        house = House(provider, clock, store, blobs, telemetry, crew, flights, governor, *pipeline)
         await store.set_budgets("org", [Budget("total", 10 * MICROS)])
         try:
             yield house

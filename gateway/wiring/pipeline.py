@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 
-from gateway.core import keys as key_form
 from gateway.core.catalogue import Catalogue
 from gateway.pipeline.bells import Ears
 from gateway.pipeline.crew import Crew
@@ -13,7 +12,6 @@ from gateway.pipeline.generate import Generate
 from gateway.pipeline.jobs import TeamJobs
 from gateway.pipeline.leg import Leg
 from gateway.pipeline.making import Making
-from gateway.pipeline.previews import Previews
 from gateway.pipeline.quoting import Quoting
 from gateway.pipeline.recovery import Recovery
 from gateway.pipeline.retrying import Retrying
@@ -22,37 +20,30 @@ from gateway.pipeline.sharing import Sharing
 from gateway.pipeline.spending import Spending
 from gateway.pipeline.sweeping import Sweeping
 from gateway.pipeline.waiting import Waiting
-from gateway.ports import Blobs, Clock, Limiter
-from gateway.settings import Settings
-from gateway.telemetry.logs import Log
-from gateway.telemetry.metrics import Metrics
-from gateway.telemetry.recorder import Recorder
+from gateway.ports import Blobs, Clock, Telemetry
 from gateway.wiring.stores import Store
 
 
 @dataclass(frozen=True, slots=True)
-class Base:
-    """What the pipeline and the app are built from."""
+class Ground:
+    """What the pipeline stands on, open. `url_ttl`: seconds that a picture's URL lives."""
 
-    settings: Settings
     replica: str
     catalogue: Catalogue
     clock: Clock
     store: Store
-    limiter: Limiter
     blobs: Blobs
-    keyring: key_form.Keyring
     crew: Crew
     ears: Ears
-    previews: Previews
     legs: dict[str, Leg]
-    log: Log
-    metrics: Metrics
-    recorder: Recorder
+    telemetry: Telemetry
+    url_ttl: int
 
 
 @dataclass(frozen=True, slots=True)
 class Pipeline:
+    flights: Flights
+    routing: Routing
     generate: Generate
     quoting: Quoting
     team_jobs: TeamJobs
@@ -60,19 +51,19 @@ class Pipeline:
     sweeping: Sweeping
 
 
-def build_pipeline(base: Base) -> Pipeline:
-    store, clock, crew, recorder = base.store, base.clock, base.crew, base.recorder
+def build_pipeline(ground: Ground) -> Pipeline:
+    store, clock, crew, telemetry = ground.store, ground.clock, ground.crew, ground.telemetry
     flights = Flights(clock, crew)
-    policy = base.catalogue.policies.gateway
-    spending = Spending(store, clock, recorder, base.replica, warn_at=policy.budgets.warn_at)
+    policy = ground.catalogue.policies.gateway
+    spending = Spending(store, clock, telemetry, ground.replica, warn_at=policy.budgets.warn_at)
     elsewhere = Elsewhere(store, store, flights)
     elsewhere.watch(crew)
-    routing = Routing(base.legs, base.catalogue.policies, spending, recorder)
-    dispatch = _dispatch(base, routing, spending, flights)
-    sharing = Sharing(store, base.blobs, policy.cache, clock, recorder)
+    routing = Routing(ground.legs, ground.catalogue.policies, spending, telemetry)
+    dispatch = _dispatch(ground, routing, spending, flights)
+    sharing = Sharing(store, ground.blobs, policy.cache, clock, telemetry)
     retrying = Retrying(store, store, sharing, clock, policy.retries.adopt_within)
     generate = Generate(
-        catalogue=base.catalogue,
+        catalogue=ground.catalogue,
         jobs=store,
         retrying=retrying,
         sharing=sharing,
@@ -82,77 +73,77 @@ def build_pipeline(base: Base) -> Pipeline:
         flights=flights,
         elsewhere=elsewhere,
         clock=clock,
-        telemetry=recorder,
+        telemetry=telemetry,
     )
     quoting = Quoting(
-        catalogue=base.catalogue,
+        catalogue=ground.catalogue,
         retrying=retrying,
         sharing=sharing,
         spending=spending,
         routing=routing,
         dispatch=dispatch,
-        legs=base.legs,
+        legs=ground.legs,
         clock=clock,
     )
     recovery = Recovery(
         jobs=store,
         replicas=store,
-        replica=base.replica,
+        replica=ground.replica,
         spending=spending,
         dispatch=dispatch,
         policy=policy,
         crew=crew,
         clock=clock,
-        telemetry=recorder,
+        telemetry=telemetry,
     )
     team_jobs = TeamJobs(
         jobs=store,
         retention=store,
-        legs=base.legs,
+        legs=ground.legs,
         dispatch=dispatch,
         flights=flights,
         spending=spending,
         clock=clock,
     )
-    return Pipeline(generate, quoting, team_jobs, recovery, _sweeping(base))
+    return Pipeline(flights, routing, generate, quoting, team_jobs, recovery, _sweeping(ground))
 
 
-def _dispatch(base: Base, routing: Routing, spending: Spending, flights: Flights) -> Dispatch:
-    store, clock, crew, recorder = base.store, base.clock, base.crew, base.recorder
+def _dispatch(ground: Ground, routing: Routing, spending: Spending, flights: Flights) -> Dispatch:
+    store, clock, crew, telemetry = ground.store, ground.clock, ground.crew, ground.telemetry
     making = Making(
-        legs=base.legs,
+        legs=ground.legs,
         routing=routing,
         jobs=store,
-        blobs=base.blobs,
+        blobs=ground.blobs,
         spending=spending,
-        waiting=Waiting(crew, flights, base.ears, clock, recorder),
+        waiting=Waiting(crew, flights, ground.ears, clock, telemetry),
         crew=crew,
         clock=clock,
-        telemetry=recorder,
-        replica=base.replica,
-        queue_wait=base.catalogue.policies.gateway.queue.detached_wait,
+        telemetry=telemetry,
+        replica=ground.replica,
+        queue_wait=ground.catalogue.policies.gateway.queue.detached_wait,
     )
     return Dispatch(
-        legs=base.legs,
+        legs=ground.legs,
         jobs=store,
-        blobs=base.blobs,
+        blobs=ground.blobs,
         making=making,
         flights=flights,
         crew=crew,
         clock=clock,
         replicas=store,
-        replica=base.replica,
+        replica=ground.replica,
     )
 
 
-def _sweeping(base: Base) -> Sweeping:
+def _sweeping(ground: Ground) -> Sweeping:
     return Sweeping(
-        base.store,
-        base.store,
-        base.blobs,
-        base.catalogue.policies.gateway,
-        base.settings.url_ttl,
-        replica=base.replica,
-        clock=base.clock,
-        telemetry=base.recorder,
+        ground.store,
+        ground.store,
+        ground.blobs,
+        ground.catalogue.policies.gateway,
+        ground.url_ttl,
+        replica=ground.replica,
+        clock=ground.clock,
+        telemetry=ground.telemetry,
     )

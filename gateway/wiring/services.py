@@ -13,6 +13,7 @@ from pydantic import SecretStr
 
 from gateway.core.catalogue import Catalogue
 from gateway.core.images import LARGEST_REFERENCE
+from gateway.core.keys import Keyring
 from gateway.core.policy import parse
 from gateway.edge.admin import admin_routes
 from gateway.edge.app import Parts, create_app
@@ -31,7 +32,7 @@ from gateway.pipeline.limiting import Limiting
 from gateway.pipeline.previews import Previews
 from gateway.pipeline.rate_card import RateCard
 from gateway.pipeline.system_clock import SystemClock
-from gateway.ports import Clock, ImageUrls, StoreDown
+from gateway.ports import Clock, ImageUrls, Limiter, StoreDown
 from gateway.settings import Settings, interpreter_environment
 from gateway.stores.blobs import open_blobs
 from gateway.telemetry.logs import Log, standard_logging
@@ -40,7 +41,7 @@ from gateway.telemetry.recorder import Recorder
 from gateway.telemetry.watch import Watch
 from gateway.wiring.administration import administer, care_of, open_keyring
 from gateway.wiring.legs import open_image_source, open_legs
-from gateway.wiring.pipeline import Base, Pipeline, build_pipeline
+from gateway.wiring.pipeline import Ground, Pipeline, build_pipeline
 from gateway.wiring.policy_files import packaged_policies, policy_texts
 from gateway.wiring.stores import Store, open_stores
 from gateway.wiring.words import vocabulary
@@ -84,26 +85,22 @@ async def open_services(settings: Settings, clock: Clock | None = None) -> Async
         stack.push_async_callback(_leave, store, replica)
         # after the legs: their connections close only when the crew has stopped using them
         stack.push_async_callback(crew.stop, _SUBMIT_GRACE)
-        base = Base(
-            settings,
-            replica,
-            Catalogue(policies, settings.strict),
-            clock,
-            store,
-            stores.limiter,
-            blobs,
-            keyring,
-            crew,
-            ears,
-            Previews(stores.queue, ears),
-            legs,
-            log,
-            metrics,
-            recorder,
+        ground = Ground(
+            replica=replica,
+            catalogue=Catalogue(policies, settings.strict),
+            clock=clock,
+            store=store,
+            blobs=blobs,
+            crew=crew,
+            ears=ears,
+            legs=legs,
+            telemetry=recorder,
+            url_ttl=settings.url_ttl,
         )
+        base = _Base(ground, settings, stores.limiter, keyring, Previews(stores.queue, ears), log, metrics, recorder)
         images = await open_image_source(stack, settings, clock)
         await _say_if_not_durable(store, recorder)
-        pipeline = build_pipeline(base)
+        pipeline = build_pipeline(ground)
         for key in await store.list_keys():
             recorder.known_key(key.team, key.id)
         await pipeline.sweeping.claim()
@@ -132,24 +129,38 @@ async def _say_if_not_durable(store: Store, recorder: Recorder) -> None:
         recorder.log("warning", "store_may_lose_what_it_acknowledged", fields)
 
 
+@dataclass(frozen=True, slots=True)
+class _Base:
+    """What the app is built from, beside the pipeline."""
+
+    ground: Ground
+    settings: Settings
+    limiter: Limiter
+    keyring: Keyring
+    previews: Previews
+    log: Log
+    metrics: Metrics
+    recorder: Recorder
+
+
 def _app(
-    base: Base, pipeline: Pipeline, images: ImageUrls, administration: Administration, workers: Router
+    base: _Base, pipeline: Pipeline, images: ImageUrls, administration: Administration, workers: Router
 ) -> Observed:
-    settings, keyring = base.settings, base.keyring
-    limits = base.catalogue.policies.gateway.limits.defaults
-    admission = Admission(base.store, keyring.peppers, base.clock, base.crew, limits=limits)
-    files = PictureFiles(base.blobs, admission, base.clock, keyring.url_secrets)
+    ground, settings, keyring = base.ground, base.settings, base.keyring
+    limits = ground.catalogue.policies.gateway.limits.defaults
+    admission = Admission(ground.store, keyring.peppers, ground.clock, ground.crew, limits=limits)
+    files = PictureFiles(ground.blobs, admission, ground.clock, keyring.url_secrets)
     intake = _intake(base, OwnPictures(files, images, LARGEST_REFERENCE))
-    renderer = Renderer(base.blobs, base.clock, keyring.url_secrets[0], settings.url_ttl)
-    care = care_of(settings, base.clock, base.store, base.catalogue.policies)
+    renderer = Renderer(ground.blobs, ground.clock, keyring.url_secrets[0], settings.url_ttl)
+    care = care_of(settings, ground.clock, ground.store, ground.catalogue.policies)
     operations = Operations(
-        jobs=base.store,
-        policies=base.catalogue.policies.digest,
+        jobs=ground.store,
+        policies=ground.catalogue.policies.digest,
         version=version("imagegate"),
         tokens=tuple(filter(None, map(_plain, (settings.metrics_token, settings.admin_key)))),
         exposition=base.metrics.exposition,
-        providers=lambda: {name: leg.states() for name, leg in base.legs.items()},
-        stopping=lambda: base.crew.stopping,
+        providers=lambda: {name: leg.states() for name, leg in ground.legs.items()},
+        stopping=lambda: ground.crew.stopping,
     )
     return create_app(
         Parts(
@@ -161,11 +172,11 @@ def _app(
                 pipeline.quoting,
                 base.previews,
                 renderer,
-                base.clock,
+                ground.clock,
                 settings.max_wait,
                 settings.public_url,
             ),
-            catalogue=base.catalogue,
+            catalogue=ground.catalogue,
             team_jobs=pipeline.team_jobs,
             files=files,
             operations=operations,
@@ -178,12 +189,12 @@ def _app(
     )
 
 
-def _intake(base: Base, urls: ImageUrls) -> Intake:
+def _intake(base: _Base, urls: ImageUrls) -> Intake:
     """Bodies on the disk have a directory of their own: an operator may mount it elsewhere."""
     directory = base.settings.data / "uploads"
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    intake = Intake(directory, interpreter_environment(), urls, base.catalogue)
-    base.crew.on_stopping(intake.stop)
+    intake = Intake(directory, interpreter_environment(), urls, base.ground.catalogue)
+    base.ground.crew.on_stopping(intake.stop)
     return intake
 
 
