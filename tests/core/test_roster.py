@@ -1,7 +1,6 @@
 """Who came, who left and who fell silent, from one look to the next."""
 
 from collections import Counter
-from collections.abc import Sequence
 
 from gateway.core.worker_messages import Presence
 from gateway.ports import Live
@@ -32,7 +31,7 @@ class Seen:
         return Counter(state for _, state in self.roster.states())
 
 
-def until_lapsed(seen: Seen, *others: Live) -> list[Sequence[tuple[str, str]]]:
+def until_lapsed(seen: Seen, *others: Live) -> list[list[tuple[str, str]]]:
     """What is said while `gpu-1`, of which no word comes, lives on and lapses."""
     return [seen.look(live(left=left), *others) for left in (15, 10, 5, 0.5)] + [seen.look(*others)]
 
