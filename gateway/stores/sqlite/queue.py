@@ -168,11 +168,11 @@ class SqliteQueue(SqlitePort, Queue):
 
     async def ahead(self, line: str, team: str) -> int:
         now = self._clock.now()
-        return await self._writer.call("queue_ahead", lambda db: _ahead(db, line, team, now))
+        return await self._writer.call("queue_ahead", lambda db: places.ahead(_tidied(db, now), line, team))
 
     async def depth(self, line: str) -> Depth:
         now = self._clock.now()
-        return await self._writer.call("queue_depth", lambda db: _depth(db, line, now))
+        return await self._writer.call("queue_depth", lambda db: places.depth(_tidied(db, now), line))
 
     async def present(self, presence: Presence) -> None:
         row = (presence.worker, _json(presence), self._clock.now() + PRESENCE)
@@ -189,7 +189,7 @@ class SqliteQueue(SqlitePort, Queue):
 
     async def overview(self) -> Overview:
         now = self._clock.now()
-        return await self._writer.call("queue_overview", lambda db: _overview(db, now))
+        return await self._writer.call("queue_overview", lambda db: places.overview(_tidied(db, now), now))
 
     async def _end(self, wanted: Wanted) -> bool:
         return await self._writer.call(
@@ -220,7 +220,7 @@ def _enqueue(db: apsw.Connection, piece: Piece) -> None:
 
 def _claim(db: apsw.Connection, given: tuple[str, str, int], fits: Fits, now: int) -> list[Delivered]:
     claim, _, until = given
-    _tidy(db, now)
+    _tidied(db, now)
     if _done(db, _HOLD, (until, claim)):
         return [_delivered(*row) for row in db.execute(_HELD, (claim,))]
     wanted: dict[str, Value] = {
@@ -242,10 +242,11 @@ def _claim(db: apsw.Connection, given: tuple[str, str, int], fits: Fits, now: in
     return taken
 
 
-def _tidy(db: apsw.Connection, now: int) -> None:
+def _tidied(db: apsw.Connection, now: int) -> apsw.Connection:
     db.execute(_TAKE_BACK, {"now": now, "most": DELIVERIES, "lost": LOST, "cancelled": CANCELLED})
     db.execute(_LATE, (LATE, now))
     db.execute(_FORGET_OLD, (now - KEPT,))
+    return db
 
 
 def _delivered(piece: str, delivery: int, until: int) -> Delivered:
@@ -265,7 +266,7 @@ def _cancel(db: apsw.Connection, piece_id: str) -> bool:
 
 
 def _became(db: apsw.Connection, piece_id: str, now: int) -> Became | None:
-    _tidy(db, now)
+    _tidied(db, now)
     row = next(iter(db.execute(_BECAME, (piece_id,))), None)
     if row is None:
         return None
@@ -285,21 +286,6 @@ def _became(db: apsw.Connection, piece_id: str, now: int) -> Became | None:
         message,
         tuple(on_the_way[index] for index in sorted(on_the_way)),
     )
-
-
-def _ahead(db: apsw.Connection, line: str, team: str, now: int) -> int:
-    _tidy(db, now)
-    return places.ahead(db, line, team)
-
-
-def _depth(db: apsw.Connection, line: str, now: int) -> Depth:
-    _tidy(db, now)
-    return places.depth(db, line)
-
-
-def _overview(db: apsw.Connection, now: int) -> Overview:
-    _tidy(db, now)
-    return places.overview(db, now)
 
 
 def _json(value: object) -> str:
