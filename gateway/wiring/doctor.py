@@ -17,8 +17,8 @@ from gateway.core.health import (
     judge_upstream,
     upstream_unused,
 )
-from gateway.core.policy import PolicyError
 from gateway.core.policy_changes import servers_changed
+from gateway.core.policy_problems import PolicyError
 from gateway.edge.admin_socket import admin_socket_path
 from gateway.pipeline.in_force import InForce
 from gateway.pipeline.system_clock import SystemClock

@@ -2,13 +2,16 @@
 
 import asyncio
 
-from gateway.core.policy import Policies, PolicyError
+from gateway.core.policy import Policies
 from gateway.core.policy_changes import price_changes, servers_changed
+from gateway.core.policy_problems import PolicyError, Problem
 from gateway.pipeline.crew import Crew
 from gateway.pipeline.in_force import InForce
 from gateway.settings import Settings
 from gateway.telemetry.recorder import Recorder
 from gateway.wiring.policy_files import policy_directory, read_policies
+
+_RESTART = "changed, and connections and keys of servers are those of the start: restart the gateway to use them"
 
 
 class Reloading:
@@ -54,7 +57,5 @@ class Reloading:
     def _read(self, old: Policies) -> Policies:
         new = read_policies(self._settings)
         if servers_changed(old, new):
-            raise PolicyError(
-                "routes.toml: [[servers]] changed, whose connections and keys are those of the start: restart to use them"
-            )
+            raise PolicyError(Problem("routes.toml", "servers", _RESTART))
         return new
