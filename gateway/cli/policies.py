@@ -134,7 +134,8 @@ def _range(pair: Sequence[object]) -> str:
 @click.argument("directory", type=click.Path(file_okay=False, path_type=Path), default="policies")
 @json_option
 def export(directory: Path, *, as_json: bool) -> None:
-    """Write the policies that the settings name to DIRECTORY (default: policies), to be changed and set as IMAGEGATE_POLICIES."""
+    """Write the policies that the settings name to DIRECTORY (default: policies), to be changed and set as
+    IMAGEGATE_POLICIES."""
     texts = _texts(_directory())
     if directory.exists() and any(directory.iterdir()):
         raise click.ClickException(f"{directory} is not empty: nothing was written.")

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """`key` is written with dots, items of a list by number from 0 on: `routes.0.legs.1.price`. None: it is of the whole file."""
+    """`key` is written with dots, items of lists by their number from 0 on: `routes.0.legs.1.price`. None: the whole file."""
 
     file: str
     key: str | None
