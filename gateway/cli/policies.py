@@ -136,7 +136,9 @@ def _range(pair: Sequence[object]) -> str:
 def export(directory: Path, *, as_json: bool) -> None:
     """Write the policies that the settings name to DIRECTORY (default: policies), to be changed and set as
     IMAGEGATE_POLICIES."""
-    texts = _texts(_directory())
+    source = _directory()
+    _parse(source)  # what no gateway starts on is no start for others
+    texts = _texts(source)
     if directory.exists() and any(directory.iterdir()):
         raise click.ClickException(f"{directory} is not empty: nothing was written.")
     for name, text in texts.items():

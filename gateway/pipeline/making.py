@@ -10,7 +10,6 @@ from gateway.core.job import Attempt, Failure, Job, Passed, Picture, State
 from gateway.core.order import Part
 from gateway.pipeline.crew import Crew
 from gateway.pipeline.handing import Handing
-from gateway.pipeline.in_force import InForce
 from gateway.pipeline.journalling import Journalling, backoff
 from gateway.pipeline.leg import Leg
 from gateway.pipeline.routing import Routing
@@ -60,9 +59,9 @@ class Making:
         clock: Clock,
         telemetry: Telemetry,
         replica: str,
-        policies: InForce,
+        queue_wait: Callable[[], int],
     ) -> None:
-        """`routing`: by the policies in force."""
+        """By the policies in force: `routing`, and seconds that an order may stand in a provider's own queue."""
         self._legs = legs
         self._routing = routing
         self._replica = replica
@@ -75,7 +74,7 @@ class Making:
         self._handing = Handing(blobs, self._journal)
         self._clock = clock
         self._telemetry = telemetry
-        self._policies = policies
+        self._queue_wait = queue_wait
         #: attempts whose pictures could not be kept yet: while there is one, nothing more is bought
         self.unkept: set[str] = set()
 
@@ -162,8 +161,7 @@ class Making:
         elif not await self._journal.surely(self._jobs.submitting, attempt.id, now, self._replica):
             leg.leave_submit()  # dropped while it stood in the queue, or taken over by another replica
             return None
-        until = now + self._policies.now.gateway.queue.detached_wait * 1000
-        asked = self._routing().asked(job, attempt)
+        until, asked = now + self._queue_wait() * 1000, self._routing().asked(job, attempt)
         share = Share(attempt.id, job.team, job.order, part, until, job.order.partials, asked)
         with ExitStack() as until_kept:
             with self._timed("submit"):

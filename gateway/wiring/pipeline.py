@@ -154,7 +154,7 @@ def _dispatch(ground: Ground, routing: Callable[[], Routing], spending: Spending
         clock=clock,
         telemetry=telemetry,
         replica=ground.replica,
-        policies=ground.policies,
+        queue_wait=lambda: ground.policies.now.gateway.queue.detached_wait,
     )
     return Dispatch(
         legs=ground.legs,

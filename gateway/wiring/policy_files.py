@@ -24,6 +24,8 @@ def packaged_policies() -> Path:
 
 def policy_texts(directory: Path) -> dict[str, str]:
     """Every policy file by its name within the directory. Raises OSError, also for one that is not UTF-8."""
+    if not directory.is_dir():
+        raise OSError(f"{directory} is no directory")
     texts = {}
     for path in sorted(directory.rglob("*.toml")):
         try:
