@@ -1,7 +1,7 @@
 """Making: one attempt at its leg. Submit once, wait, keep the bytes, settle; or move on to the next leg, if that may be."""
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 
@@ -50,7 +50,7 @@ class Making:
         self,
         *,
         legs: dict[str, Leg],
-        routing: Routing,
+        routing: Callable[[], Routing],
         jobs: Jobs,
         blobs: Blobs,
         spending: Spending,
@@ -59,9 +59,9 @@ class Making:
         clock: Clock,
         telemetry: Telemetry,
         replica: str,
-        queue_wait: float,
+        queue_wait: Callable[[], int],
     ) -> None:
-        """`queue_wait`: seconds that an order may stand in a provider's own queue."""
+        """By the policies in force: `routing`, and seconds that an order may stand in a provider's own queue."""
         self._legs = legs
         self._routing = routing
         self._replica = replica
@@ -74,7 +74,7 @@ class Making:
         self._handing = Handing(blobs, self._journal)
         self._clock = clock
         self._telemetry = telemetry
-        self._queue_wait = int(queue_wait * 1000)
+        self._queue_wait = queue_wait
         #: attempts whose pictures could not be kept yet: while there is one, nothing more is bought
         self.unkept: set[str] = set()
 
@@ -161,7 +161,7 @@ class Making:
         elif not await self._journal.surely(self._jobs.submitting, attempt.id, now, self._replica):
             leg.leave_submit()  # dropped while it stood in the queue, or taken over by another replica
             return None
-        until, asked = now + self._queue_wait, self._routing.asked(job, attempt)
+        until, asked = now + self._queue_wait() * 1000, self._routing().asked(job, attempt)
         share = Share(attempt.id, job.team, job.order, part, until, job.order.partials, asked)
         with ExitStack() as until_kept:
             with self._timed("submit"):
@@ -267,7 +267,7 @@ class Making:
         """The attempt as it is to be made at another leg; None: it may not be, or there is none."""
         if not moves_on(failure.code):
             return None
-        choice = await self._journal.surely(self._routing.after, job, attempt)
+        choice = await self._journal.surely(self._routing().after, job, attempt)
         if choice is None:
             return None
         course = choice.course
@@ -276,7 +276,7 @@ class Making:
         if not await self._journal.surely(self._jobs.moved, *where, maker=self._replica):
             return None
         self._telemetry.job_ended(attempt.provider, job.order.model, failure.code)
-        self._routing.tell(job, course.provider, passed)
+        self._routing().tell(job, course.provider, passed)
         return replace(
             attempt,
             provider=course.provider,

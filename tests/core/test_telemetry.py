@@ -14,7 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from gateway.ports import BudgetState, Unconfirmed
 from gateway.telemetry.logs import Log
 from gateway.telemetry.metrics import Metrics, Vocabulary
-from gateway.telemetry.recorder import MOST_KEYS, MOST_TEAMS, Recorder
+from gateway.telemetry.recorder import MOST_KEYS, MOST_MODELS, MOST_TEAMS, Recorder
 
 AT = 1_764_590_400_123  # 2025-12-01T12:00:00.123Z
 VOCABULARY = Vocabulary(
@@ -194,6 +194,30 @@ def test_known_series_begin_at_zero(bench: Bench) -> None:
     assert bench.value("cost_dollars_total", team="design", **model) == 0
     assert bench.value("key_cost_dollars_total", team="design", key="k1") == 0
     assert bench.value("rejections_total", reason="insufficient_quota", team="design") == 0
+
+
+def test_new_policies_bring_their_models_from_zero_and_their_digest_alone(bench: Bench) -> None:
+    bench.recorder.known_key("design", "aB3dE6gH9jK2")
+    bench.recorder.policies("one", VOCABULARY.models)
+    bench.recorder.policies_refused()
+    assert (bench.value("policies_info", digest="one"), bench.value("policies_last_reload_successful")) == (1, 0)
+    bench.recorder.policies("two", ("newer",))
+    assert (bench.value("policies_info", digest="one"), bench.value("policies_info", digest="two")) == (None, 1)
+    assert bench.value("policies_last_reload_successful") == 1
+    assert bench.value("cost_dollars_total", team="design", model="newer") == 0
+    assert bench.value("jobs_total", provider="empiriolabs", model="newer", outcome="completed") == 0
+    bench.recorder.known_key("new", "zB3dE6gH9jK2")
+    for model in ("newer", *VOCABULARY.models):  # that which went has its jobs to end
+        assert bench.value("cost_dollars_total", team="new", model=model) == 0
+
+
+def test_policies_without_end_bring_no_models_without_end(bench: Bench) -> None:
+    for number in range(3 * MOST_MODELS):
+        bench.recorder.policies(str(number), (f"model-{number}",))
+        bench.recorder.cached(f"model-{number}", "hit")
+    models = {dict(labels)["model"] for name, labels in bench.series() if name == "imagegate_cache_requests_total"}
+    assert len(models) == MOST_MODELS + 1
+    assert bench.value("cache_requests_total", model="unknown", result="hit") == 2 * MOST_MODELS + 1
 
 
 def test_budgets_vanish_with_their_scope(bench: Bench) -> None:
