@@ -74,7 +74,7 @@ def create_app(parts: Parts) -> Observed:
         logging_config=None,
         request_max_body_size=None,  # the guard caps bodies, by path
     )
-    return Observed(Guard(app, _LIMITS), parts.observer)
+    return Observed(Guard(app, _LIMITS), parts.observer, parts.front.clock.monotonic)
 
 
 def create_admin_app(admin: Router, observer: Observer) -> Observed:

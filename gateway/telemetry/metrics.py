@@ -1,6 +1,7 @@
 """The metrics of the gateway, by the names of the public contract, in a registry of their own."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from prometheus_client import (
     CollectorRegistry,
@@ -21,7 +22,9 @@ REQUEST_BUCKETS = (0.05, 0.1, 0.25, 0.5, 1, 2, 3, 4, 6, 8, 10, 15, 20, 30, 45, 6
 #: seconds; what the gateway itself adds, and what the loop and the store take
 OWN_BUCKETS = (0.0005, 0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.015, 0.025, 0.05, 0.1, 0.25, 0.5, 1)
 #: seconds; phases are as short as a transaction and as long as a job
-PHASE_BUCKETS = (0.001, 0.005, 0.01, 0.025, *REQUEST_BUCKETS)
+PHASE_BUCKETS = (0.001, 0.005, 0.025, 0.1, 0.5, 1, 2, 4, 10, 30, 120)
+#: seconds; of each of many operations, so that there are few of them
+STORE_BUCKETS = (0.001, 0.005, 0.025, 0.1, 0.5)
 #: seconds between a job's end and our collecting it; 170 ms is the aim, a fixed poll of 5 s the worst
 EXCESS_BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5, 0.75, 1, 1.5, 2, 3, 5, 10)
 POLL_BUCKETS = (1, 2, 3, 5, 8, 13, 21, 34)
@@ -37,7 +40,11 @@ class Vocabulary:
     image_routes: tuple[str, ...]
     models: tuple[str, ...]
     providers: tuple[str, ...]
-    phases: tuple[str, ...] = ()
+    #: who may make the images of a model, where that are not all providers
+    legs: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def makers(self, model: str) -> tuple[str, ...]:
+        return self.legs.get(model, self.providers)
 
 
 class Metrics:
@@ -128,7 +135,7 @@ class Metrics:
 
     def _inside(self) -> None:
         self.store_duration = self._histogram(
-            "store_operation_duration_seconds", "Time of an operation of the store.", OWN_BUCKETS, "op"
+            "store_operation_duration_seconds", "Time of an operation of the store.", STORE_BUCKETS, "op"
         )
         self.store_errors = self._counter("store_errors_total", "Operations that the store could not do.", "op")
         self.loop_lag = self._histogram("event_loop_lag_seconds", "How late the event loop was.", OWN_BUCKETS)

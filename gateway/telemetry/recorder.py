@@ -10,15 +10,25 @@ from gateway.core import errors
 from gateway.core.job import PassedFor
 from gateway.core.money import MICROS
 from gateway.core.rate import KINDS
+from gateway.core.timeline import PHASES
 from gateway.ports import BudgetState, Fields, Telemetry, Unconfirmed
-from gateway.telemetry.labels import NONE, Declared, names, words
+from gateway.telemetry.labels import NONE, OTHER, Declared, names, words
 from gateway.telemetry.logs import Answered, Log, request_line
 from gateway.telemetry.metrics import Metrics, Vocabulary
 
 MOST_TEAMS = 500
 MOST_KEYS = 200
 
-_OUTCOMES = ("completed", errors.UpstreamFailed.code, errors.UpstreamUnconfirmed.code)
+_OUTCOMES = (
+    "completed",
+    errors.UpstreamFailed.code,
+    errors.UpstreamUnconfirmed.code,
+    errors.UpstreamUnavailable.code,
+    errors.NoCapacity.code,
+    errors.ModerationBlocked.code,
+    errors.Cancelled.code,
+)
+_REQUEST_OUTCOMES = ("ok", "refused", "failed", "left")
 #: how orders come to their jobs; and the source of images that were found made
 _RESULTS = ("miss", "bypass", "hit", "joined", "replayed")
 _CACHE = "cache"
@@ -27,11 +37,30 @@ _DECISIONS = ("taken", *get_args(PassedFor))
 _CIRCUITS = ("submit", "read")
 _CIRCUIT_STATES = ("closed", "half_open", "open")
 _UPSTREAM_OPS = ("submit", "upload", "poll", "download", "models")
+#: What upstreams and the proxies before them answer; any other status is `other`, and so are mistakes of theirs.
+_UPSTREAM_CODES = (
+    *("200", "201", "202", "400", "401", "402", "403", "404", "408", "409", "413", "422", "429"),
+    *("500", "502", "503", "504", "520", "524", "timeout", "unreachable", "cut"),
+)
+#: Operations that a request for images, or a piece of a worker's, waits for; any other is `other`.
+_STORE_OPS = (
+    *(
+        "find_key",
+        "limit",
+        "share",
+        "adopt",
+        "repeated",
+        "reserve",
+        "submitting",
+        "submitted",
+        "settle",
+        "release",
+        "job",
+    ),
+    *("budgets", "queue_enqueue", "queue_claim", "queue_became", "queue_extend", "queue_end"),
+)
 #: Failures that dashboards and alerts divide by requests: `increase()` misses a first one that did not begin at 0.
 _WATCHED = (
-    errors.BudgetSpent,
-    errors.BudgetReserved,
-    errors.RateLimited,
     errors.UpstreamFailed,
     errors.UpstreamUnconfirmed,
     errors.UpstreamUnavailable,
@@ -39,6 +68,8 @@ _WATCHED = (
     errors.WaitedTooLong,
     errors.InternalError,
 )
+#: And of them those that are no model's: who asked is told so whatever the model.
+_REFUSED = (errors.BudgetSpent, errors.BudgetReserved, errors.RateLimited)
 _REJECTIONS = (errors.BudgetSpent.code, errors.BudgetReserved.code, *KINDS)
 
 
@@ -54,9 +85,11 @@ class Recorder(Telemetry):
         self._provider = Declared(vocabulary.providers)
         self._team = names(MOST_TEAMS)
         self._key = names(MOST_KEYS)
-        self._status, self._error, self._reason, self._source = words(), words(), words(), words()
-        self._phase, self._outcome, self._store_op = words(), words(), words()
-        self._op, self._upstream_code = words(), words()
+        self._budgeted = names(MOST_KEYS)
+        self._status, self._error = words(), words()
+        self._reason, self._source = Declared(_REJECTIONS), Declared((*vocabulary.providers, _CACHE))
+        self._outcome, self._store_op = Declared(_OUTCOMES, OTHER), Declared(_STORE_OPS, OTHER)
+        self._op, self._upstream_code = Declared(_UPSTREAM_OPS), Declared(_UPSTREAM_CODES, OTHER)
         self._result, self._decision = Declared(_RESULTS), Declared(_DECISIONS)
         self._store_series: dict[str, tuple[Histogram, Counter]] = {}
         self._start_at_zero()
@@ -66,14 +99,11 @@ class Recorder(Telemetry):
         team_label = self._team(team)
         for model in self._vocabulary.models:
             self._metrics.cost.labels(team_label, model)
-            for source in (*self._vocabulary.providers, _CACHE):
+            for source in (*self._vocabulary.makers(model), _CACHE):
                 self._metrics.images.labels(model, team_label, self._source(source))
         for reason in _REJECTIONS:
             self._metrics.rejections.labels(self._reason(reason), team_label)
         self._metrics.key_cost.labels(team_label, self._key(key_id))
-
-    def phase(self, phase: str, seconds: float) -> None:
-        self._metrics.phase_duration.labels(self._phase(phase)).observe(seconds)
 
     def jobs_in_flight(self, provider: str, change: int) -> None:
         self._metrics.jobs_in_flight.labels(self._provider(provider)).inc(change)
@@ -134,13 +164,18 @@ class Recorder(Telemetry):
     def request(self, answered: Answered) -> None:
         """One request was answered: its log line and its metrics."""
         self._log.write(answered.level, "request", request_line(answered))
-        route, metrics = self._route(answered.route), self._metrics
-        metrics.requests.labels(
-            route, self._model(answered.model), self._status(str(answered.status)), self._error(answered.code)
-        ).inc()
-        metrics.request_duration.labels(route, _outcome(answered.status)).observe(answered.seconds)
+        route, outcome, metrics = self._route(answered.route), _outcome(answered.status), self._metrics
+        # what is refused is refused for what was asked, or who asked: twenty codes for each model would say no more
+        model = NONE if outcome == "refused" else self._model(answered.model)
+        metrics.requests.labels(route, model, self._status(str(answered.status)), self._error(answered.code)).inc()
+        if route not in self._vocabulary.image_routes:
+            return
+        exemplar = _exemplar(answered)
+        metrics.request_duration.labels(route, outcome).observe(answered.seconds, exemplar)
         if answered.overhead is not None:
-            metrics.overhead.labels(route).observe(max(0.0, answered.overhead))
+            metrics.overhead.labels(route).observe(answered.overhead, exemplar)
+        for phase, seconds in answered.phases.items():
+            metrics.phase_duration.labels(phase).observe(seconds)
 
     def budgets(self, states: Sequence[BudgetState]) -> None:
         """All budgets there are, to be told again and again; teams and keys beyond the caps have none shown."""
@@ -177,38 +212,57 @@ class Recorder(Telemetry):
 
     def _shows(self, scope: str) -> bool:
         kind, _, name = scope.partition(":")
-        return kind == "org" or (self._team if kind == "team" else self._key).admits(name)
+        return kind == "org" or (self._team if kind == "team" else self._budgeted).admits(name)
 
     def _start_at_zero(self) -> None:
         known, metrics = self._vocabulary, self._metrics
         for route in known.image_routes:
-            metrics.request_duration.labels(route, _outcome(200))
+            for outcome in _REQUEST_OUTCOMES:
+                metrics.request_duration.labels(route, outcome)
             metrics.overhead.labels(route)
+            for refused in _REFUSED:
+                metrics.requests.labels(route, NONE, self._status(str(refused.status)), self._error(refused.code))
             for model in known.models:
                 metrics.requests.labels(route, model, self._status("200"), NONE)
                 for error in _WATCHED:
                     metrics.requests.labels(route, model, self._status(str(error.status)), self._error(error.code))
         for model in known.models:
-            metrics.cache_saved.labels(model)
-            for result in _RESULTS:
-                metrics.cache_requests.labels(model, result)
-        for phase in known.phases:
-            metrics.phase_duration.labels(self._phase(phase))
+            self._model_at_zero(model)
+        for phase in PHASES:
+            metrics.phase_duration.labels(phase)
+        for op in (*_STORE_OPS, OTHER):
+            metrics.store_duration.labels(op)
+            metrics.store_errors.labels(op)
         for provider in known.providers:
             self._provider_at_zero(provider)
+
+    def _model_at_zero(self, model: str) -> None:
+        metrics = self._metrics
+        metrics.cache_saved.labels(model)
+        for result in _RESULTS:
+            metrics.cache_requests.labels(model, result)
+        for provider in self._vocabulary.makers(model):
+            for outcome in _OUTCOMES:
+                metrics.jobs.labels(provider, model, outcome)
+            for decision in _DECISIONS:
+                metrics.route_legs.labels(model, provider, decision)
 
     def _provider_at_zero(self, provider: str) -> None:
         metrics = self._metrics
         metrics.jobs_in_flight.labels(provider)
         metrics.job_polls.labels(provider)
         metrics.job_excess_wait.labels(provider)
-        for model in self._vocabulary.models:
-            for outcome in _OUTCOMES:
-                metrics.jobs.labels(provider, model, self._outcome(outcome))
         for op in _UPSTREAM_OPS:
             metrics.upstream_requests.labels(provider, self._op(op), self._upstream_code("200"))
         for op in _CIRCUITS:
             self.circuit(provider, op, "closed")
+
+
+def _exemplar(answered: Answered) -> dict[str, str]:
+    """What leads from a bucket to the request's log line, and to its trace. Never what a client may choose freely."""
+    if answered.trace_id is not None:
+        return {"trace_id": answered.trace_id}
+    return {"request_id": answered.request_id}
 
 
 def _outcome(status: int) -> str:

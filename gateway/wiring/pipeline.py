@@ -117,6 +117,7 @@ def _dispatch(ground: Ground, routing: Routing, spending: Spending, flights: Fli
         blobs=ground.blobs,
         spending=spending,
         waiting=Waiting(crew, flights, ground.ears, clock, telemetry),
+        flights=flights,
         crew=crew,
         clock=clock,
         telemetry=telemetry,

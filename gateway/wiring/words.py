@@ -10,6 +10,7 @@ EMPIRIOLABS = "empiriolabs"
 
 
 def vocabulary(policies: Policies) -> Vocabulary:
-    phases = ("reserve", "submit", "wait", "keep", "settle")
     providers = ("workers", EMPIRIOLABS, *(server.name for server in policies.routes.servers))
-    return Vocabulary(version("imagegate"), ROUTES, IMAGE_ROUTES, tuple(policies.models), providers, phases)
+    models = tuple(policies.models)
+    legs = {model: tuple(leg.provider for leg in policies.route(model).legs) for model in models}
+    return Vocabulary(version("imagegate"), ROUTES, IMAGE_ROUTES, models, providers, legs)
