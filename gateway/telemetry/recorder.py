@@ -1,6 +1,6 @@
 """The telemetry port, told in metrics and log lines; and what the edge and the background tasks tell besides."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from typing import get_args
 
@@ -23,10 +23,7 @@ _OUTCOMES = (
     "completed",
     errors.UpstreamFailed.code,
     errors.UpstreamUnconfirmed.code,
-    errors.UpstreamUnavailable.code,
-    errors.NoCapacity.code,
     errors.ModerationBlocked.code,
-    errors.Cancelled.code,
 )
 _REQUEST_OUTCOMES = ("ok", "refused", "failed", "left")
 #: how orders come to their jobs; and the source of images that were found made
@@ -44,32 +41,20 @@ _UPSTREAM_CODES = (
 )
 #: Operations that a request for images, or a piece of a worker's, waits for; any other is `other`.
 _STORE_OPS = (
-    *(
-        "find_key",
-        "limit",
-        "share",
-        "adopt",
-        "repeated",
-        "reserve",
-        "submitting",
-        "submitted",
-        "settle",
-        "release",
-        "job",
-    ),
-    *("budgets", "queue_enqueue", "queue_claim", "queue_became", "queue_extend", "queue_end"),
+    *("find_key", "share", "reserve", "submitting", "submitted", "settle", "release", "job", "budgets"),
+    *("queue_enqueue", "queue_claim", "queue_became"),
 )
-#: Failures that dashboards and alerts divide by requests: `increase()` misses a first one that did not begin at 0.
-_WATCHED = (
-    errors.UpstreamFailed,
-    errors.UpstreamUnconfirmed,
+#: Failures that dashboards and alerts divide by requests: `increase()` misses a first one that did not begin at 0. Those of a
+#: model, in the making; whatever else is answered would be so of any, and thirty codes for each model would say no more.
+_OF_A_MODEL = (errors.UpstreamFailed, errors.UpstreamUnconfirmed, errors.NoCapacity, errors.WaitedTooLong)
+_OF_NO_MODEL = (
+    errors.BudgetSpent,
+    errors.BudgetReserved,
+    errors.RateLimited,
     errors.UpstreamUnavailable,
-    errors.NoCapacity,
-    errors.WaitedTooLong,
     errors.InternalError,
 )
-#: And of them those that are no model's: who asked is told so whatever the model.
-_REFUSED = (errors.BudgetSpent, errors.BudgetReserved, errors.RateLimited)
+_MODELS_CODES = frozenset({None, *(error.code for error in _OF_A_MODEL)})
 _REJECTIONS = (errors.BudgetSpent.code, errors.BudgetReserved.code, *KINDS)
 
 
@@ -90,7 +75,7 @@ class Recorder(Telemetry):
         self._reason, self._source = Declared(_REJECTIONS), Declared((*vocabulary.providers, _CACHE))
         self._outcome, self._store_op = Declared(_OUTCOMES, OTHER), Declared(_STORE_OPS, OTHER)
         self._op, self._upstream_code = Declared(_UPSTREAM_OPS), Declared(_UPSTREAM_CODES, OTHER)
-        self._result, self._decision = Declared(_RESULTS), Declared(_DECISIONS)
+        self._result, self._decision, self._circuit = Declared(_RESULTS), Declared(_DECISIONS), Declared(_CIRCUITS)
         self._store_series: dict[str, tuple[Histogram, Counter]] = {}
         self._start_at_zero()
 
@@ -121,7 +106,7 @@ class Recorder(Telemetry):
 
     def circuit(self, provider: str, op: str, state: str) -> None:
         """`state`: closed, half_open or open."""
-        circuit = f"{self._provider(provider)}/{self._op(op)}"
+        circuit = f"{self._provider(provider)}/{self._circuit(op)}"
         for each in _CIRCUIT_STATES:
             self._metrics.circuit_state.labels(circuit, each).set(each == state)
 
@@ -165,8 +150,7 @@ class Recorder(Telemetry):
         """One request was answered: its log line and its metrics."""
         self._log.write(answered.level, "request", request_line(answered))
         route, outcome, metrics = self._route(answered.route), _outcome(answered.status), self._metrics
-        # what is refused is refused for what was asked, or who asked: twenty codes for each model would say no more
-        model = NONE if outcome == "refused" else self._model(answered.model)
+        model = self._model(answered.model) if answered.code in _MODELS_CODES else NONE
         metrics.requests.labels(route, model, self._status(str(answered.status)), self._error(answered.code)).inc()
         if route not in self._vocabulary.image_routes:
             return
@@ -220,12 +204,10 @@ class Recorder(Telemetry):
             for outcome in _REQUEST_OUTCOMES:
                 metrics.request_duration.labels(route, outcome)
             metrics.overhead.labels(route)
-            for refused in _REFUSED:
-                metrics.requests.labels(route, NONE, self._status(str(refused.status)), self._error(refused.code))
             for model in known.models:
                 metrics.requests.labels(route, model, self._status("200"), NONE)
-                for error in _WATCHED:
-                    metrics.requests.labels(route, model, self._status(str(error.status)), self._error(error.code))
+                self._errors_at_zero(route, model, _OF_A_MODEL)
+            self._errors_at_zero(route, NONE, _OF_NO_MODEL)
         for model in known.models:
             self._model_at_zero(model)
         for phase in PHASES:
@@ -235,6 +217,10 @@ class Recorder(Telemetry):
             metrics.store_errors.labels(op)
         for provider in known.providers:
             self._provider_at_zero(provider)
+
+    def _errors_at_zero(self, route: str, model: str, kinds: Iterable[type[errors.GatewayError]]) -> None:
+        for kind in kinds:
+            self._metrics.requests.labels(route, model, self._status(str(kind.status)), self._error(kind.code))
 
     def _model_at_zero(self, model: str) -> None:
         metrics = self._metrics

@@ -1,6 +1,8 @@
 """Where the time of requests goes, as a scrape tells it: the phases add up to the requests, whatever became of them."""
 
 import asyncio
+import shutil
+import subprocess
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -115,6 +117,15 @@ async def test_they_add_up_at_empiriolabs(tmp_path: Path) -> None:
             async for _ in await sdk.images.generate(model="gpt-image-1", prompt="a dog", stream=True):
                 pass
         assert streamed["wait"] > 0.2
+        scrape = (await gate.client.get("/metrics")).text
+    check_metrics(scrape)
+
+
+def check_metrics(scrape: str) -> None:
+    """What a linter of metrics has to say of it, where there is one (Debian: apt-get install prometheus)."""
+    if promtool := shutil.which("promtool"):
+        done = subprocess.run([promtool, "check", "metrics"], input=scrape, capture_output=True, text=True, check=False)
+        assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
 async def test_they_add_up_where_nobody_could_wait_any_longer(tmp_path: Path) -> None:
