@@ -16,6 +16,7 @@ from prometheus_client import (
 from prometheus_client.exposition import choose_encoder
 
 from gateway.telemetry.budget_gauges import BudgetGauges
+from gateway.telemetry.slices import Sliced
 
 #: seconds; a request for an image may wait 280 s and the slowest models take minutes
 REQUEST_BUCKETS = (0.05, 0.1, 0.25, 0.5, 1, 2, 4, 8, 15, 30, 60, 120, 300)
@@ -67,7 +68,7 @@ class Metrics:
     def exposition(self, accept: str) -> tuple[bytes, str]:
         """The scrape and its content type: OpenMetrics where `accept` asks for it. Takes a thread's time, not the loop's."""
         encode, content_type = choose_encoder(accept)
-        return encode(self.registry), content_type
+        return encode(Sliced(self.registry)), content_type
 
     def _requests(self) -> None:
         self.requests = self._counter(
