@@ -161,9 +161,6 @@ class RememberingTelemetry(Telemetry):
         #: errors that ended a task of the crew: defects, wherever they come from
         self.failures: list[Fields] = []
 
-    def phase(self, phase: str, seconds: float) -> None:
-        pass
-
     def jobs_in_flight(self, provider: str, change: int) -> None:
         self.in_flight += change
 

@@ -56,6 +56,8 @@ class Parts:
     admin: Router
     workers: Router
     observer: Observer
+    #: the pipeline's clock, by which requests are timed as well
+    monotonic: Callable[[], float]
 
 
 def create_app(parts: Parts) -> Observed:
@@ -72,7 +74,7 @@ def create_app(parts: Parts) -> Observed:
         logging_config=None,
         request_max_body_size=None,  # the guard caps bodies, by path
     )
-    return Observed(Guard(app, _LIMITS), parts.observer)
+    return Observed(Guard(app, _LIMITS), parts.observer, parts.monotonic)
 
 
 def create_admin_app(admin: Router, observer: Observer) -> Observed:

@@ -10,7 +10,7 @@ from gateway.core.worker_messages import Claim, Claimed, Drain, Presence, Work
 from gateway.pipeline.bells import LOOK, Ears, Waiter
 from gateway.pipeline.crew import Crew, Stopping
 from gateway.ports import Clock, Delivered, Fits, Queue
-from gateway.ports.bells import line_word
+from gateway.ports.bells import line_word, piece_word
 from gateway.ports.queue import WORKER_LEASE
 
 #: Where a worker reads the reference images and masks of its work.
@@ -44,6 +44,7 @@ class Claiming:
                     await self._take_back(delivered, asked.claim)
                     raise ClientLeft("The worker has gone away.")
                 answered = self._clock.monotonic()
+                await asyncio.gather(*(self._ears.ring(piece_word(each.piece.id)) for each in delivered))
                 if delivered or answered >= end or not await self._goes_on(waiter, end - answered):
                     lease = WORKER_LEASE - round((answered - began) * 1000)
                     return Claimed(work=tuple(map(_work, delivered)), lease_ms=max(0, lease)), waited

@@ -54,12 +54,10 @@ class Spending:
 
         Raises BudgetSpent, BudgetReserved and RateLimited, with nothing held or counted.
         """
-        began = self._clock.monotonic()
         verdict = await self._ledger.reserve(job, _image_limits(caller), since=since)
         if isinstance(verdict, Refusal) and cheaper is not None:
             job = cheaper
             verdict = await self._ledger.reserve(job, _image_limits(caller), since=since)
-        self._telemetry.phase("reserve", self._clock.monotonic() - began)
         if isinstance(verdict, Exceeded):
             self._telemetry.rejected(verdict.limit.kind, caller.team)
         elif isinstance(verdict, Refusal):

@@ -85,6 +85,8 @@ class Pending:
     """Not finished yet."""
 
     progress: float | None = None
+    #: it stands in the provider's own queue: nobody makes it yet
+    queued: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,9 +12,6 @@ class Telemetry(Protocol):
     """What the pipeline tells of itself. Label values are from closed sets; never a prompt, a secret, a request id."""
 
     @abstractmethod
-    def phase(self, phase: str, seconds: float) -> None: ...
-
-    @abstractmethod
     def jobs_in_flight(self, provider: str, change: int) -> None: ...
 
     @abstractmethod

@@ -249,4 +249,4 @@ def _outcome(became: Became | None) -> Finished | Pending | Declined:
         return Finished(became.pictures, became.seconds)
     if became.failure is not None:
         return Declined(_FAILURES[became.failure])
-    return Pending(became.step / became.of if became.of else 0.0)
+    return Pending(became.step / became.of if became.of else 0.0, became.standing == "queued")

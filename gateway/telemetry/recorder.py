@@ -1,6 +1,6 @@
 """The telemetry port, told in metrics and log lines; and what the edge and the background tasks tell besides."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from decimal import Decimal
 from typing import get_args
@@ -10,9 +10,10 @@ from prometheus_client import Counter, Histogram
 from gateway.core import errors
 from gateway.core.job import PassedFor
 from gateway.core.money import MICROS
+from gateway.core.phases import PHASES
 from gateway.core.rate import KINDS
 from gateway.ports import BudgetState, Fields, Telemetry, Unconfirmed
-from gateway.telemetry.labels import NONE, Declared, names, words
+from gateway.telemetry.labels import NONE, OTHER, Declared, names, words
 from gateway.telemetry.logs import Answered, Log, request_line
 from gateway.telemetry.metrics import Metrics, Vocabulary
 from gateway.telemetry.worker_gauges import Seen
@@ -22,7 +23,13 @@ MOST_KEYS = 200
 #: those that were in force since the start: policies may be reloaded without end
 MOST_MODELS = 200
 
-_OUTCOMES = ("completed", errors.UpstreamFailed.code, errors.UpstreamUnconfirmed.code)
+_OUTCOMES = (
+    "completed",
+    errors.UpstreamFailed.code,
+    errors.UpstreamUnconfirmed.code,
+    errors.ModerationBlocked.code,
+)
+_REQUEST_OUTCOMES = ("ok", "refused", "failed", "left")
 #: how orders come to their jobs; and the source of images that were found made
 _RESULTS = ("miss", "bypass", "hit", "joined", "replayed")
 _CACHE = "cache"
@@ -31,18 +38,27 @@ _DECISIONS = ("taken", *get_args(PassedFor))
 _CIRCUITS = ("submit", "read")
 _CIRCUIT_STATES = ("closed", "half_open", "open")
 _UPSTREAM_OPS = ("submit", "upload", "poll", "download", "models")
-#: Failures that dashboards and alerts divide by requests: `increase()` misses a first one that did not begin at 0.
-_WATCHED = (
+#: What upstreams and the proxies before them answer; any other status is `other`, and so are mistakes of theirs.
+_UPSTREAM_CODES = (
+    *("200", "201", "202", "400", "401", "402", "403", "404", "408", "409", "413", "422", "429"),
+    *("500", "502", "503", "504", "520", "524", "timeout", "unreachable", "cut"),
+)
+#: Operations that a request for images, or a piece of a worker's, waits for; any other is `other`.
+_STORE_OPS = (
+    *("find_key", "share", "reserve", "submitting", "submitted", "settle", "release", "job", "budgets"),
+    *("queue_enqueue", "queue_claim", "queue_became"),
+)
+#: Failures that dashboards and alerts divide by requests: `increase()` misses a first one that did not begin at 0. Those of a
+#: model, in the making; whatever else is answered would be so of any, and thirty codes for each model would say no more.
+_OF_A_MODEL = (errors.UpstreamFailed, errors.UpstreamUnconfirmed, errors.NoCapacity, errors.WaitedTooLong)
+_OF_NO_MODEL = (
     errors.BudgetSpent,
     errors.BudgetReserved,
     errors.RateLimited,
-    errors.UpstreamFailed,
-    errors.UpstreamUnconfirmed,
     errors.UpstreamUnavailable,
-    errors.NoCapacity,
-    errors.WaitedTooLong,
     errors.InternalError,
 )
+_MODELS_CODES = frozenset({None, *(error.code for error in _OF_A_MODEL)})
 _REJECTIONS = (errors.BudgetSpent.code, errors.BudgetReserved.code, *KINDS)
 
 
@@ -58,36 +74,37 @@ class Recorder(Telemetry):
         self._provider = Declared(vocabulary.providers)
         self._team = names(MOST_TEAMS)
         self._key = names(MOST_KEYS)
-        self._status, self._error, self._reason, self._source = words(), words(), words(), words()
-        self._phase, self._outcome, self._store_op = words(), words(), words()
-        self._op, self._upstream_code = words(), words()
-        self._result, self._decision = Declared(_RESULTS), Declared(_DECISIONS)
+        self._budgeted = names(MOST_KEYS)
+        self._status, self._error = words(), words()
+        self._reason, self._source = Declared(_REJECTIONS), Declared((*vocabulary.providers, _CACHE))
+        self._outcome, self._store_op = Declared(_OUTCOMES, OTHER), Declared(_STORE_OPS, OTHER)
+        self._op, self._upstream_code = Declared(_UPSTREAM_OPS), Declared(_UPSTREAM_CODES, OTHER)
+        self._result, self._decision, self._circuit = Declared(_RESULTS), Declared(_DECISIONS), Declared(_CIRCUITS)
         self._store_series: dict[str, tuple[Histogram, Counter]] = {}
         self._start_at_zero()
 
     def known_key(self, team: str, key_id: str) -> None:
         """A key exists: its series and its team's begin at 0. Told at the start for each, and when one is made."""
         team_label = self._team(team)
-        self._money_at_zero(team_label, self._vocabulary.models)
+        self._money_at_zero(team_label)
         for reason in _REJECTIONS:
             self._metrics.rejections.labels(self._reason(reason), team_label)
         self._metrics.key_cost.labels(team_label, self._key(key_id))
 
-    def policies(self, digest: str, models: tuple[str, ...]) -> None:
-        """They are in force: the series of models that are new begin at 0. Those of models that went stay, as their jobs do."""
+    def policies(self, digest: str, legs: Mapping[str, tuple[str, ...]]) -> None:
+        """They are in force, with who may make each model's images: series that are new begin at 0. Those of models that went
+        stay, as their jobs do."""
         self._metrics.policies.info({"digest": digest})
         self._metrics.policies_reloaded.set(1)
-        new = self._model.declare(models, MOST_MODELS)
-        self._vocabulary = replace(self._vocabulary, models=(*self._vocabulary.models, *new))
-        self._models_at_zero(new)
+        new = self._model.declare(tuple(legs), MOST_MODELS)
+        known = (*self._vocabulary.models, *new)
+        self._vocabulary = replace(self._vocabulary, models=known, legs={**self._vocabulary.legs, **legs})
+        self._models_at_zero(known)
         for team in self._team.seen:
-            self._money_at_zero(team, new)
+            self._money_at_zero(team)
 
     def policies_refused(self) -> None:
         self._metrics.policies_reloaded.set(0)
-
-    def phase(self, phase: str, seconds: float) -> None:
-        self._metrics.phase_duration.labels(self._phase(phase)).observe(seconds)
 
     def jobs_in_flight(self, provider: str, change: int) -> None:
         self._metrics.jobs_in_flight.labels(self._provider(provider)).inc(change)
@@ -105,7 +122,7 @@ class Recorder(Telemetry):
 
     def circuit(self, provider: str, op: str, state: str) -> None:
         """`state`: closed, half_open or open."""
-        circuit = f"{self._provider(provider)}/{self._op(op)}"
+        circuit = f"{self._provider(provider)}/{self._circuit(op)}"
         for each in _CIRCUIT_STATES:
             self._metrics.circuit_state.labels(circuit, each).set(each == state)
 
@@ -158,13 +175,17 @@ class Recorder(Telemetry):
     def request(self, answered: Answered) -> None:
         """One request was answered: its log line and its metrics."""
         self._log.write(answered.level, "request", request_line(answered))
-        route, metrics = self._route(answered.route), self._metrics
-        metrics.requests.labels(
-            route, self._model(answered.model), self._status(str(answered.status)), self._error(answered.code)
-        ).inc()
-        metrics.request_duration.labels(route, _outcome(answered.status)).observe(answered.seconds)
+        route, outcome, metrics = self._route(answered.route), _outcome(answered.status), self._metrics
+        model = self._model(answered.model) if answered.code in _MODELS_CODES else NONE
+        metrics.requests.labels(route, model, self._status(str(answered.status)), self._error(answered.code)).inc()
+        if route not in self._vocabulary.image_routes:
+            return
+        exemplar = _exemplar(answered)
+        metrics.request_duration.labels(route, outcome).observe(answered.seconds, exemplar)
         if answered.overhead is not None:
-            metrics.overhead.labels(route).observe(max(0.0, answered.overhead))
+            metrics.overhead.labels(route).observe(answered.overhead, exemplar)
+        for phase, seconds in answered.phases.items():
+            metrics.phase_duration.labels(phase).observe(seconds)
 
     def budgets(self, states: Sequence[BudgetState]) -> None:
         """All budgets there are, to be told again and again; teams and keys beyond the caps have none shown."""
@@ -201,38 +222,48 @@ class Recorder(Telemetry):
 
     def _shows(self, scope: str) -> bool:
         kind, _, name = scope.partition(":")
-        return kind == "org" or (self._team if kind == "team" else self._key).admits(name)
+        return kind == "org" or (self._team if kind == "team" else self._budgeted).admits(name)
 
     def _start_at_zero(self) -> None:
         known, metrics = self._vocabulary, self._metrics
-        metrics.workers.begin(known.models)
         for route in known.image_routes:
-            metrics.request_duration.labels(route, _outcome(200))
+            for outcome in _REQUEST_OUTCOMES:
+                metrics.request_duration.labels(route, outcome)
             metrics.overhead.labels(route)
+            self._errors_at_zero(route, NONE, _OF_NO_MODEL)
         self._models_at_zero(known.models)
-        for phase in known.phases:
-            metrics.phase_duration.labels(self._phase(phase))
+        for phase in PHASES:
+            metrics.phase_duration.labels(phase)
+        for op in (*_STORE_OPS, OTHER):
+            metrics.store_duration.labels(op)
+            metrics.store_errors.labels(op)
         for provider in known.providers:
             self._provider_at_zero(provider)
 
+    def _errors_at_zero(self, route: str, model: str, kinds: Iterable[type[errors.GatewayError]]) -> None:
+        for kind in kinds:
+            self._metrics.requests.labels(route, model, self._status(str(kind.status)), self._error(kind.code))
+
     def _models_at_zero(self, models: tuple[str, ...]) -> None:
         known, metrics = self._vocabulary, self._metrics
+        metrics.workers.begin(models)
         for model in models:
             for route in known.image_routes:
                 metrics.requests.labels(route, model, self._status("200"), NONE)
-                for error in _WATCHED:
-                    metrics.requests.labels(route, model, self._status(str(error.status)), self._error(error.code))
+                self._errors_at_zero(route, model, _OF_A_MODEL)
             metrics.cache_saved.labels(model)
             for result in _RESULTS:
                 metrics.cache_requests.labels(model, result)
-            for provider in known.providers:
+            for provider in known.makers(model):
                 for outcome in _OUTCOMES:
-                    metrics.jobs.labels(provider, model, self._outcome(outcome))
+                    metrics.jobs.labels(provider, model, outcome)
+                for decision in _DECISIONS:
+                    metrics.route_legs.labels(model, provider, decision)
 
-    def _money_at_zero(self, team: str, models: tuple[str, ...]) -> None:
-        for model in models:
+    def _money_at_zero(self, team: str) -> None:
+        for model in self._vocabulary.models:
             self._metrics.cost.labels(team, model)
-            for source in (*self._vocabulary.providers, _CACHE):
+            for source in (*self._vocabulary.makers(model), _CACHE):
                 self._metrics.images.labels(model, team, self._source(source))
 
     def _provider_at_zero(self, provider: str) -> None:
@@ -244,6 +275,13 @@ class Recorder(Telemetry):
             metrics.upstream_requests.labels(provider, self._op(op), self._upstream_code("200"))
         for op in _CIRCUITS:
             self.circuit(provider, op, "closed")
+
+
+def _exemplar(answered: Answered) -> dict[str, str]:
+    """What leads from a bucket to the request's log line, and to its trace. Never what a client may choose freely."""
+    if answered.trace_id is not None:
+        return {"trace_id": answered.trace_id}
+    return {"request_id": answered.request_id}
 
 
 def _outcome(status: int) -> str:

@@ -15,7 +15,7 @@ from gateway.telemetry.roster import STATES, State
 MOST_WORKERS = 64
 BATCH_BUCKETS = (1, 2, 3, 4, 6, 8, 12, 16)
 #: seconds of a call: of one small picture on a large GPU, and of sixteen large ones on a small one
-CALL_BUCKETS = (0.05, 0.1, 0.25, 0.5, 1, 2, 3, 4, 6, 8, 10, 15, 20, 30, 45, 60, 90, 120, 180, 300)
+CALL_BUCKETS = (0.1, 0.25, 0.5, 1, 2, 4, 8, 15, 30, 60, 120)
 _KINDS = ("used", "reserved", "total")
 
 

@@ -150,6 +150,7 @@ def _dispatch(ground: Ground, routing: Callable[[], Routing], spending: Spending
         blobs=ground.blobs,
         spending=spending,
         waiting=Waiting(crew, flights, ground.ears, clock, telemetry),
+        flights=flights,
         crew=crew,
         clock=clock,
         telemetry=telemetry,

@@ -10,6 +10,7 @@ from gateway.pipeline.in_force import InForce
 from gateway.settings import Settings
 from gateway.telemetry.recorder import Recorder
 from gateway.wiring.policy_files import policy_directory, read_policies
+from gateway.wiring.words import makers
 
 _RESTART = "changed, and connections and keys of servers are those of the start: restart the gateway to use them"
 
@@ -20,7 +21,7 @@ class Reloading:
         self._policies = policies
         self._crew = crew
         self._recorder = recorder
-        policies.heed(lambda now: recorder.policies(now.digest, tuple(now.models)))
+        policies.heed(lambda now: recorder.policies(now.digest, makers(now)))
 
     def watch(self, asked: asyncio.Event) -> None:
         """Read them whenever `asked` is set, one time after the other: what is set meanwhile is read for once more."""

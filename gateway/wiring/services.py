@@ -204,6 +204,7 @@ def _app(
             ),
             workers=workers,
             observer=base.recorder,
+            monotonic=ground.clock.monotonic,
         )
     )
 
