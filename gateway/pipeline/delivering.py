@@ -82,7 +82,8 @@ class Delivering:
     async def fail(self, said: Fail) -> Ended:
         counts = await self._queue.fail(said.attempt, said.claim, said.failure, said.message)
         if counts:
-            fields: Fields = {"piece": said.attempt, "failure": said.failure, "message": said.message[:200]}
+            whose = {"job": said.attempt.partition(".")[0], "piece": said.attempt}
+            fields: Fields = {**whose, "failure": said.failure, "message": said.message[:200]}
             self._telemetry.log("warning", "worker_failed", fields)
         return await self._ended(said.attempt, counts)
 

@@ -133,6 +133,7 @@ def _dispatch(ground: Ground, routing: Routing, spending: Spending, flights: Fli
         clock=clock,
         replicas=store,
         replica=ground.replica,
+        telemetry=telemetry,
     )
 
 
