@@ -90,6 +90,11 @@ class Passed:
     claimed_at: int | None = None
 
 
+def job_of(attempt_id: str) -> str:
+    """The id of its job, which an attempt's begins with: what log lines are joined by."""
+    return attempt_id.partition(".")[0]
+
+
 @dataclass(frozen=True, slots=True)
 class Attempt:
     """One order at one leg: by way of those that it `passed`. `held` and `cost` are micro-dollars, times ms since the epoch.

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from gateway.core.circuit import Circuit
 from gateway.core.errors import NoCapacity, UpstreamFailed, UpstreamUnavailable
-from gateway.core.job import Failure
+from gateway.core.job import Failure, job_of
 from gateway.core.order import Order
 from gateway.core.origin import origin
 from gateway.core.pace import Durations
@@ -159,7 +159,7 @@ class Leg:
             outcome = await self.provider.submit(share, references, until_kept)
             self.arrivals.arrived(share.attempt)
         except Exception as error:  # noqa: BLE001 - an accepted submit must end in the journal, whatever broke here
-            self._unforeseen("submit", error, job=share.attempt.partition(".")[0])
+            self._unforeseen("submit", error, job=job_of(share.attempt))
             outcome = Unknown("the gateway failed on the answer to the submit")
         return await self._told(outcome)
 
