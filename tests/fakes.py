@@ -10,6 +10,7 @@ from decimal import Decimal
 from itertools import count
 from typing import TypeVar
 
+from gateway.core.job import Job
 from gateway.core.order import Order, Part
 from gateway.pipeline.system_clock import SystemClock
 from gateway.ports import (
@@ -158,6 +159,8 @@ class RememberingTelemetry(Telemetry):
         self.in_flight = 0
         #: what `rate_card` was told, in order
         self.drifts: list[tuple[str, Decimal | None]] = []
+        #: jobs that have ended, whole
+        self.ends: list[Job] = []
         #: errors that ended a task of the crew: defects, wherever they come from
         self.failures: list[Fields] = []
 
@@ -166,6 +169,9 @@ class RememberingTelemetry(Telemetry):
 
     def job_ended(self, provider: str, model: str, outcome: str) -> None:
         self.outcomes.append(outcome)
+
+    def ended(self, job: Job) -> None:
+        self.ends.append(job)
 
     def collected(self, provider: str, polls: int, excess_seconds: float | None) -> None:
         self.collections.append((polls, excess_seconds))

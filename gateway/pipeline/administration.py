@@ -2,10 +2,12 @@
 cache."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 from gateway.core.errors import InvalidRequest, NotFound
-from gateway.core.job import Job, State, Status
+from gateway.core.job import LIVE, Attempt, Job, State, Status
 from gateway.core.money import dollars, payers
+from gateway.core.timeline import FOLLOWERS, Event, Spans, spans, timeline
 from gateway.pipeline.adjusting import Wanted, booked, draft
 from gateway.pipeline.cache_administration import CacheAdministration
 from gateway.pipeline.in_force import InForce
@@ -28,6 +30,15 @@ from gateway.ports import (
     SpendBy,
     Unconfirmed,
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Story:
+    """A job, and all that happened to it so far."""
+
+    job: Job
+    events: Sequence[Event]
+    spans: Spans
 
 
 class Administration(KeyAdministration):
@@ -103,6 +114,20 @@ class Administration(KeyAdministration):
         if job is None:
             raise NotFound(f"there is no job {job_id!r}", code="job_not_found", param="id")
         return job
+
+    async def story(self, job_id: str) -> Story:
+        job = await self.job(job_id)
+        attempts = [await self._in_hand(attempt) for attempt in job.attempts]
+        job, now = replace(job, attempts=tuple(attempts)), self._clock.now()
+        rows = [] if job.leader else await self._ledger.rows_of([attempt.id for attempt in job.attempts])
+        followers = await self._jobs.followers(job.id, FOLLOWERS + 1)
+        return Story(job, timeline(job, rows, now=now, followers=followers), spans(job, now))
+
+    async def _in_hand(self, attempt: Attempt) -> Attempt:
+        """With the worker who has it: the journal learns that when it has ended, and not before, for a write less an order."""
+        if attempt.provider != "workers" or attempt.state not in LIVE:
+            return attempt
+        return attempt.claimed(await self.workers.claim(attempt.id))
 
     async def jobs(
         self, *, status: Status | None = None, team: str | None = None, limit: int = 20, after: str | None = None

@@ -6,7 +6,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 
 from gateway.core.errors import UpstreamFailed, moves_on
-from gateway.core.job import Attempt, Failure, Job, Passed, Picture, State
+from gateway.core.job import Attempt, Failure, Job, Picture, State
 from gateway.core.order import Part
 from gateway.pipeline.crew import Crew
 from gateway.pipeline.flights import Flights
@@ -142,7 +142,8 @@ class Making:
     async def _refuse(self, job: Job, attempt: Attempt, refused: _Refused) -> Attempt | None:
         """Nothing was bought, and nothing will be, here. What another has taken over before it was sent is not ours to end."""
         if refused.submitted_at is not None:
-            return await self._journal.surely(self._end, job, attempt, refused.why)
+            sent = replace(attempt, submitted_at=refused.submitted_at)
+            return await self._journal.surely(self._end, job, sent, refused.why)
         if (moved := await self._moved(job, attempt, refused.why.failure)) is not None:
             return moved
         if await self._journal.before(self._spending.release, attempt, refused.why.failure, unsent=True):
@@ -246,6 +247,8 @@ class Making:
 
     async def _end(self, job: Job, attempt: Attempt, outcome: Finished | Declined | Unknown) -> Attempt | None:
         """None, or the attempt as it has moved to another leg."""
+        if not isinstance(outcome, Unknown):
+            attempt = attempt.claimed(outcome.claim)
         if isinstance(outcome, Finished):
             # a provider that returns more than was asked is not paid for the surplus: the hold is the most there is
             self._flights.enter(attempt, "keep")
@@ -273,25 +276,17 @@ class Making:
         """The attempt as it is to be made at another leg; None: it may not be, or there is none."""
         if not moves_on(failure.code):
             return None
-        choice = await self._journal.surely(self._routing().after, job, attempt)
+        now = self._clock.now()
+        choice = await self._journal.surely(self._routing().after, job, attempt.tried(failure, now))
         if choice is None:
             return None
         course = choice.course
-        passed = (*course.passed, Passed(attempt.provider, "failed", failure.message))
-        where = (attempt.id, course.provider, course.price, passed, self._clock.now())
+        where = (attempt.id, course.provider, course.price, course.passed, now)
         if not await self._journal.surely(self._jobs.moved, *where, maker=self._replica):
             return None
         self._telemetry.job_ended(attempt.provider, job.order.model, failure.code)
-        self._routing().tell(job, course.provider, passed)
-        return replace(
-            attempt,
-            provider=course.provider,
-            state=State.RESERVED,
-            upstream_id=None,
-            submitted_at=None,
-            price=course.price,
-            passed=passed,
-        )
+        self._routing().tell(job, course.provider, course.passed)
+        return attempt.moved(course.provider, course.price, course.passed)
 
     async def _keep_picture(self, image: Image | Picture) -> Picture:
         if isinstance(image, Picture):

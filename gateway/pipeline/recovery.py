@@ -67,10 +67,7 @@ class Recovery:
         await self._take_up(await self._neglected_twice())
         policy = self._policies.now.gateway.unconfirmed
         for job, attempt in await self._jobs.unconfirmed_attempts(self._clock.now() - policy.after * 1000):
-            if await self._spending.resolve(job, attempt, policy.outcome):
-                self._telemetry.log(
-                    "warning", "unconfirmed_resolved", {"job": job.id, "attempt": attempt.id, "outcome": policy.outcome}
-                )
+            await self._spending.resolve(job, attempt, policy.outcome)
 
     async def _neglected_twice(self) -> Sequence[Job]:
         """Open jobs of this replica that nobody here makes, now and a round ago: one that has just been reserved is not

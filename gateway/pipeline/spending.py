@@ -73,7 +73,7 @@ class Spending:
     async def settle(self, job: Job, attempt: Attempt, pictures: Sequence[Picture]) -> None:
         """Charge the images that were returned, once. `attempt` was held for those asked."""
         cost = len(pictures) * job.price(attempt)
-        if await self._ledger.settle(attempt.id, pictures, cost, self._clock.now()):
+        if await self._ledger.settle(attempt.id, pictures, cost, self._clock.now(), attempt.claim):
             self._telemetry.spent(
                 team=job.team,
                 key_id=job.key_id,
@@ -88,7 +88,7 @@ class Spending:
         moved to the next leg, and may have bought there."""
         unsent_by = self._replica if unsent else None
         return await self._ledger.release(
-            attempt.id, failure, self._clock.now(), unsent_by=unsent_by, at=attempt.provider
+            attempt.id, failure, self._clock.now(), unsent_by=unsent_by, at=attempt.provider, claim=attempt.claim
         )
 
     async def resolve(self, job: Job, attempt: Attempt, outcome: Outcome) -> bool:
@@ -98,6 +98,12 @@ class Spending:
 
         A released one reads as a failure that bought nothing, so that a retry runs anew.
         """
+        if resolved := await self._resolve(job, attempt, outcome):
+            fields = {"job": job.id, "attempt": attempt.id, "outcome": outcome}
+            self._telemetry.log("warning", "unconfirmed_resolved", fields)
+        return resolved
+
+    async def _resolve(self, job: Job, attempt: Attempt, outcome: Outcome) -> bool:
         now = self._clock.now()
         if outcome == "charge":
             cost = attempt.images * job.price(attempt)

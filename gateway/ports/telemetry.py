@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Protocol
 
+from gateway.core.job import Job
+
 Fields = Mapping[str, str | int | float | bool | None]
 
 
@@ -16,6 +18,10 @@ class Telemetry(Protocol):
 
     @abstractmethod
     def job_ended(self, provider: str, model: str, outcome: str) -> None: ...
+
+    @abstractmethod
+    def ended(self, job: Job) -> None:
+        """A whole job has come to its end: told once, by whoever makes it or has cancelled it."""
 
     @abstractmethod
     def collected(self, provider: str, polls: int, excess_seconds: float | None) -> None: ...

@@ -188,5 +188,5 @@ class _Sink:
 
 def _renderer(log_format: LogFormat, *, colours: bool) -> Processor:
     if log_format == "console":
-        return structlog.dev.ConsoleRenderer(colors=colours)
+        return structlog.dev.ConsoleRenderer(colors=colours, sort_keys=False)
     return structlog.processors.JSONRenderer()

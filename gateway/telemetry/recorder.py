@@ -8,11 +8,12 @@ from typing import get_args
 from prometheus_client import Counter, Histogram
 
 from gateway.core import errors
-from gateway.core.job import PassedFor
+from gateway.core.job import Job, PassedFor
 from gateway.core.money import MICROS
 from gateway.core.phases import PHASES
 from gateway.core.rate import KINDS
 from gateway.ports import BudgetState, Fields, Telemetry, Unconfirmed
+from gateway.telemetry.job_line import job_line
 from gateway.telemetry.labels import NONE, OTHER, Declared, names, words
 from gateway.telemetry.logs import Answered, Log, request_line
 from gateway.telemetry.metrics import Metrics, Vocabulary
@@ -111,6 +112,10 @@ class Recorder(Telemetry):
 
     def job_ended(self, provider: str, model: str, outcome: str) -> None:
         self._metrics.jobs.labels(self._provider(provider), self._model(model), self._outcome(outcome)).inc()
+
+    def ended(self, job: Job) -> None:
+        level, fields = job_line(job)
+        self._log.write(level, "job", fields)
 
     def collected(self, provider: str, polls: int, excess_seconds: float | None) -> None:
         self._metrics.job_polls.labels(self._provider(provider)).observe(polls)

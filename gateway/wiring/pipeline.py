@@ -167,6 +167,7 @@ def _dispatch(ground: Ground, routing: Callable[[], Routing], spending: Spending
         clock=clock,
         replicas=store,
         replica=ground.replica,
+        telemetry=telemetry,
     )
 
 

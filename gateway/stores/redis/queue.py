@@ -170,7 +170,7 @@ def _delivered(piece: bytes, delivery: bytes, until: bytes) -> Delivered:
 
 
 def _became(found: Sequence[bytes | None]) -> Became:
-    *text, partials = found
+    *text, partials, claimed_at = found
     standing, worker, delivery, step, of, cancelled, pictures, seconds, failure, message = (
         None if each is None else each.decode() for each in text
     )
@@ -186,5 +186,6 @@ def _became(found: Sequence[bytes | None]) -> Became:
         "failure": failure or None,
         "message": message or "",
         "partials": to_partials(partials or b"{}"),
+        "claimed_at": int(claimed_at) if claimed_at else None,
     }
     return msgspec.convert(row, Became)

@@ -71,7 +71,7 @@ FROM turns WHERE line = :line AND first IS NOT NULL ORDER BY turn, team LIMIT 1
 """
 
 _GIVE = """
-UPDATE pieces SET state = 'claimed', claim = ?, worker = ?, until = ?, delivery = delivery + 1, step = 0, of = 0
+UPDATE pieces SET state = 'claimed', claim = ?, worker = ?, until = ?, claimed_at = ?, delivery = delivery + 1, step = 0, of = 0
 WHERE seq = ? RETURNING piece, delivery, until, line, team, batch, images, tokens
 """
 
@@ -102,15 +102,15 @@ WHERE id = :id AND claim = :claim AND state IN ('queued', 'claimed')
 _ENDED = "SELECT 1 FROM pieces WHERE id = :id AND claim = :claim AND state = :state AND failure IS :failure"
 
 _RELEASE = """
-UPDATE pieces SET claim = NULL, worker = NULL, delivery = delivery - 1, state = iif(cancelled, 'failed', 'queued'),
-    failure = iif(cancelled, 'cancelled', NULL), message = iif(cancelled, ?, '')
+UPDATE pieces SET claim = NULL, worker = NULL, claimed_at = NULL, delivery = delivery - 1,
+    state = iif(cancelled, 'failed', 'queued'), failure = iif(cancelled, 'cancelled', NULL), message = iif(cancelled, ?, '')
 WHERE id = ? AND claim = ? AND state = 'claimed'
 """
 
 _CANCEL = "UPDATE pieces SET cancelled = 1 WHERE id = ? AND state = 'claimed'"
 
 _BECAME = """
-SELECT state, worker, delivery, step, of, cancelled, pictures, seconds, failure, message, partials
+SELECT state, worker, delivery, step, of, cancelled, pictures, seconds, failure, message, partials, claimed_at
 FROM pieces WHERE id = ?
 """
 
@@ -233,7 +233,7 @@ def _claim(db: apsw.Connection, given: tuple[str, str, int], fits: Fits, now: in
     seq, taken = db.execute(_NEXT, wanted).get, []
     room, space = fits.images, fits.tokens
     while seq is not None:
-        piece, delivery, until, line, team, batch, images, tokens = db.execute(_GIVE, (*given, seq)).get
+        piece, delivery, until, line, team, batch, images, tokens = db.execute(_GIVE, (*given, now, seq)).get
         db.execute(_TURN, (line, team))
         taken.append(_delivered(piece, delivery, until))
         room, space = room - images, space - tokens
@@ -270,7 +270,7 @@ def _became(db: apsw.Connection, piece_id: str, now: int) -> Became | None:
     row = next(iter(db.execute(_BECAME, (piece_id,))), None)
     if row is None:
         return None
-    standing, worker, delivery, step, of, cancelled, pictures, seconds, failure, message, partials = row
+    standing, worker, delivery, step, of, cancelled, pictures, seconds, failure, message, partials, claimed_at = row
     made = msgspec.json.decode(pictures, type=tuple[Picture, ...])
     on_the_way = msgspec.json.decode(partials, type=dict[int, Picture])
     return Became(
@@ -285,6 +285,7 @@ def _became(db: apsw.Connection, piece_id: str, now: int) -> Became | None:
         failure,
         message,
         tuple(on_the_way[index] for index in sorted(on_the_way)),
+        claimed_at,
     )
 
 

@@ -139,7 +139,7 @@ end
 local function give(id, line, team)
   leave(id)
   lease(id)
-  redis.call('HSET', row(id), 'worker', ask.worker, 'step', '0', 'of', '0')
+  redis.call('HSET', row(id), 'worker', ask.worker, 'claimed_at', now, 'step', '0', 'of', '0')
   redis.call('HINCRBY', row(id), 'delivery', 1)
   local turn = redis.call('INCR', key('queue:turn'))
   redis.call('HSET', key('queue:turns', line), team, turn)
@@ -253,7 +253,7 @@ function DO.release()
   local own, state = owns()
   if not own or state ~= 'claimed' then return 0 end
   let_go(ask.id)
-  redis.call('HDEL', row(ask.id), 'claim', 'worker')
+  redis.call('HDEL', row(ask.id), 'claim', 'worker', 'claimed_at')
   redis.call('HINCRBY', row(ask.id), 'delivery', -1)
   if redis.call('HGET', row(ask.id), 'cancelled') == '1' then fail(ask.id, 'cancelled', ask.words.cancelled)
   else wait(ask.id) end
@@ -274,7 +274,7 @@ function DO.became()
   tidy()
   if redis.call('EXISTS', row(ask.id)) == 0 then return nil end
   return redis.call('HMGET', row(ask.id), 'state', 'worker', 'delivery', 'step', 'of', 'cancelled', 'pictures', 'seconds',
-    'failure', 'message', 'partials')
+    'failure', 'message', 'partials', 'claimed_at')
 end
 
 function DO.forget()
