@@ -27,6 +27,8 @@ _DECISIONS = ("taken", *get_args(PassedFor))
 _CIRCUITS = ("submit", "read")
 _CIRCUIT_STATES = ("closed", "half_open", "open")
 _UPSTREAM_OPS = ("submit", "upload", "poll", "download", "models")
+#: How a submit may end that an alert counts: `increase()` misses a first one that did not begin at 0.
+_SUBMIT_ENDS = ("401", "402", "403", "429", "500", "502", "503", "504", "timeout", "cut", "unreachable")
 #: Failures that dashboards and alerts divide by requests: `increase()` misses a first one that did not begin at 0.
 _WATCHED = (
     errors.BudgetSpent,
@@ -205,8 +207,12 @@ class Recorder(Telemetry):
         for model in self._vocabulary.models:
             for outcome in _OUTCOMES:
                 metrics.jobs.labels(provider, model, self._outcome(outcome))
+            for decision in _DECISIONS:
+                metrics.route_legs.labels(model, provider, self._decision(decision))
         for op in _UPSTREAM_OPS:
             metrics.upstream_requests.labels(provider, self._op(op), self._upstream_code("200"))
+        for code in _SUBMIT_ENDS:
+            metrics.upstream_requests.labels(provider, self._op("submit"), self._upstream_code(code))
         for op in _CIRCUITS:
             self.circuit(provider, op, "closed")
 
