@@ -153,6 +153,8 @@ class RememberingTelemetry(Telemetry):
         #: what became of each leg that an order might have taken
         self.decisions: list[tuple[str, str]] = []
         self.spendings: list[tuple[int, int]] = []
+        #: of workers' engines: the model, images and seconds of each call
+        self.engine_calls: list[tuple[str, int, float]] = []
         self.in_flight = 0
         #: what `rate_card` was told, in order
         self.drifts: list[tuple[str, Decimal | None]] = []
@@ -194,6 +196,9 @@ class RememberingTelemetry(Telemetry):
 
     def routed(self, model: str, provider: str, decision: str) -> None:
         self.decisions.append((provider, decision))
+
+    def engine_call(self, model: str, images: int, seconds: float) -> None:
+        self.engine_calls.append((model, images, seconds))
 
     def rejected(self, reason: str, team: str) -> None:
         self.rejections.append(reason)

@@ -50,10 +50,11 @@ class Claiming:
                 waited += self._clock.monotonic() - answered
 
     async def drain(self, asked: Drain) -> None:
-        """It has left, and what it had not begun can be claimed at once."""
+        """What it had not begun can be claimed at once; and it has left, unless it still finishes something."""
         for held in asked.given_back:
             await self._give_back(held.attempt, held.claim)
-        await self._queue.absent(asked.worker)
+        if asked.left:
+            await self._queue.absent(asked.worker)
 
     async def _goes_on(self, waiter: Waiter, left: float) -> bool:
         try:

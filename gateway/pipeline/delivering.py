@@ -77,6 +77,9 @@ class Delivering:
         if piece is not None:  # else it may have been said before: the queue knows
             await self._check(piece, said)
         counts = await self._queue.finish(said.attempt, said.claim, said.pictures, said.seconds)
+        if counts and piece is not None:
+            for call in said.calls:
+                self._telemetry.engine_call(piece.order.model, call.images, call.seconds)
         return await self._ended(said.attempt, counts)
 
     async def fail(self, said: Fail) -> Ended:

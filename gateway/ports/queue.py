@@ -8,7 +8,7 @@ Whose clock: the store's own, so that a replica with a wrong one takes no work f
 """
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -113,6 +113,23 @@ class Depth:
     claimed: int
 
 
+@dataclass(frozen=True, slots=True)
+class Live:
+    """A worker; `left`: ms for which it counts as live without another word, `claimed`: the pieces that it has."""
+
+    presence: Presence
+    left: int
+    claimed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """`lines`: each in which a piece waits or is made; `workers`: the live ones, by their ids."""
+
+    lines: Mapping[str, Depth]
+    workers: Sequence[Live]
+
+
 class Queue(Protocol):
     """`claim` is what a worker drew for one of its claims, and all that proves that a piece is its own.
 
@@ -192,3 +209,7 @@ class Queue(Protocol):
     @abstractmethod
     async def workers(self) -> Sequence[Presence]:
         """The live ones, by their ids."""
+
+    @abstractmethod
+    async def overview(self) -> Overview:
+        """All of it at one moment, for whoever watches."""

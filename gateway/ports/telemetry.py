@@ -52,6 +52,10 @@ class Telemetry(Protocol):
         """What became of a leg when an order's way was chosen: `taken`, or a reason of core.job.PassedFor."""
 
     @abstractmethod
+    def engine_call(self, model: str, images: int, seconds: float) -> None:
+        """A worker's engine made so many images at once."""
+
+    @abstractmethod
     def rejected(self, reason: str, team: str) -> None: ...
 
     @abstractmethod

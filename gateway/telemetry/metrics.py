@@ -15,6 +15,7 @@ from prometheus_client import (
 from prometheus_client.exposition import choose_encoder
 
 from gateway.telemetry.budget_gauges import BudgetGauges
+from gateway.telemetry.worker_gauges import WorkerMetrics
 
 #: seconds; a request for an image may wait 280 s and the slowest models take minutes
 REQUEST_BUCKETS = (0.05, 0.1, 0.25, 0.5, 1, 2, 3, 4, 6, 8, 10, 15, 20, 30, 45, 60, 90, 120, 180, 300)
@@ -55,6 +56,7 @@ class Metrics:
         self._money()
         self._cache()
         self._inside()
+        self.workers = WorkerMetrics(self.registry)
         Info("imagegate_build", "The running version.", registry=self.registry).info({"version": version})
 
     def exposition(self, accept: str) -> tuple[bytes, str]:

@@ -14,6 +14,7 @@ from gateway.ports import BudgetState, Fields, Telemetry, Unconfirmed
 from gateway.telemetry.labels import NONE, Declared, names, words
 from gateway.telemetry.logs import Answered, Log, request_line
 from gateway.telemetry.metrics import Metrics, Vocabulary
+from gateway.telemetry.worker_gauges import Seen
 
 MOST_TEAMS = 500
 MOST_KEYS = 200
@@ -127,6 +128,16 @@ class Recorder(Telemetry):
         label = self._decision(decision)
         self._metrics.route_legs.labels(self._model(model), self._provider(provider), label).inc()
 
+    def engine_call(self, model: str, images: int, seconds: float) -> None:
+        self._metrics.workers.call(self._model(model), images, seconds)
+
+    def workers(self, seen: Seen) -> None:
+        """The queue and the workers as they were at a look; its models are `model_label`'s."""
+        self._metrics.workers.show(seen)
+
+    def model_label(self, model: str) -> str:
+        return self._model(model)
+
     def rejected(self, reason: str, team: str) -> None:
         self._metrics.rejections.labels(self._reason(reason), self._team(team)).inc()
 
@@ -183,6 +194,7 @@ class Recorder(Telemetry):
 
     def _start_at_zero(self) -> None:
         known, metrics = self._vocabulary, self._metrics
+        metrics.workers.begin(known.models)
         for route in known.image_routes:
             metrics.request_duration.labels(route, _outcome(200))
             metrics.overhead.labels(route)

@@ -39,11 +39,12 @@ from gateway.telemetry.logs import Log, standard_logging
 from gateway.telemetry.metrics import Metrics
 from gateway.telemetry.recorder import Recorder
 from gateway.telemetry.watch import Watch
+from gateway.telemetry.worker_watch import LOOK, WorkerWatch
 from gateway.wiring.administration import administer, care_of, open_keyring
 from gateway.wiring.legs import open_image_source, open_legs
 from gateway.wiring.pipeline import Ground, Pipeline, build_pipeline
 from gateway.wiring.policy_files import packaged_policies, policy_texts
-from gateway.wiring.stores import Store, open_stores
+from gateway.wiring.stores import Store, Stores, open_stores
 from gateway.wiring.words import vocabulary
 from gateway.wiring.workers import serve_workers
 
@@ -109,12 +110,17 @@ async def open_services(settings: Settings, clock: Clock | None = None) -> Async
         pipeline.sweeping.watch(crew)
         rate_card = RateCard(legs, policies, crew=crew, clock=clock, telemetry=recorder)
         rate_card.watch()
-        crew.start("watch", Watch(store, store, recorder, clock).run(crew.rest))
+        _watch(stores, crew, recorder, clock)
         administration = administer(stores, clock, keyring, policies, recorder, rates=rate_card.rates)
         workers = serve_workers(
             settings, stores, blobs, keyring=keyring, ears=ears, crew=crew, clock=clock, recorder=recorder
         )
         yield Services(_app(base, pipeline, images, administration, workers), administration, log, crew.begin_stopping)
+
+
+def _watch(stores: Stores, crew: Crew, recorder: Recorder, clock: Clock) -> None:
+    crew.start("watch", Watch(stores.store, stores.store, recorder, clock).run(crew.rest))
+    crew.every("workers", LOOK, WorkerWatch(stores.queue, recorder, clock).look)
 
 
 async def _leave(store: Store, replica: str) -> None:

@@ -18,7 +18,9 @@ from diffusers import Flux2KleinInpaintPipeline, Flux2KleinPipeline
 from diffusers.utils import logging
 from PIL import Image, ImageOps
 
+from gateway.core.worker_messages import Memory
 from gateway.ports import Clock
+from gateway.worker import diffusers_memory
 from gateway.worker.diffusers_steps import Steps
 from gateway.worker.engine import (
     Abilities,
@@ -132,6 +134,7 @@ class DiffusersEngine(Engine):
         self._prompts: OrderedDict[tuple[str, int], torch.Tensor] = OrderedDict()
         #: images that share a call, by its tokens and references, where more of them were out of memory
         self._most: dict[tuple[int, int], int] = {}
+        self._ooms = 0
         self._thread: int | None = None
 
     @property
@@ -149,7 +152,8 @@ class DiffusersEngine(Engine):
 
     def make(self, batch: Batch, on_step: OnStep) -> Made:
         self._stay_in_thread()
-        began, count = self._clock.monotonic(), len(batch.pieces)
+        began, count, ooms = self._clock.monotonic(), len(batch.pieces), self._ooms
+        diffusers_memory.begin(self._pipe.device)
         outcomes: list[Pixels | Failure] = []
         refusal = self._abilities.refusal(batch) or _refusal(batch)
         if refusal is not None:
@@ -158,7 +162,10 @@ class DiffusersEngine(Engine):
             most = self._most.get(_weight(batch), count)
             for start in range(0, count, most):
                 outcomes += self._made(batch, range(start, min(start + most, count)), on_step)
-        return Made(tuple(outcomes), self._clock.monotonic() - began)
+        return Made(tuple(outcomes), self._clock.monotonic() - began, self._ooms - ooms)
+
+    def memory(self) -> Memory | None:
+        return diffusers_memory.memory(self._pipe.device)
 
     def _stay_in_thread(self) -> None:
         """The scheduler holds the state of a call: from four threads not one picture in sixteen was right."""
@@ -191,6 +198,7 @@ class DiffusersEngine(Engine):
             raise EngineLost(_line(error)) from error  # every later call to the GPU fails as well
         except (RuntimeError, ValueError) as error:
             return [Failure("lost", _line(error))] * len(places)
+        self._ooms += 1
         self._prompts.clear()
         torch.cuda.empty_cache()
         self._most[_weight(batch)] = (len(places) + 1) // 2

@@ -22,6 +22,7 @@ from gateway.ports.queue import (
     Extended,
     Fits,
     Ill,
+    Overview,
     Piece,
     Queue,
 )
@@ -186,6 +187,10 @@ class SqliteQueue(SqlitePort, Queue):
         rows = await self._writer.execute("queue_workers", "SELECT presence FROM workers ORDER BY id", ())
         return [msgspec.json.decode(presence, type=Presence) for (presence,) in rows]
 
+    async def overview(self) -> Overview:
+        now = self._clock.now()
+        return await self._writer.call("queue_overview", lambda db: _overview(db, now))
+
     async def _end(self, wanted: Wanted) -> bool:
         return await self._writer.call(
             "queue_end", lambda db: _done(db, _END, wanted) or bool(db.execute(_ENDED, wanted).get)
@@ -290,6 +295,11 @@ def _ahead(db: apsw.Connection, line: str, team: str, now: int) -> int:
 def _depth(db: apsw.Connection, line: str, now: int) -> Depth:
     _tidy(db, now)
     return places.depth(db, line)
+
+
+def _overview(db: apsw.Connection, now: int) -> Overview:
+    _tidy(db, now)
+    return places.overview(db, now)
 
 
 def _json(value: object) -> str:
