@@ -1,11 +1,11 @@
 """The application: routes over concrete pipeline objects, one error renderer, one guard around it all, one record a request."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from litestar import Litestar, Router
 from litestar.di import Provide
 
-from gateway.core.catalogue import Catalogue
 from gateway.core.images import LARGEST_IMAGE_BODY
 from gateway.edge import files, images, jobs, models, ops, problems, worker_api
 from gateway.edge.exchange import Observed, Observer
@@ -47,10 +47,9 @@ _LIMITS = GuardLimits(
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """Everything that the handlers use."""
+    """Everything that the handlers use. `front`: by the policies in force, asked for once a request."""
 
-    front: Front
-    catalogue: Catalogue
+    front: Callable[[], Front]
     team_jobs: TeamJobs
     files: PictureFiles
     operations: Operations
@@ -63,8 +62,7 @@ def create_app(parts: Parts) -> Observed:
     app = Litestar(
         route_handlers=[*_HANDLERS, parts.admin, parts.workers],
         dependencies={
-            "front": _given(parts.front),
-            "catalogue": _given(parts.catalogue),
+            "front": Provide(parts.front, sync_to_thread=False),
             "team_jobs": _given(parts.team_jobs),
             "files": _given(parts.files),
             "operations": _given(parts.operations),

@@ -40,7 +40,8 @@ async def variations(request: Call, front: NamedDependency[Front]) -> ASGIApp:
 async def _make(request: Call, front: Front, kind: type[Ask]) -> ASGIApp:
     exchange = of(request)
     caller = await _admitted(request, front, kind)
-    ask, uploads = await front.intake.read(request, kind, patience(request.headers, front.max_wait))
+    left = patience(request.headers, front.max_wait)
+    ask, uploads = await front.intake.read(request, kind, front.catalogue, left)
     call = read_call(ask, uploads, request.headers, front.max_wait, exchange.elapsed())
     exchange.model = ask.model
     if dry_run(request.headers):

@@ -3,12 +3,12 @@ cache."""
 
 from collections.abc import Callable, Sequence
 
-from gateway.core.catalogue import Catalogue
 from gateway.core.errors import InvalidRequest, NotFound
 from gateway.core.job import Job, State, Status
 from gateway.core.money import dollars, payers
 from gateway.pipeline.adjusting import Wanted, booked, draft
 from gateway.pipeline.cache_administration import CacheAdministration
+from gateway.pipeline.in_force import InForce
 from gateway.pipeline.key_administration import KeyAdministration, check_team, read_budgets
 from gateway.pipeline.rate_card import Rate
 from gateway.pipeline.repeating import repeated
@@ -43,14 +43,14 @@ class Administration(KeyAdministration):
         cache: Cache,
         workers: WorkerAdministration,
         spending: Spending,
-        catalogue: Catalogue,
+        policies: InForce,
         clock: Clock,
         pepper: bytes,
         key_made: Callable[[str, str], None] | None = None,
         rates: Callable[[], Sequence[Rate]] = tuple,
     ) -> None:
         """`key_made` is told of each new key: its team and its id; `rates` are the providers' own prices, as last read."""
-        super().__init__(keys=keys, ledger=ledger, catalogue=catalogue, clock=clock, pepper=pepper, key_made=key_made)
+        super().__init__(keys=keys, ledger=ledger, policies=policies, clock=clock, pepper=pepper, key_made=key_made)
         self._jobs = jobs
         self._spending = spending
         self.cache = CacheAdministration(cache, clock)

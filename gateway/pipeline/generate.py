@@ -239,7 +239,8 @@ class Generate:
     async def _answer(self, underway: Underway, waited: float) -> Answer | None:
         """None: the last client of the job that it waited for has just left and taken it along; nothing was bought."""
         job, cache, call = underway.job, underway.cache, underway.request.call
-        now, purse = await asyncio.gather(self._now(job), self._spending.purse(underway.request.caller))
+        warn_at = self._catalogue.policies.gateway.budgets.warn_at
+        now, purse = await asyncio.gather(self._now(job), self._spending.purse(underway.request.caller, warn_at))
         job = now or job
         if job.status is Status.COMPLETED:
             if cache == "joined" and job.leader is not None:

@@ -1,7 +1,7 @@
 """Making: one attempt at its leg. Submit once, wait, keep the bytes, settle; or move on to the next leg, if that may be."""
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 
@@ -10,6 +10,7 @@ from gateway.core.job import Attempt, Failure, Job, Passed, Picture, State
 from gateway.core.order import Part
 from gateway.pipeline.crew import Crew
 from gateway.pipeline.handing import Handing
+from gateway.pipeline.in_force import InForce
 from gateway.pipeline.journalling import Journalling, backoff
 from gateway.pipeline.leg import Leg
 from gateway.pipeline.routing import Routing
@@ -50,7 +51,7 @@ class Making:
         self,
         *,
         legs: dict[str, Leg],
-        routing: Routing,
+        routing: Callable[[], Routing],
         jobs: Jobs,
         blobs: Blobs,
         spending: Spending,
@@ -59,9 +60,9 @@ class Making:
         clock: Clock,
         telemetry: Telemetry,
         replica: str,
-        queue_wait: float,
+        policies: InForce,
     ) -> None:
-        """`queue_wait`: seconds that an order may stand in a provider's own queue."""
+        """`routing`: by the policies in force."""
         self._legs = legs
         self._routing = routing
         self._replica = replica
@@ -74,7 +75,7 @@ class Making:
         self._handing = Handing(blobs, self._journal)
         self._clock = clock
         self._telemetry = telemetry
-        self._queue_wait = int(queue_wait * 1000)
+        self._policies = policies
         #: attempts whose pictures could not be kept yet: while there is one, nothing more is bought
         self.unkept: set[str] = set()
 
@@ -161,7 +162,8 @@ class Making:
         elif not await self._journal.surely(self._jobs.submitting, attempt.id, now, self._replica):
             leg.leave_submit()  # dropped while it stood in the queue, or taken over by another replica
             return None
-        until, asked = now + self._queue_wait, self._routing.asked(job, attempt)
+        until = now + self._policies.now.gateway.queue.detached_wait * 1000
+        asked = self._routing().asked(job, attempt)
         share = Share(attempt.id, job.team, job.order, part, until, job.order.partials, asked)
         with ExitStack() as until_kept:
             with self._timed("submit"):
@@ -267,7 +269,7 @@ class Making:
         """The attempt as it is to be made at another leg; None: it may not be, or there is none."""
         if not moves_on(failure.code):
             return None
-        choice = await self._journal.surely(self._routing.after, job, attempt)
+        choice = await self._journal.surely(self._routing().after, job, attempt)
         if choice is None:
             return None
         course = choice.course
@@ -276,7 +278,7 @@ class Making:
         if not await self._journal.surely(self._jobs.moved, *where, maker=self._replica):
             return None
         self._telemetry.job_ended(attempt.provider, job.order.model, failure.code)
-        self._routing.tell(job, course.provider, passed)
+        self._routing().tell(job, course.provider, passed)
         return replace(
             attempt,
             provider=course.provider,

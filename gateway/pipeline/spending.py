@@ -39,22 +39,13 @@ class Purse:
 
 
 class Spending:
-    def __init__(
-        self,
-        ledger: Ledger,
-        clock: Clock,
-        telemetry: Telemetry,
-        replica: str = "",
-        *,
-        warn_at: Sequence[Decimal] = (),
-    ) -> None:
-        """`replica`: which makes the jobs that are reserved here; administration reserves none. `warn_at`: shares of a
-        budget."""
+    def __init__(self, ledger: Ledger, clock: Clock, telemetry: Telemetry, replica: str = "") -> None:
+        """`replica`: which makes the jobs that are reserved here; administration reserves none."""
         self._ledger = ledger
         self._replica = replica
         self._clock = clock
         self._telemetry = telemetry
-        self._warnings = BudgetWarnings(warn_at, telemetry)
+        self._warnings = BudgetWarnings(telemetry)
 
     async def reserve(self, caller: Caller, job: Job, since: int | None, cheaper: Job | None = None) -> Reserved:
         """Hold n × price in every budget, count n in every limit and journal the job, in one transaction, before a byte
@@ -132,10 +123,10 @@ class Spending:
     async def budgets_of(self, scopes: Sequence[str]) -> Sequence[BudgetState]:
         return await self._ledger.budgets(scopes, self._clock.now())
 
-    async def purse(self, caller: Caller) -> Purse:
-        """How the budgets of key, team and org stand."""
+    async def purse(self, caller: Caller, warn_at: Sequence[Decimal] = ()) -> Purse:
+        """How the budgets of key, team and org stand. `warn_at`: shares of a budget."""
         states = await self.budgets(caller)
-        return Purse(min((state.remaining for state in states), default=None), self._warnings.heed(states))
+        return Purse(min((state.remaining for state in states), default=None), self._warnings.heed(states, warn_at))
 
 
 RELEASED = Failure("upstream_error", "The provider's answer was lost; nothing was charged.")

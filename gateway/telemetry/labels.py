@@ -9,10 +9,16 @@ _NAME = re.compile(r"[^\x00-\x1f\x7f]{1,128}")
 
 
 class Declared:
-    """Only the values declared at the start; any other is `unknown`."""
+    """Only the values declared; any other is `unknown`."""
 
     def __init__(self, values: tuple[str, ...]) -> None:
         self._values = frozenset(values)
+
+    def declare(self, values: tuple[str, ...], most: int) -> tuple[str, ...]:
+        """Those of `values` that were not, as long as there are no more than `most`."""
+        new = tuple(value for value in values if value not in self._values)[: max(0, most - len(self._values))]
+        self._values = self._values.union(new)
+        return new
 
     def __call__(self, value: str | None) -> str:
         if not value:
@@ -32,6 +38,11 @@ class Bounded:
         if not value:
             return NONE
         return value if self.admits(value) else "other"
+
+    @property
+    def seen(self) -> tuple[str, ...]:
+        """Those that have a series of their own."""
+        return tuple(self._seen)
 
     def admits(self, value: str) -> bool:
         """Does the value have a series of its own? Asking takes a place while there are some."""

@@ -30,7 +30,8 @@ POLL_BUCKETS = (1, 2, 3, 5, 8, 13, 21, 34)
 
 @dataclass(frozen=True, slots=True)
 class Vocabulary:
-    """The label values known at the start: they begin at 0, and for route, model and provider there are no others."""
+    """The label values known at the start: they begin at 0, and for route and provider there are no others. Nor for model,
+    but for those that new policies have."""
 
     version: str
     routes: tuple[str, ...]
@@ -58,6 +59,10 @@ class Metrics:
         self._inside()
         self.workers = WorkerMetrics(self.registry)
         Info("imagegate_build", "The running version.", registry=self.registry).info({"version": version})
+        self.policies = Info("imagegate_policies", "The policies in force.", registry=self.registry)
+        self.policies_reloaded = self._gauge(
+            "policies_last_reload_successful", "0 from a reload that was refused to one that was not."
+        )
 
     def exposition(self, accept: str) -> tuple[bytes, str]:
         """The scrape and its content type: OpenMetrics where `accept` asks for it. Takes a thread's time, not the loop's."""

@@ -1,6 +1,7 @@
 """The telemetry port, told in metrics and log lines; and what the edge and the background tasks tell besides."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from decimal import Decimal
 from typing import get_args
 
@@ -18,6 +19,8 @@ from gateway.telemetry.worker_gauges import Seen
 
 MOST_TEAMS = 500
 MOST_KEYS = 200
+#: those that were in force since the start: policies may be reloaded without end
+MOST_MODELS = 200
 
 _OUTCOMES = ("completed", errors.UpstreamFailed.code, errors.UpstreamUnconfirmed.code)
 #: how orders come to their jobs; and the source of images that were found made
@@ -67,13 +70,23 @@ class Recorder(Telemetry):
     def known_key(self, team: str, key_id: str) -> None:
         """A key exists: its series and its team's begin at 0. Told at the start for each, and when one is made."""
         team_label = self._team(team)
-        for model in self._vocabulary.models:
-            self._metrics.cost.labels(team_label, model)
-            for source in (*self._vocabulary.providers, _CACHE):
-                self._metrics.images.labels(model, team_label, self._source(source))
+        self._money_at_zero(team_label, self._vocabulary.models)
         for reason in _REJECTIONS:
             self._metrics.rejections.labels(self._reason(reason), team_label)
         self._metrics.key_cost.labels(team_label, self._key(key_id))
+
+    def policies(self, digest: str, models: tuple[str, ...]) -> None:
+        """They are in force: the series of models that are new begin at 0. Those of models that went stay, as their jobs do."""
+        self._metrics.policies.info({"digest": digest})
+        self._metrics.policies_reloaded.set(1)
+        new = self._model.declare(models, MOST_MODELS)
+        self._vocabulary = replace(self._vocabulary, models=(*self._vocabulary.models, *new))
+        self._models_at_zero(new)
+        for team in self._team.seen:
+            self._money_at_zero(team, new)
+
+    def policies_refused(self) -> None:
+        self._metrics.policies_reloaded.set(0)
 
     def phase(self, phase: str, seconds: float) -> None:
         self._metrics.phase_duration.labels(self._phase(phase)).observe(seconds)
@@ -198,29 +211,39 @@ class Recorder(Telemetry):
         for route in known.image_routes:
             metrics.request_duration.labels(route, _outcome(200))
             metrics.overhead.labels(route)
-            for model in known.models:
-                metrics.requests.labels(route, model, self._status("200"), NONE)
-                for error in _WATCHED:
-                    metrics.requests.labels(route, model, self._status(str(error.status)), self._error(error.code))
-        for model in known.models:
-            metrics.cache_saved.labels(model)
-            for result in _RESULTS:
-                metrics.cache_requests.labels(model, result)
+        self._models_at_zero(known.models)
         for phase in known.phases:
             metrics.phase_duration.labels(self._phase(phase))
         for provider in known.providers:
             self._provider_at_zero(provider)
+
+    def _models_at_zero(self, models: tuple[str, ...]) -> None:
+        known, metrics = self._vocabulary, self._metrics
+        for model in models:
+            for route in known.image_routes:
+                metrics.requests.labels(route, model, self._status("200"), NONE)
+                for error in _WATCHED:
+                    metrics.requests.labels(route, model, self._status(str(error.status)), self._error(error.code))
+            metrics.cache_saved.labels(model)
+            for result in _RESULTS:
+                metrics.cache_requests.labels(model, result)
+            for provider in known.providers:
+                for outcome in _OUTCOMES:
+                    metrics.jobs.labels(provider, model, self._outcome(outcome))
+                for decision in _DECISIONS:
+                    metrics.route_legs.labels(model, provider, self._decision(decision))
+
+    def _money_at_zero(self, team: str, models: tuple[str, ...]) -> None:
+        for model in models:
+            self._metrics.cost.labels(team, model)
+            for source in (*self._vocabulary.providers, _CACHE):
+                self._metrics.images.labels(model, team, self._source(source))
 
     def _provider_at_zero(self, provider: str) -> None:
         metrics = self._metrics
         metrics.jobs_in_flight.labels(provider)
         metrics.job_polls.labels(provider)
         metrics.job_excess_wait.labels(provider)
-        for model in self._vocabulary.models:
-            for outcome in _OUTCOMES:
-                metrics.jobs.labels(provider, model, self._outcome(outcome))
-            for decision in _DECISIONS:
-                metrics.route_legs.labels(model, provider, self._decision(decision))
         for op in _UPSTREAM_OPS:
             metrics.upstream_requests.labels(provider, self._op(op), self._upstream_code("200"))
         for code in _SUBMIT_ENDS:

@@ -2,6 +2,18 @@
 
 from pathlib import Path
 
+from gateway.core.policy import Policies, parse
+from gateway.settings import Settings
+
+
+def policy_directory(settings: Settings) -> Path:
+    return settings.policies or packaged_policies()
+
+
+def read_policies(settings: Settings) -> Policies:
+    """Those that the settings name. Raises PolicyError, OSError."""
+    return parse(policy_texts(policy_directory(settings)))
+
 
 def packaged_policies() -> Path:
     """The policies in the wheel; in an editable install, which has none, those of the checkout."""

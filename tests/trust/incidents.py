@@ -105,3 +105,9 @@ class Client:
 
     def orders(self, count: int, **fields: object) -> list[int]:
         return [self.order(**fields) for _ in range(count)]
+
+    def until_served(self, patience: float = 60.0) -> None:
+        until = time.monotonic() + patience
+        while self.order() != 200:
+            assert time.monotonic() < until, f"{self.heard[-1]} after {patience} s"
+            time.sleep(_BEAT)

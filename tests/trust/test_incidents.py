@@ -60,8 +60,8 @@ class UpstreamDown(Incident):
         self.upstream.kill()
         told.until_fires("ImagegateUpstreamDown", meanwhile=client.order)
         self.upstream.start("/v1/models")
+        client.until_served()
         told.until_quiet(client.order)
-        assert client.heard[-1] == 200
         told.assert_told_only("ImagegateUpstreamDown")
 
 
@@ -82,6 +82,7 @@ class KeyRevoked(Incident):
         self.accepts("sk-empiriolabs-another")
         told.until_fires("ImagegateUpstreamAuthFailing", meanwhile=client.order)
         self.accepts(UPSTREAM_KEY)
+        client.until_served()
         told.until_quiet(client.order)
         told.assert_told_only("ImagegateUpstreamAuthFailing")
 
@@ -135,8 +136,8 @@ class StoreDown(Incident):
         self.redis.kill()
         told.until_fires("ImagegateStoreDown", meanwhile=client.order)
         self.redis.start()
+        client.until_served()
         told.until_quiet(client.order)
-        assert client.heard[-1] == 200
         told.assert_told_only("ImagegateStoreDown")
 
 
@@ -167,7 +168,8 @@ Told = dict[type[Incident], tuple[Installation, Future[None]]]
 @pytest.fixture(scope="module")
 def happening(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Told]:
     with ExitStack() as stack, ThreadPoolExecutor(len(INCIDENTS)) as pool:
-        incidents = [kind(stack, tmp_path_factory.mktemp(kind.__name__)) for kind in INCIDENTS]
+        homes = [tmp_path_factory.mktemp(kind.__name__) for kind in INCIDENTS]
+        incidents = list(pool.map(lambda kind, home: kind(stack, home), INCIDENTS, homes))
         jobs = {f"imagegate-{type(each).__name__}": [f"127.0.0.1:{at.port}" for at in each.gateways] for each in incidents}
         directory = tmp_path_factory.mktemp("prometheus")
         server = stack.enter_context(prometheus(directory, jobs, hastened_rules(directory / "rules"), EVERY))
