@@ -71,5 +71,10 @@ def silenced_by(name: str) -> set[str]:
 
 def _matches(matchers: str, name: str) -> bool:
     found = re.findall(r'alertname (=~|!=|=) "?([^",\]]+)"?', matchers)
-    tests = {"=": lambda text: name == text, "!=": lambda text: name != text, "=~": lambda text: re.fullmatch(text, name)}
-    return bool(found) and all(tests[operator](text) for operator, text in found)
+    return bool(found) and all(_holds(operator, text, name) for operator, text in found)
+
+
+def _holds(operator: str, text: str, name: str) -> bool:
+    if operator == "=~":
+        return re.fullmatch(text, name) is not None
+    return (name == text) == (operator == "=")

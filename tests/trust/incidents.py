@@ -49,6 +49,14 @@ class Installation:
         asked = f'count_over_time(up{{job="{self.job}"}}[5s]) >= 2 and up{{job="{self.job}"}} == 1'
         self._wait(lambda: len(self.prometheus.query(asked)) == replicas, patience, "scraped")
 
+    def until(self, holds: Callable[[], bool], patience: float = 60.0) -> None:
+        self._wait(holds, patience, "as it should be")
+
+    def value(self, selector: str) -> float:
+        """The sum of what its replicas tell; 0 where none tells."""
+        asked = selector.replace("{", f'{{job="{self.job}", ')
+        return sum(float(each["value"][1]) for each in self.prometheus.query(f"sum({asked})"))
+
     def until_fires(self, *names: str, meanwhile: Callable[[], object] = lambda: None, patience: float = 60.0) -> None:
         began = time.monotonic()
         self._wait(lambda: self.firing() >= set(names), patience, f"firing {names}", meanwhile)

@@ -11,12 +11,13 @@ from pathlib import Path
 
 import pytest
 from books import tell
+from gpus import OWN, shop
 from incidents import EVERY, Client, Installation, hastened_rules
-from processes import ADMIN_KEY, UPSTREAM_KEY, Process, administer, gateway, manage, simulator
+from processes import ADMIN_KEY, Process, administer, gateway, manage, simulator
 from prometheus_server import needs_prometheus, prometheus
 from redis_server import RedisServer
 
-pytestmark = [needs_prometheus, pytest.mark.timeout(240)]
+pytestmark = [needs_prometheus, pytest.mark.timeout(300)]
 
 QUICK = ("--median", "0.1", "--sigma", "0")
 
@@ -24,21 +25,22 @@ QUICK = ("--median", "0.1", "--sigma", "0")
 class Incident:
     """Its installation, from before it is started to after it is mended."""
 
-    def __init__(self, stack: ExitStack, directory: Path) -> None:
+    def __init__(self, stack: ExitStack, directory: Path, upstream: str) -> None:
+        """`upstream`: one that others use as well, and nobody hurts."""
         self.stack = stack
         self.directory = directory
+        self.healthy = upstream
         self.gateways: list[Process] = []
         self.build()
 
     def build(self) -> None:
-        self.upstream = self.stack.enter_context(simulator(self.directory, *QUICK))
-        self.add(upstream=self.upstream.url)
+        self.add(upstream=self.healthy)
 
     def add(self, name: str = "one", upstream: str = "http://127.0.0.1:9", **settings: str) -> None:
         home = self.directory / name
         home.mkdir()
         settings = {"IMAGEGATE_ADMIN_KEY": ADMIN_KEY, **settings}
-        self.gateways.append(self.stack.enter_context(gateway(home, upstream, **settings)))
+        self.gateways.append(self.stack.enter_context(gateway(home, upstream, started=True, **settings)))
 
     @property
     def one(self) -> Process:
@@ -53,6 +55,10 @@ class Incident:
 
 
 class UpstreamDown(Incident):
+    def build(self) -> None:
+        self.upstream = self.stack.enter_context(simulator(self.directory, *QUICK))
+        self.add(upstream=self.upstream.url)
+
     def happen(self, told: Installation) -> None:
         client = self.client()
         told.until_scraped()
@@ -67,12 +73,13 @@ class UpstreamDown(Incident):
 
 class KeyRevoked(Incident):
     def build(self) -> None:
-        super().build()
-        self.accepts(UPSTREAM_KEY)
+        self.upstream = self.stack.enter_context(simulator(self.directory, *QUICK))
+        self.add(upstream=self.upstream.url)
 
-    def accepts(self, key: str) -> None:
+    def accepts(self, *keys: str) -> None:
         self.upstream.end()
-        self.upstream.arguments = [*self.upstream.arguments[:3], "--rpm", "0", *QUICK, "--key", key]
+        only = [word for key in keys for word in ("--key", key)]
+        self.upstream.arguments = ["simulator", "--port", str(self.upstream.port), "--rpm", "0", *QUICK, *only]
         self.upstream.start("/v1/models")
 
     def happen(self, told: Installation) -> None:
@@ -81,7 +88,7 @@ class KeyRevoked(Incident):
         assert client.orders(3) == [200] * 3
         self.accepts("sk-empiriolabs-another")
         told.until_fires("ImagegateUpstreamAuthFailing", meanwhile=client.order)
-        self.accepts(UPSTREAM_KEY)
+        self.accepts()
         client.until_served()
         told.until_quiet(client.order)
         told.assert_told_only("ImagegateUpstreamAuthFailing")
@@ -107,8 +114,7 @@ class QueueFull(Incident):
     """An account of six requests a minute, and clients that wait two seconds."""
 
     def build(self) -> None:
-        self.upstream = self.stack.enter_context(simulator(self.directory, *QUICK))
-        self.add(upstream=self.upstream.url, IMAGEGATE_EMPIRIOLABS_RPM="6", IMAGEGATE_MAX_WAIT="2")
+        self.add(upstream=self.healthy, IMAGEGATE_EMPIRIOLABS_RPM="6", IMAGEGATE_MAX_WAIT="2")
 
     def happen(self, told: Installation) -> None:
         client = self.client()
@@ -125,9 +131,8 @@ class StoreDown(Incident):
         self.redis = RedisServer(self.directory)
         self.redis.start()
         self.stack.callback(self.redis.kill)
-        self.upstream = self.stack.enter_context(simulator(self.directory, *QUICK))
         pictures = f"file://{self.directory / 'pictures'}"
-        self.add(upstream=self.upstream.url, IMAGEGATE_STORE=self.redis.url(), IMAGEGATE_BLOBS=pictures)
+        self.add(upstream=self.healthy, IMAGEGATE_STORE=self.redis.url(), IMAGEGATE_BLOBS=pictures)
 
     def happen(self, told: Installation) -> None:
         client = self.client()
@@ -161,16 +166,47 @@ class GatewayGone(Incident):
         told.assert_told_only("ImagegateReplicaDown", "ImagegateGatewayDown")
 
 
-INCIDENTS: list[type[Incident]] = [UpstreamDown, KeyRevoked, BudgetSpent, QueueFull, StoreDown, GatewayGone]
+class WorkersDead(Incident):
+    """The only worker is killed in the middle of a picture; another takes its name."""
+
+    def build(self) -> None:
+        self.shop = self.stack.enter_context(shop(self.directory, OWN))
+        self.gateways.append(self.shop.one)
+        self.gpu = self.shop.gpu("box", seconds=2.0, batch=1)
+
+    def happen(self, told: Installation) -> None:
+        client = self.client()
+        told.until_scraped()
+        told.until(lambda: told.value('imagegate_workers{state=~"idle|busy"}') == 1)
+        assert [client.order(sync=False) for _ in range(3)] == [202] * 3
+        told.until(lambda: self.gpu.begun("incident 0") == 1)
+        self.gpu.process.kill()
+        told.until_fires("ImagegateNoWorkers", "ImagegateWorkerMissing")
+        self.gpu.start()
+        told.until_quiet()
+        told.assert_told_only("ImagegateNoWorkers")
+
+
+INCIDENTS: list[type[Incident]] = [
+    KeyRevoked,
+    WorkersDead,
+    BudgetSpent,
+    UpstreamDown,
+    QueueFull,
+    StoreDown,
+    GatewayGone,
+]
 Told = dict[type[Incident], tuple[Installation, Future[None]]]
 
 
 @pytest.fixture(scope="module")
 def happening(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Told]:
     with ExitStack() as stack, ThreadPoolExecutor(len(INCIDENTS)) as pool:
-        homes = [tmp_path_factory.mktemp(kind.__name__) for kind in INCIDENTS]
-        incidents = list(pool.map(lambda kind, home: kind(stack, home), INCIDENTS, homes))
-        jobs = {f"imagegate-{type(each).__name__}": [f"127.0.0.1:{at.port}" for at in each.gateways] for each in incidents}
+        healthy = stack.enter_context(simulator(tmp_path_factory.mktemp("healthy"), *QUICK)).url
+        incidents = [kind(stack, tmp_path_factory.mktemp(kind.__name__), healthy) for kind in INCIDENTS]
+        jobs = {
+            f"imagegate-{type(each).__name__}": [f"127.0.0.1:{at.port}" for at in each.gateways] for each in incidents
+        }
         directory = tmp_path_factory.mktemp("prometheus")
         server = stack.enter_context(prometheus(directory, jobs, hastened_rules(directory / "rules"), EVERY))
         told = [Installation(job, server) for job in jobs]
