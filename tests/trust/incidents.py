@@ -1,6 +1,6 @@
 """Installations that get into trouble under one Prometheus with the shipped rules, each a scrape job of its own.
 
-The rules' minutes are seconds here: `alert_rules.hastened` divides every duration by FACTOR, and Prometheus looks 30 times as
+The rules' minutes are seconds here: `alert_rules.hastened` divides every duration by FACTOR, and Prometheus looks 15 times as
 often. The gateway's own times (a circuit's pause, its look at the store each 15 s) are as they are.
 """
 
@@ -16,8 +16,8 @@ from alert_rules import RULES, hastened, silenced_by
 from processes import Process
 from prometheus_server import PrometheusServer
 
-FACTOR = 60
-EVERY = "500ms"
+FACTOR = 30
+EVERY = "1s"
 _BEAT = 0.25
 
 
@@ -46,10 +46,10 @@ class Installation:
 
     def until_scraped(self, replicas: int = 1, patience: float = 30.0) -> None:
         """Twice, so that what is counted from now on counts as an increase."""
-        asked = f'count_over_time(up{{job="{self.job}"}}[5s]) >= 2 and up{{job="{self.job}"}} == 1'
+        asked = f'count_over_time(up{{job="{self.job}"}}[10s]) >= 3 and up{{job="{self.job}"}} == 1'
         self._wait(lambda: len(self.prometheus.query(asked)) == replicas, patience, "scraped")
 
-    def until(self, holds: Callable[[], bool], patience: float = 60.0) -> None:
+    def until(self, holds: Callable[[], bool], patience: float = 90.0) -> None:
         self._wait(holds, patience, "as it should be")
 
     def value(self, selector: str) -> float:
@@ -57,12 +57,12 @@ class Installation:
         asked = selector.replace("{", f'{{job="{self.job}", ')
         return sum(float(each["value"][1]) for each in self.prometheus.query(f"sum({asked})"))
 
-    def until_fires(self, *names: str, meanwhile: Callable[[], object] = lambda: None, patience: float = 60.0) -> None:
+    def until_fires(self, *names: str, meanwhile: Callable[[], object] = lambda: None, patience: float = 90.0) -> None:
         began = time.monotonic()
         self._wait(lambda: self.firing() >= set(names), patience, f"firing {names}", meanwhile)
         self.took[f"{', '.join(names)} fires"] = round(time.monotonic() - began, 1)
 
-    def until_quiet(self, meanwhile: Callable[[], object] = lambda: None, patience: float = 60.0) -> None:
+    def until_quiet(self, meanwhile: Callable[[], object] = lambda: None, patience: float = 90.0) -> None:
         began = time.monotonic()
         self._wait(lambda: not self.firing(), patience, "quiet", meanwhile)
         self.took["quiet again"] = round(time.monotonic() - began, 1)
@@ -114,7 +114,7 @@ class Client:
     def orders(self, count: int, **fields: object) -> list[int]:
         return [self.order(**fields) for _ in range(count)]
 
-    def until_served(self, patience: float = 60.0) -> None:
+    def until_served(self, patience: float = 90.0) -> None:
         until = time.monotonic() + patience
         while self.order() != 200:
             assert time.monotonic() < until, f"{self.heard[-1]} after {patience} s"

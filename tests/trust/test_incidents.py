@@ -111,10 +111,10 @@ class BudgetSpent(Incident):
 
 
 class QueueFull(Incident):
-    """An account of six requests a minute, and clients that wait two seconds."""
+    """An account of six requests a minute, and clients that wait eight seconds."""
 
     def build(self) -> None:
-        self.add(upstream=self.healthy, IMAGEGATE_EMPIRIOLABS_RPM="6", IMAGEGATE_MAX_WAIT="2")
+        self.add(upstream=self.healthy, IMAGEGATE_EMPIRIOLABS_RPM="6", IMAGEGATE_MAX_WAIT="8")
 
     def happen(self, told: Installation) -> None:
         client = self.client()
@@ -172,7 +172,7 @@ class WorkersDead(Incident):
     def build(self) -> None:
         self.shop = self.stack.enter_context(shop(self.directory, OWN))
         self.gateways.append(self.shop.one)
-        self.gpu = self.shop.gpu("box", seconds=2.0, batch=1)
+        self.gpu = self.shop.gpu("box", seconds=1.0, batch=1)
 
     def happen(self, told: Installation) -> None:
         client = self.client()
