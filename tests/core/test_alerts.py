@@ -2,6 +2,7 @@
 
 import io
 import re
+import shlex
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -9,11 +10,13 @@ from decimal import Decimal
 from itertools import product
 from pathlib import Path
 
+import click
 import pytest
 from alert_rules import PROMETHEUS, ROOT, RULES, alerts, hastened, rules
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
 
+from gateway.cli.main import main
 from gateway.core.policy import parse
 from gateway.core.worker_messages import Presence
 from gateway.ports import BudgetState
@@ -99,6 +102,19 @@ def test_each_alert_is_tested_to_fire_and_to_keep_silent(name: str) -> None:
     severity = ALERTS[name].severity
     assert f'- labels: ALERTS{{alertname="{name}", alertstate="firing", severity="{severity}"' in expected
     assert re.search(rf'expr: ALERTS\{{alertname="{name}"[^\n]*\n *eval_time: \w+\n *exp_samples: \[\]', expected)
+
+
+def test_commands_that_runbooks_name_are_there() -> None:
+    named = {line for path in RUNBOOKS for line in re.findall(r"`imagegate ([^`]+)`", path.read_text())}
+    assert len(named) > 20
+    for line in named:
+        command: click.Command | None = main
+        words = shlex.split(line)
+        while isinstance(command, click.Group) and words and not words[0].startswith("-"):
+            command = command.get_command(click.Context(command), words.pop(0))
+        assert command is not None, line
+        options = {name for option in command.params for name in option.opts}
+        assert {word for word in words if word.startswith("--")} <= options, line
 
 
 def test_the_readme_tells_of_each_and_no_other() -> None:
