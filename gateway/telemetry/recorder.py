@@ -49,6 +49,8 @@ _STORE_OPS = (
     *("find_key", "share", "reserve", "submitting", "submitted", "settle", "release", "job", "budgets"),
     *("queue_enqueue", "queue_claim", "queue_became"),
 )
+#: How a submit may end that an alert counts: `increase()` misses a first one that did not begin at 0.
+_SUBMIT_ENDS = ("401", "402", "403", "429", "500", "502", "503", "504", "timeout", "cut", "unreachable")
 #: Failures that dashboards and alerts divide by requests: `increase()` misses a first one that did not begin at 0. Those of a
 #: model, in the making; whatever else is answered would be so of any, and thirty codes for each model would say no more.
 _OF_A_MODEL = (errors.UpstreamFailed, errors.UpstreamUnconfirmed, errors.NoCapacity, errors.WaitedTooLong)
@@ -278,6 +280,8 @@ class Recorder(Telemetry):
         metrics.job_excess_wait.labels(provider)
         for op in _UPSTREAM_OPS:
             metrics.upstream_requests.labels(provider, self._op(op), self._upstream_code("200"))
+        for code in _SUBMIT_ENDS:
+            metrics.upstream_requests.labels(provider, self._op("submit"), self._upstream_code(code))
         for op in _CIRCUITS:
             self.circuit(provider, op, "closed")
 

@@ -39,7 +39,7 @@ def failed(code: str) -> dict[str, object]:
 
 def line(told: Job) -> dict[str, object]:
     stream = io.StringIO()
-    vocabulary = Vocabulary("1", ("images.generations",), ("images.generations",), ("flux",), ("workers",), ("submit",))
+    vocabulary = Vocabulary("1", ("images.generations",), ("images.generations",), ("flux",), ("workers",))
     Recorder(Metrics("1"), Log(stream, "json", "info", lambda: NOON), vocabulary).ended(told)
     (only,) = stream.getvalue().splitlines()
     found: dict[str, object] = json.loads(only)
