@@ -59,6 +59,7 @@ class Services:
     app: Observed
     administration: Administration
     log: Log
+    begin_draining: Callable[[], None]
     begin_stopping: Callable[[], None]
 
 
@@ -114,7 +115,13 @@ async def open_services(settings: Settings, clock: Clock | None = None) -> Async
         workers = serve_workers(
             settings, stores, blobs, keyring=keyring, ears=ears, crew=crew, clock=clock, recorder=recorder
         )
-        yield Services(_app(base, pipeline, images, administration, workers), administration, log, crew.begin_stopping)
+        yield Services(
+            _app(base, pipeline, images, administration, workers),
+            administration,
+            log,
+            crew.begin_draining,
+            crew.begin_stopping,
+        )
 
 
 async def _leave(store: Store, replica: str) -> None:
@@ -160,7 +167,7 @@ def _app(
         tokens=tuple(filter(None, map(_plain, (settings.metrics_token, settings.admin_key)))),
         exposition=base.metrics.exposition,
         providers=lambda: {name: leg.states() for name, leg in ground.legs.items()},
-        stopping=lambda: ground.crew.stopping,
+        stopping=lambda: ground.crew.draining,
     )
     return create_app(
         Parts(
