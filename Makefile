@@ -1,7 +1,7 @@
 # Every target sets up what it needs, in .venv, on a machine with Python 3.11 and pip (or uv) and nothing else.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo tour test trust bench clients worker check fmt requirements clean
+.PHONY: help demo tour test trust bench clients worker check fmt requirements dashboards clean
 
 UV := $(shell uv --version >/dev/null 2>&1 && command -v uv || echo .uv/bin/uv)
 PYTHON ?= >=3.11
@@ -58,9 +58,12 @@ requirements: | $(UV) ## pin what pyproject.toml asks for (UPGRADE=1: at its new
 	$(COMPILE) pyproject.toml --group dev --constraint requirements.txt --output-file requirements-dev.txt
 	$(COMPILE) pyproject.toml --extra worker --constraint requirements.txt --output-file requirements-worker.txt
 
+dashboards: .venv/.dev ## write the Grafana dashboards' JSON anew from deploy/grafana/boards
+	@PYTHONPATH=deploy/grafana $(BIN)/python -m boards
+
 clean: ## remove the environment and the caches (never .imagegate: it may hold money and pictures)
 	rm -rf .venv .uv build dist .cache .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
-	find gateway tests -name __pycache__ -prune -exec rm -rf {} +
+	find gateway tests deploy -name __pycache__ -prune -exec rm -rf {} +
 
 INSTALL = $(UV) pip install --quiet --compile-bytecode --python $(BIN)/python
 
