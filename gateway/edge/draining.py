@@ -19,10 +19,15 @@ _SETTLE_S = 0.5
 _LOOK_S = 0.05
 
 
-async def drain(server: Server, sockets: Iterable[socket.socket], seconds: float, hurried: Callable[[], bool]) -> None:
+async def drain(
+    server: Server,
+    state: ObservedState,
+    sockets: Iterable[socket.socket],
+    seconds: float,
+    hurried: Callable[[], bool],
+) -> None:
     """Until everybody is answered, `seconds` have passed, or somebody is `hurried`."""
-    loop, state = asyncio.get_running_loop(), cast("ObservedState", server.server_state)
-    state.draining = True
+    loop = asyncio.get_running_loop()
     await _close(server, sockets)
     began = loop.time()
     while _connections(state) and not hurried() and loop.time() < began + seconds:
