@@ -152,7 +152,7 @@ def manage(process: Process, *arguments: str) -> dict[str, Any]:
 def administer(
     process: Process, path: str, ask: dict[str, Any] | None = None, method: str | None = None
 ) -> dict[str, Any]:
-    """GET /admin/v1/PATH, or POST `ask` to it (or by another method), of a gateway that was given IMAGEGATE_ADMIN_KEY=ADMIN_KEY.
+    """GET /admin/v1/PATH, or POST (or another method) with `ask`, of a gateway that was given IMAGEGATE_ADMIN_KEY=ADMIN_KEY.
 
     Takes milliseconds, where `manage` starts a whole process.
     """
