@@ -1,7 +1,7 @@
 # Every target sets up what it needs, in .venv, on a machine with Python 3.11 and pip (or uv) and nothing else.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test trust bench clients worker check fmt requirements dashboards clean
+.PHONY: help demo tour test trust bench clients worker check fmt requirements dashboards clean
 
 UV := $(shell uv --version >/dev/null 2>&1 && command -v uv || echo .uv/bin/uv)
 PYTHON ?= >=3.11
@@ -20,6 +20,9 @@ help: ## list the targets
 
 demo: .venv/.run ## a first image through the gateway, then go on serving (ONCE=1: stop there)
 	@$(BIN)/imagegate demo $(if $(ONCE),--once)
+
+tour: .venv/.dev ## two replicas, a worker and Prometheus under a mixed load, and what the dashboards show (TOUR=short, ARGS=--keep)
+	@$(BIN)/python tests/tour.py $(if $(filter short,$(TOUR)),--short) $(ARGS)
 
 test: .venv/.dev ## the tests, two files at a time (ARGS='tests/core -k money' for some of them, WORKERS=0 one by one)
 	$(BIN)/pytest --numprocesses $(WORKERS) --dist loadfile $(ARGS)
