@@ -10,17 +10,19 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
+from dashboard_run import dashboard_run
 from panels import DASHBOARDS, Panel, panels, read
 from PIL import Image
 from preview_panels import FAINT, GROUND, TEXT, Box, Line, drawn, words
 from prometheus_server import PrometheusServer
-from watched import watched
 
 PICTURES = Path(__file__).parents[1] / "deploy" / "pictures"
 CAPTION = "drawn from the dashboard's own queries by imagegate's preview, not a screenshot of Grafana"
 _COLUMN, _UNIT, _GAP, _MARGIN, _HEAD = 64, 30, 8, 14, 52
 _WIDTH = 24 * _COLUMN + 2 * _MARGIN
 _POINTS = 120
+#: calls a second
+_RATE = 6.0
 
 
 def lines_of(panel: Panel, server: PrometheusServer, seconds: float) -> list[Line]:
@@ -93,11 +95,10 @@ def keep(svg: str, path: Path) -> None:
 
 
 def main(seconds: float) -> None:
-    with tempfile.TemporaryDirectory() as directory, watched(Path(directory)) as running:
-        running.load(seconds, 6.0)
+    with tempfile.TemporaryDirectory() as directory, dashboard_run(Path(directory), seconds, _RATE) as (running, _):
         for dashboard in DASHBOARDS:
             path = PICTURES / f"dashboard-{dashboard}.webp"
-            keep(picture(dashboard, running.prometheus, min(running.seconds, seconds)), path)
+            keep(picture(dashboard, running.prometheus, running.seconds), path)
             sys.stdout.write(f"{path}  {path.stat().st_size / 1000:.0f} kB\n")
 
 
