@@ -1,4 +1,4 @@
-"""Every query of every dashboard, asked of a real Prometheus that scraped two replicas, of a worker's and a faulty upstream's."""
+"""Every query of every dashboard, asked of a real Prometheus that scraped two replicas with a worker and a faulty upstream."""
 
 import math
 import os
@@ -76,7 +76,7 @@ def test_two_replicas_count_twice_where_each_has_its_own_and_once_where_they_sha
 def test_budgets_show_what_the_books_say(seen: Stack) -> None:
     """Once both replicas have looked after the last job ended."""
     books = {
-        (state["scope"], state["window"]): float(state["spent"])
+        (state["scope"], state["window"]): state["spent"]["microdollars"] / 1_000_000
         for state in administer(seen.cluster.one, "budgets")["data"]
     }
     assert sum(books.values()) > 0
