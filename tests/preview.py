@@ -37,9 +37,12 @@ def lines_of(panel: Panel, server: PrometheusServer, seconds: float) -> list[Lin
             points = [(at, value) for at, text in series["values"] if not math.isnan(value := float(text))]
             if panel.spec["targets"][place].get("instant") or panel.spec.get("interval"):
                 points = points[-1:]
-            name = re.sub(r"{{(\w+)}}", lambda part, labels=labels: labels.get(part[1], ""), legend)
-            found.append(Line(name, labels, points, place))
+            found.append(Line(_named(legend, labels), labels, points, place))
     return found
+
+
+def _named(legend: str, labels: Mapping[str, str]) -> str:
+    return re.sub(r"{{(\w+)}}", lambda part: labels.get(part[1], ""), legend)
 
 
 def picture(dashboard: str, server: PrometheusServer, seconds: float) -> str:

@@ -162,7 +162,9 @@ def _time(board: Dashboard) -> None:
     board.with_panel(
         curves(
             Said(
-                "Polls a job", "Each costs one of the account's requests a minute. Above 3: durations are not learned."
+                "Polls a job",
+                "At EmpirioLabs each costs one of the account's requests a minute: above 3, durations are not learned. At"
+                " workers it is a look into the queue, and costs nothing.",
             ),
             ("{{provider}} mean", mean("job_polls", by="provider")),
             ("{{provider}} p95", quantile(0.95, "job_polls", by="provider")),
@@ -198,7 +200,7 @@ def _providers(board: Dashboard) -> None:
     board.with_panel(
         curves(
             Said("Requests to the providers", "A minute; for EmpirioLabs the account's allowance is 50 of them."),
-            ("{{provider}} {{op}}", f"{rate('upstream_requests_total', by='provider, op')} * 60"),
+            ("{{provider}} {{op}}", f"{rate('upstream_requests_total', by='provider, op')} * 60 > 0"),
             stacked=True,
         ).span(9)
     )
