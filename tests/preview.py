@@ -13,7 +13,8 @@ from pathlib import Path
 from dashboard_run import dashboard_run
 from panels import DASHBOARDS, Panel, panels, read
 from PIL import Image
-from preview_panels import FAINT, GROUND, TEXT, Box, Line, drawn, words
+from preview_panels import drawn
+from preview_shapes import FAINT, GROUND, TEXT, Box, Line, words
 from prometheus_server import PrometheusServer
 
 PICTURES = Path(__file__).parents[1] / "deploy" / "pictures"
