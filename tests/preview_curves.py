@@ -96,8 +96,8 @@ def heat(panel: Panel, lines: Sequence[Line], box: Box) -> Iterator[str]:
         top = plot.y + plot.h - (number - low + 1) * tall
         strength = 0.12 + 0.88 * math.sqrt(value / most)
         yield (
-            f'<rect x="{plot.across(at) - wide / 2:.1f}" y="{top:.1f}" width="{wide + 0.3:.1f}" height="{tall - 1:.1f}"'
-            f' fill="#ff9830" opacity="{strength:.2f}"/>'
+            f'<rect x="{plot.across(at) - wide / 2:.1f}" y="{top:.1f}" width="{wide:.2f}" height="{tall - 1:.1f}"'
+            f' fill="#ff9830" opacity="{strength:.2f}" shape-rendering="crispEdges"/>'
         )
     yield from _moments(plot)
 
@@ -108,7 +108,7 @@ def _legend(entries: Sequence[tuple[str, str]], box: Box) -> tuple[int, list[str
     x, row, hidden = 0.0, 0, 0
     for name, colour in entries:
         shown = fitting(name, box.w - 30, 12.5)
-        wide = len(shown) * CHARACTER * 0.9 + 30
+        wide = len(shown) * CHARACTER * 0.92 + 34
         if x and x + wide > box.w - 10:
             x, row = 0.0, row + 1
         if row > 1:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from panels import Panel
 from preview_curves import curves, heat
 from preview_shapes import (
+    BOLD,
     CARD,
     CHARACTER,
     EDGE,
@@ -27,7 +28,7 @@ from preview_units import written
 def drawn(panel: Panel, lines: Sequence[Line], box: Box) -> Iterator[str]:
     yield f'<rect x="{box.x}" y="{box.y}" width="{box.w}" height="{box.h}" rx="3" fill="{CARD}" stroke="{EDGE}"/>'
     if panel.title:
-        yield words(box.x + 10, box.y + 21, fitting(panel.title, box.w - 20), weight=600)
+        yield words(box.x + 10, box.y + 21, fitting(panel.title, box.w - 20, BOLD), weight=600)
     room = box.inside(12, 34, 12, 10)
     if panel.kind == "text":
         yield from _prose(panel, box.inside(12, 8, 12, 8))
@@ -56,7 +57,8 @@ def _stat(panel: Panel, lines: Sequence[Line], box: Box) -> Iterator[str]:
 def _table(panel: Panel, lines: Sequence[Line], box: Box) -> Iterator[str]:
     organised = next(each["options"] for each in panel.spec["transformations"] if each["id"] == "organize")
     titles: Mapping[str, str] = organised["renameByName"]
-    keys = [label for label in titles if not label.startswith("Value")]
+    order_of: Mapping[str, int] = organised["indexByName"]
+    keys = sorted((label for label in titles if not label.startswith("Value")), key=lambda label: order_of[label])
     columns = [legend for legend, _ in panel.queries]
     rows: dict[tuple[str, ...], dict[str, float]] = {}
     for line in lines:

@@ -13,7 +13,9 @@ GROUND, CARD, EDGE, GRID, TEXT, FAINT = "#111217", "#181b1f", "#2a2d33", "#2b2e3
 NAMED = {"green": "#73bf69", "yellow": "#f2cc0c", "orange": "#ff9830", "red": "#f2495c", "blue": "#5794f2"}
 PALETTE = ("#73bf69", "#f2cc0c", "#8ab8ff", "#ff9830", "#f2495c", "#5794f2", "#b877d9", "#ffcb7d", "#37872d", "#ffa6b0")
 SIZE = 14
-CHARACTER = 7.3
+#: how wide the bold letters of that size are, as a size
+BOLD = 16.0
+CHARACTER = 7.8
 
 
 @dataclass(frozen=True)
