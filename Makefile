@@ -1,7 +1,7 @@
 # Every target sets up what it needs, in .venv, on a machine with Python 3.11 and pip (or uv) and nothing else.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo tour test trust bench clients worker check fmt requirements dashboards clean
+.PHONY: help demo tour test trust bench clients worker check fmt requirements dashboards pictures clean
 
 UV := $(shell uv --version >/dev/null 2>&1 && command -v uv || echo .uv/bin/uv)
 PYTHON ?= >=3.11
@@ -60,6 +60,9 @@ requirements: | $(UV) ## pin what pyproject.toml asks for (UPGRADE=1: at its new
 
 dashboards: .venv/.dev ## write the Grafana dashboards' JSON anew from deploy/grafana/boards
 	@PYTHONPATH=deploy/grafana $(BIN)/python -m boards
+
+pictures: .venv/.dev ## draw the dashboards for the README from a run of four minutes (wants prometheus and chromium)
+	@PYTHONPATH=tests:tests/e2e $(BIN)/python -m preview
 
 clean: ## remove the environment and the caches (never .imagegate: it may hold money and pictures)
 	rm -rf .venv .uv build dist .cache .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache

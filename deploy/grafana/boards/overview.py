@@ -48,7 +48,7 @@ def _now(board: Dashboard) -> None:
     board.with_panel(
         number(
             Said(
-                "Answered without a fault of ours",
+                "Success",
                 "Requests for images that did not end in a 5xx, over the time shown. Low: look at Errors at the"
                 " providers, then at Refused requests for no_capacity.",
                 "percentunit",
@@ -66,14 +66,14 @@ def _now(board: Dashboard) -> None:
     )
     board.with_panel(
         number(
-            Said("Time to answer, p95", "Of those answered with pictures. High: see Where the time goes.", "s", 1),
+            Said("To answer, p95", "Of those answered with pictures. High: see Where the time goes.", "s", 1),
             quantile(0.95, "request_duration_seconds", IMAGES, 'outcome="ok"'),
         )
     )
     board.with_panel(
         number(
             Said(
-                "The gateway's own time, p99",
+                "Own time, p99",
                 "What a request took beside waiting for a provider. High: see Inside for the store and the event loop.",
                 "s",
                 1,
@@ -162,7 +162,9 @@ def _time(board: Dashboard) -> None:
     board.with_panel(
         curves(
             Said(
-                "Polls a job", "Each costs one of the account's requests a minute. Above 3: durations are not learned."
+                "Polls a job",
+                "At EmpirioLabs each costs one of the account's requests a minute: above 3, durations are not learned. At"
+                " workers it is a look into the queue, and costs nothing.",
             ),
             ("{{provider}} mean", mean("job_polls", by="provider")),
             ("{{provider}} p95", quantile(0.95, "job_polls", by="provider")),
@@ -198,7 +200,7 @@ def _providers(board: Dashboard) -> None:
     board.with_panel(
         curves(
             Said("Requests to the providers", "A minute; for EmpirioLabs the account's allowance is 50 of them."),
-            ("{{provider}} {{op}}", f"{rate('upstream_requests_total', by='provider, op')} * 60"),
+            ("{{provider}} {{op}}", f"{rate('upstream_requests_total', by='provider, op')} * 60 > 0"),
             stacked=True,
         ).span(9)
     )

@@ -83,12 +83,12 @@ def _now(board: Dashboard) -> None:
     board.with_panel(
         number(
             Said(
-                "Held by running jobs",
-                "Of all budgets of teams. It falls back to 0 when nothing runs.",
+                "Held",
+                "By what runs or is unconfirmed, of teams that have a budget. When nothing does, it falls back to 0.",
                 "currencyUSD",
                 2,
             ),
-            f"sum({told('budget_reserved_dollars', _TEAMS, by='id, window')})",
+            f"sum({told('budget_reserved_dollars', _TEAMS, by='id')})",
         )
     )
     board.with_panel(
@@ -161,9 +161,9 @@ def _budgets(board: Dashboard) -> None:
         curves(
             Said(
                 "Days to exhaustion",
-                "Of the teams' budgets, at the pace of the day before. Falling: somebody spends more.",
+                "Of the teams' budgets, at the pace of the day before; 60 is that or more. Falling: somebody spends more.",
             ),
-            ("{{id}} · {{window}}", alike(days_left("team"), "id, window")),
+            ("{{id}} · {{window}}", f"clamp_max({alike(days_left('team'), 'id, window')}, 60)"),
         ).span(12)
     )
     refused = rate("rejections_total", TEAM, 'reason=~"insufficient_quota|budget_reserved"', by="team, reason")
@@ -174,7 +174,7 @@ def _budgets(board: Dashboard) -> None:
                 "insufficient_quota: spent. budget_reserved: only held by running jobs; a larger budget or fewer at once.",
                 "reqps",
             ),
-            ("{{team}} {{reason}}", refused),
+            ("{{team}} {{reason}}", f"{refused} > 0"),
             stacked=True,
         ).span(12)
     )
@@ -195,7 +195,7 @@ def _spent(board: Dashboard) -> None:
                 "A leap that nobody ordered: imagegate spend --by key, and keys set or revoke.",
                 "currencyUSD",
             ),
-            ("{{team}}", f"{rate('cost_dollars_total', MODEL, TEAM, by='team')} * 3600"),
+            ("{{team}}", f"{rate('cost_dollars_total', MODEL, TEAM, by='team')} * 3600 > 0"),
             stacked=True,
         ).span(12)
     )
@@ -210,7 +210,9 @@ def _spent(board: Dashboard) -> None:
             Column("An image", f"{cost} / {made}", "currencyUSD"),
             Column("Saved", added("cache_saved_dollars_total", MODEL, by="model"), "currencyUSD"),
             by="Spent",
-        ).span(12)
+        )
+        .span(12)
+        .height(6)
     )
     board.with_panel(
         rows(
@@ -218,7 +220,9 @@ def _spent(board: Dashboard) -> None:
             {"team": "Team", "key": "Key"},
             Column("Spent", f"topk(10, {added('key_cost_dollars_total', TEAM, by='team, key')} > 0)", "currencyUSD"),
             by="Spent",
-        ).span(12)
+        )
+        .span(12)
+        .height(6)
     )
 
 
