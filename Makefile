@@ -1,7 +1,7 @@
 # Every target sets up what it needs, in .venv, on a machine with Python 3.11 and pip (or uv) and nothing else.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test trust bench clients worker check fmt requirements clean
+.PHONY: help demo tour test trust bench clients worker check fmt requirements dashboards pictures clean
 
 UV := $(shell uv --version >/dev/null 2>&1 && command -v uv || echo .uv/bin/uv)
 PYTHON ?= >=3.11
@@ -20,6 +20,9 @@ help: ## list the targets
 
 demo: .venv/.run ## a first image through the gateway, then go on serving (ONCE=1: stop there)
 	@$(BIN)/imagegate demo $(if $(ONCE),--once)
+
+tour: .venv/.dev ## two replicas, a worker and Prometheus under a mixed load, and what the dashboards show (TOUR=short, ARGS=--keep)
+	@$(BIN)/python tests/tour.py $(if $(filter short,$(TOUR)),--short) $(ARGS)
 
 test: .venv/.dev ## the tests, two files at a time (ARGS='tests/core -k money' for some of them, WORKERS=0 one by one)
 	$(BIN)/pytest --numprocesses $(WORKERS) --dist loadfile $(ARGS)
@@ -55,9 +58,15 @@ requirements: | $(UV) ## pin what pyproject.toml asks for (UPGRADE=1: at its new
 	$(COMPILE) pyproject.toml --group dev --constraint requirements.txt --output-file requirements-dev.txt
 	$(COMPILE) pyproject.toml --extra worker --constraint requirements.txt --output-file requirements-worker.txt
 
+dashboards: .venv/.dev ## write the Grafana dashboards' JSON anew from deploy/grafana/boards
+	@PYTHONPATH=deploy/grafana $(BIN)/python -m boards
+
+pictures: .venv/.dev ## draw the dashboards for the README from a run of four minutes (wants prometheus and chromium)
+	@PYTHONPATH=tests:tests/e2e $(BIN)/python -m preview
+
 clean: ## remove the environment and the caches (never .imagegate: it may hold money and pictures)
 	rm -rf .venv .uv build dist .cache .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
-	find gateway tests -name __pycache__ -prune -exec rm -rf {} +
+	find gateway tests deploy -name __pycache__ -prune -exec rm -rf {} +
 
 INSTALL = $(UV) pip install --quiet --compile-bytecode --python $(BIN)/python
 

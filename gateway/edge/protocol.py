@@ -44,6 +44,8 @@ class ObservedState(ServerState):
     def __init__(self, observer: Observer) -> None:
         super().__init__()
         self.observer = observer
+        #: the server goes down: each connection's next answer is its last
+        self.draining = False
 
 
 class EdgeProtocol(HttpToolsProtocol):
@@ -157,6 +159,8 @@ class EdgeProtocol(HttpToolsProtocol):
             return
         super().on_headers_complete()
         self.cycle.transport = cast("asyncio.Transport", _GentleTransport(self))
+        if cast("ObservedState", self.server_state).draining:
+            self.cycle.keep_alive = False
         self._disarm()
         self._unparsed = 0
         self._stage = Stage.BODY
@@ -184,6 +188,11 @@ class EdgeProtocol(HttpToolsProtocol):
         super().on_response_complete()
         if self._stage is Stage.BODY:
             self._arm(self.limits.linger_s)
+
+    @property
+    def busy(self) -> bool:
+        """Is a request of it under way?"""
+        return self.cycle is not None and not self.cycle.response_complete
 
     def shutdown(self) -> None:
         if self.lingering:

@@ -18,6 +18,7 @@ from structlog.typing import FilteringBoundLogger
 from uvicorn.server import HANDLED_SIGNALS
 
 from gateway.edge.admin_socket import admin_listener
+from gateway.edge.draining import drain
 from gateway.edge.exchange import Observed
 from gateway.edge.protocol import EdgeProtocol, ObservedState
 
@@ -25,6 +26,8 @@ BACKLOG = 4096
 KEEP_ALIVE_S = 75
 #: for answers under way when the server is told to stop; below the 30 s that Kubernetes gives
 GRACE_S = 10
+#: before it, where other replicas take what comes: for pictures that clients wait for. Both together fit into those 30 s
+DRAIN_S = 18
 #: and after it, for what was cancelled to say so
 _LAST_WORD_S = 2.0
 _FILES = 65_536
@@ -81,13 +84,17 @@ def bind_tcp(host: str, port: int) -> socket.socket:
 
 
 class EdgeServer(uvicorn.Server):
-    """uvicorn with our protocol, which tells of a stop at once, ends without killing the process, and can be cancelled."""
+    """uvicorn with our protocol, which tells of a stop at once, ends without killing the process, and can be cancelled.
+
+    With `on_draining`, SIGTERM has whoever waits answered first; any other signal, or a second one, does not wait for that.
+    """
 
     def __init__(
         self,
         app: Observed,
         *,
         on_stopping: Callable[[], None],
+        on_draining: Callable[[], None] | None = None,
         log: FilteringBoundLogger,
         protocol: type[EdgeProtocol] = EdgeProtocol,
         grace_s: int = GRACE_S,
@@ -111,10 +118,12 @@ class EdgeServer(uvicorn.Server):
                 timeout_graceful_shutdown=grace_s,
             )
         )
-        self.server_state = ObservedState(app.observer)
+        self.server_state = self._state = ObservedState(app.observer)
         #: set once connections are answered
         self.ready = asyncio.Event()
         self._on_stopping = on_stopping
+        self._on_draining = on_draining
+        self._draining = False
         self._log = log
         self._loop = asyncio.get_running_loop()
         self._sockets: list[socket.socket] = []
@@ -151,7 +160,18 @@ class EdgeServer(uvicorn.Server):
             await self.shutdown(self._sockets)
             raise
 
+    def _signalled(self, sig: int) -> None:
+        if sig != signal.SIGTERM or self._on_draining is None or self._draining or self._stopping:
+            self.stop()
+            return
+        self._draining = self._state.draining = True
+        self._log.info("draining", requests=len(self.server_state.tasks))
+        self._on_draining()
+
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        if self._draining:
+            await drain(self, self._state, self._sockets, DRAIN_S, lambda: self._stopping)
+        self.stop()
         await super().shutdown(sockets)
         # uvicorn has cancelled what outlived the grace, and does not wait for its last word, a 503.
         if self.server_state.tasks:
@@ -164,7 +184,7 @@ class EdgeServer(uvicorn.Server):
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         super().handle_exit(sig, frame)
         # A signal handler may run between any two bytecodes: the app is told by the loop.
-        self._loop.call_soon_threadsafe(self.stop)
+        self._loop.call_soon_threadsafe(self._signalled, sig)
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:

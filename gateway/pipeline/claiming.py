@@ -1,7 +1,8 @@
 """Work for the workers: who is there, what each claims and for how long, and what is given back when one leaves."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from gateway.core import worker_batch
 from gateway.core.errors import ClientLeft
@@ -25,6 +26,8 @@ class Claiming:
         self._ears = ears
         self._crew = crew
         self._clock = clock
+        self._waiters: set[Waiter] = set()
+        crew.on_draining(self._wake_all)
 
     async def present(self, presence: Presence) -> None:
         await self._queue.present(presence)
@@ -34,8 +37,9 @@ class Claiming:
         the seconds for which there was none. Raises ClientLeft when the worker has gone away."""
         await self._queue.present(asked.presence)
         fits = _fits(asked)
-        waited, end = 0.0, self._clock.monotonic() + (asked.wait_s if fits.lines else 0.0)
-        with self._ears.waiting(*map(line_word, fits.lines)) as waiter:
+        may_wait = fits.lines and not self._crew.draining
+        waited, end = 0.0, self._clock.monotonic() + (asked.wait_s if may_wait else 0.0)
+        with self._waiting(fits) as waiter:
             gone.add_done_callback(lambda _: waiter.wake())
             while True:
                 began = self._clock.monotonic()
@@ -50,6 +54,19 @@ class Claiming:
                     return Claimed(work=tuple(map(_work, delivered)), lease_ms=max(0, lease)), waited
                 waited += self._clock.monotonic() - answered
 
+    @contextmanager
+    def _waiting(self, fits: Fits) -> Iterator[Waiter]:
+        with self._ears.waiting(*map(line_word, fits.lines)) as waiter:
+            self._waiters.add(waiter)
+            try:
+                yield waiter
+            finally:
+                self._waiters.discard(waiter)
+
+    def _wake_all(self) -> None:
+        for waiter in self._waiters:
+            waiter.wake()
+
     async def drain(self, asked: Drain) -> None:
         """What it had not begun can be claimed at once; and it has left, unless it still finishes something."""
         for held in asked.given_back:
@@ -62,7 +79,7 @@ class Claiming:
             await waiter.rung(min(left, LOOK))
         except Stopping:
             return False
-        return not self._crew.stopping
+        return not self._crew.draining
 
     async def _take_back(self, delivered: Sequence[Delivered], claim: str) -> None:
         """Nobody was told of it: without this it would lie until its lease ended, and that counts as a delivery."""

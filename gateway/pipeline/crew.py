@@ -18,12 +18,19 @@ class Crew:
         self._telemetry = telemetry
         self._tasks: set[asyncio.Task[None]] = set()
         self._stopping = asyncio.Event()
+        self._draining = False
+        self._on_draining: list[Callable[[], object]] = []
         self._on_stopping: list[Callable[[], object]] = []
         self._to_the_end: list[tuple[str, float, Callable[[], Awaitable[object]]]] = []
 
     @property
     def stopping(self) -> bool:
         return self._stopping.is_set()
+
+    @property
+    def draining(self) -> bool:
+        """Does it go down, though it may still answer whoever waits?"""
+        return self._draining or self.stopping
 
     def start(self, name: str, work: Coroutine[Any, Any, None]) -> None:
         _ = self._task(name, work)
@@ -61,6 +68,17 @@ class Crew:
     def on_stopping(self, wake: Callable[[], object]) -> None:
         """Have `wake` called when the gateway goes down."""
         self._on_stopping.append(wake)
+
+    def on_draining(self, wake: Callable[[], object]) -> None:
+        """Have `wake` called before the gateway goes down, where it drains first."""
+        self._on_draining.append(wake)
+
+    def begin_draining(self) -> None:
+        """Whoever waits for pictures goes on to wait, and they are made; who only waits for work is sent elsewhere."""
+        if not self.draining:
+            self._draining = True
+            for wake in self._on_draining:
+                wake()
 
     def begin_stopping(self) -> None:
         """Wake whoever rests; calls to the upstream that are under way go on to their own end."""

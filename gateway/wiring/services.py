@@ -61,6 +61,7 @@ class Services:
     app: Observed
     administration: Administration
     log: Log
+    begin_draining: Callable[[], None]
     begin_stopping: Callable[[], None]
     reloading: Reloading
 
@@ -122,6 +123,7 @@ async def open_services(settings: Settings, clock: Clock | None = None) -> Async
             _app(base, pipeline, images, administration, workers),
             administration,
             log,
+            crew.begin_draining,
             crew.begin_stopping,
             Reloading(settings, policies, crew, recorder),
         )
@@ -173,7 +175,7 @@ def _app(
         tokens=tuple(filter(None, map(_plain, (settings.metrics_token, settings.admin_key)))),
         exposition=base.metrics.exposition,
         providers=lambda: {name: leg.states() for name, leg in ground.legs.items()},
-        stopping=lambda: ground.crew.stopping,
+        stopping=lambda: ground.crew.draining,
     )
     limiting = Limiting(base.limiter, base.recorder)
 

@@ -64,4 +64,11 @@ async def _serving(
         services = await stack.enter_async_context(open_services(settings, clock))
         path = admin_socket_path(settings.data.resolve(), runtime_directory())
         sockets = [listener, stack.enter_context(admin_listener(path))]
-        yield EdgeServer(services.app, on_stopping=services.begin_stopping, log=services.log.logger), sockets, services
+        server = EdgeServer(
+            services.app,
+            on_stopping=services.begin_stopping,
+            # on a file of its own nobody else answers meanwhile: the sooner it is back, the better
+            on_draining=services.begin_draining if settings.redis_url is not None else None,
+            log=services.log.logger,
+        )
+        yield server, sockets, services

@@ -1,0 +1,50 @@
+"""A run after which every panel of the dashboards that can has something to show."""
+
+import asyncio
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from mixed_load import Tally, drive
+from processes import manage
+from stack import Stack, stack
+
+#: Each of a few in a hundred: what fails, and what is lost on the way and may have been bought. The price is not the policy's.
+UPSTREAM = (
+    *("--median", "0.7", "--sigma", "0.4", "--rpm", "3000", "--failure-rate", "0.02", "--price", "0.0090"),
+    *(
+        "--fault",
+        "submit_503=0.02",
+        "--fault",
+        "submit_lost=0.02",
+        "--fault",
+        "poll_500=0.03",
+        "--fault",
+        "cdn_500=0.02",
+    ),
+)
+#: Beside those of the stack: one of which much is used up, and one that ends tonight.
+BUDGETS = (("team:gamma", "0.01/week"), ("team:alpha", "40/month", "0.5/day"))
+_STEP = 0.5
+
+
+@contextmanager
+def dashboard_run(directory: Path, seconds: float, rate: float) -> Iterator[tuple[Stack, Tally]]:
+    """After so many seconds of so many calls a second, and once both replicas have looked up budgets and lost money."""
+    with stack(directory, UPSTREAM) as running:
+        for scope, *budgets in BUDGETS:
+            manage(running.cluster.one, "budgets", "set", scope, *budgets)
+        tally = asyncio.run(drive(running.urls, running.keys, seconds=seconds, rate=rate))
+        assert comes(running, "count(imagegate_unconfirmed_jobs > 0) == 2", 40), "nothing was lost on the way"
+        yield running, tally
+
+
+def comes(running: Stack, expression: str, patience: float) -> bool:
+    """Does Prometheus come to answer that with anything at all?"""
+    until = time.monotonic() + patience
+    while not running.prometheus.query(expression):
+        if time.monotonic() > until:
+            return False
+        time.sleep(_STEP)
+    return True
