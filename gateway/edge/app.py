@@ -16,7 +16,7 @@ from gateway.edge.ops import Operations
 from gateway.pipeline.delivering import LARGEST_PICTURE
 from gateway.pipeline.jobs import TeamJobs
 
-_HANDLERS = (
+HANDLERS = (
     images.generations,
     images.edits,
     images.variations,
@@ -34,7 +34,7 @@ _HANDLERS = (
 )
 #: The names that the request metrics may carry: those of the handlers, and what stands for everything else.
 ROUTES = (
-    *(handler.name or "unknown" for handler in (*_HANDLERS, *worker_api.HANDLERS)),
+    *(handler.name or "unknown" for handler in (*HANDLERS, *worker_api.HANDLERS)),
     "admin",
     "unknown",
 )
@@ -61,7 +61,7 @@ class Parts:
 
 def create_app(parts: Parts) -> Observed:
     app = Litestar(
-        route_handlers=[*_HANDLERS, parts.admin, parts.workers],
+        route_handlers=[*HANDLERS, parts.admin, parts.workers],
         dependencies={
             "front": _given(parts.front),
             "catalogue": _given(parts.catalogue),

@@ -11,7 +11,7 @@ from queue_machine import QueueMachine
 from queues import RedisRig, Rig, SqliteRig
 from redis_server import RedisServer
 
-SHORT = settings(max_examples=20, stateful_step_count=40, deadline=None, derandomize=True, database=None)
+SHORT = settings(max_examples=12, stateful_step_count=40, deadline=None, derandomize=True, database=None)
 
 
 def test_sqlite_follows_the_model(tmp_path: Path) -> None:
@@ -34,5 +34,5 @@ def test_redis_follows_the_model(redis_server: RedisServer) -> None:
             redis_server.call("FLUSHALL")
             return RedisRig(redis_server)
 
-    run_state_machine_as_test(OnRedis, settings=settings(SHORT, max_examples=8))
-    assert OnRedis.brought > 5
+    run_state_machine_as_test(OnRedis, settings=settings(SHORT, max_examples=6))
+    assert OnRedis.brought > 3

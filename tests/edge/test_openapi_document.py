@@ -12,7 +12,7 @@ from gateway.core import ask as asks
 from gateway.core import errors
 from gateway.core.ask import Ask, Edit, Generation, Variation
 from gateway.core.errors import GatewayError
-from gateway.edge.app import _HANDLERS
+from gateway.edge.app import HANDLERS
 from gateway.edge.openapi import document
 from gateway.edge.openapi_answers import PROBLEMS
 
@@ -72,7 +72,7 @@ def test_every_reference_is_good_and_every_component_is_used(described: dict[str
 def test_every_route_of_teams_is_described_and_no_other(described: dict[str, Any]) -> None:
     routes = {
         (re.sub(r"\{(\w+):\w+\}", r"{\1}", path), method.lower())
-        for handler in _HANDLERS
+        for handler in HANDLERS
         for path in handler.paths
         for method in handler.http_methods
     }
