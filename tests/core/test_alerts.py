@@ -25,7 +25,7 @@ from gateway.telemetry.metrics import Metrics
 from gateway.telemetry.recorder import Recorder
 from gateway.telemetry.worker_gauges import Seen
 from gateway.wiring.policy_files import packaged_policies, policy_texts
-from gateway.wiring.words import vocabulary
+from gateway.wiring.words import makers, vocabulary
 
 ALERTS = alerts()
 NAMES = list(ALERTS)
@@ -152,7 +152,7 @@ def new_gateway() -> tuple[Metrics, Recorder]:
     """What is told before the first request, as the wiring tells it."""
     metrics, policies = Metrics("0"), parse(policy_texts(packaged_policies()))
     recorder = Recorder(metrics, Log(io.StringIO(), "json", "info", lambda: 0), vocabulary(policies))
-    recorder.policies(policies.digest, tuple(policies.models))
+    recorder.policies(policies.digest, makers(policies))
     recorder.known_key("design", "k1")
     return metrics, recorder
 
