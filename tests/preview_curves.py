@@ -61,7 +61,8 @@ def _curve(  # noqa: PLR0913 - a curve is drawn in one of three ways
         under = floor or [(at, 0.0) for at, _ in points]
         back = [f"{plot.across(at):.1f} {_height(plot, value, most):.1f}" for at, value in reversed(under)]
         yield f'<path d="M{"L".join(placed + back)}Z" fill="{colour}" opacity="0.75"/>'
-    yield f'<path d="M{"L".join(placed)}" fill="none" stroke="{colour}" stroke-width="1.6" stroke-linejoin="round"/>'
+    for piece in _pieces(points, [*placed]):
+        yield f'<path d="M{"L".join(piece)}" fill="none" stroke="{colour}" stroke-width="1.6" stroke-linecap="round"/>'
 
 
 def heat(panel: Panel, lines: Sequence[Line], box: Box) -> Iterator[str]:
@@ -159,3 +160,15 @@ def _stack(lines: Sequence[Line]) -> list[list[tuple[float, float]]]:
         floor = {at: floor[at] + own.get(at, 0.0) for at in moments}
         tops.append(list(floor.items()))
     return tops
+
+
+def _pieces(points: Sequence[tuple[float, float]], placed: Sequence[str]) -> Iterator[list[str]]:
+    """A curve ends where there is nothing for a while."""
+    apart = min((after - at for (at, _), (after, _) in pairwise(points)), default=0.0) * 1.5
+    piece = [placed[0]]
+    for number in range(1, len(placed)):
+        if points[number][0] - points[number - 1][0] > apart:
+            yield [*piece, piece[-1]]
+            piece = []
+        piece.append(placed[number])
+    yield [*piece, piece[-1]]

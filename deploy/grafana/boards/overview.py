@@ -224,7 +224,7 @@ def _providers(board: Dashboard) -> None:
                 "Jobs by how they ended",
                 "upstream_unconfirmed may have been bought: imagegate jobs list --unconfirmed.",
             ),
-            ("{{provider}} {{outcome}}", f"{ended} * 60"),
+            ("{{provider}} {{outcome}}", f"{ended} * 60 > 0"),
             stacked=True,
         ).span(6)
     )
@@ -246,7 +246,7 @@ def _refusals(board: Dashboard) -> None:
     board.with_panel(
         curves(
             Said("Refused requests", "By reason, before anything was bought. insufficient_quota: see Spend.", "reqps"),
-            ("{{reason}}", rate("rejections_total", TEAM, by="reason")),
+            ("{{reason}}", f"{rate('rejections_total', TEAM, by='reason')} > 0"),
             stacked=True,
         ).span(6)
     )
