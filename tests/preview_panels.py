@@ -24,7 +24,6 @@ from preview_shapes import (
 )
 from preview_units import written
 
-
 #: how much wider than a number's
 _KEY_COLUMN = 1.6
 
@@ -74,8 +73,8 @@ def _table(panel: Panel, lines: Sequence[Line], box: Box) -> Iterator[str]:
     own, wide = overrides(panel), box.w / (len(keys) * _KEY_COLUMN + len(columns))
     lefts = [box.x + number * _KEY_COLUMN * wide for number in range(len(keys))]
     rights = [box.x + box.w - (len(columns) - 1 - number) * wide for number in range(len(columns))]
-    for x, key in zip(lefts, keys, strict=True):
-        yield words(x, box.y + 14, titles[key], colour=NAMED["blue"])
+    for x, label in zip(lefts, keys, strict=True):
+        yield words(x, box.y + 14, titles[label], colour=NAMED["blue"])
     for x, column in zip(rights, columns, strict=True):
         yield words(x, box.y + 14, fitting(column, wide - 6), colour=NAMED["blue"], anchor="end")
     fits = int((box.h - 24) / 24)
