@@ -17,7 +17,7 @@ SHIPPED = Path(__file__).parents[1] / "deploy" / "nginx.conf"
 
 needs_nginx = pytest.mark.skipif(
     shutil.which("nginx", path="/usr/sbin:/usr/local/sbin:/usr/bin:/usr/local/bin:/bin") is None,
-    reason="wants nginx (Debian: apt-get install nginx-light)",
+    reason="wants nginx (Debian: apt-get install nginx)",
 )
 
 _MAIN = """

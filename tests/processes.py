@@ -149,8 +149,10 @@ def manage(process: Process, *arguments: str) -> dict[str, Any]:
     return answer
 
 
-def administer(process: Process, path: str, ask: dict[str, Any] | None = None) -> dict[str, Any]:
-    """GET /admin/v1/PATH, or POST `ask` to it, of a gateway that was given IMAGEGATE_ADMIN_KEY=ADMIN_KEY.
+def administer(
+    process: Process, path: str, ask: dict[str, Any] | None = None, method: str | None = None
+) -> dict[str, Any]:
+    """GET /admin/v1/PATH, or POST (or another method) with `ask`, of a gateway that was given IMAGEGATE_ADMIN_KEY=ADMIN_KEY.
 
     Takes milliseconds, where `manage` starts a whole process.
     """
@@ -158,6 +160,7 @@ def administer(process: Process, path: str, ask: dict[str, Any] | None = None) -
         f"{process.url}/admin/v1/{path}",
         data=None if ask is None else json.dumps(ask).encode(),
         headers={"authorization": f"Bearer {ADMIN_KEY}", "content-type": "application/json"},
+        method=method,
     )
     with urllib.request.urlopen(request, timeout=60) as answer:
         said: dict[str, Any] = json.load(answer)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from clusters import Cluster, cluster_of
 from mixed_load import Keys
-from processes import Process, administer, free_port, manage
+from processes import Process, administer, free_port
 from prometheus_server import PrometheusServer, prometheus
 
 RULES = Path(__file__).parents[1] / "deploy" / "prometheus" / "rules"
@@ -74,7 +74,7 @@ def stack(
     with cluster_of(2, directory, *upstream, **{"IMAGEGATE_EMPIRIOLABS_RPM": "3000", **settings}) as cluster:
         tell("teams, keys and budgets")
         for scope, *budgets in BUDGETS:
-            manage(cluster.one, "budgets", "set", scope, *budgets)
+            administer(cluster.one, "budgets", {"scope": scope, "budgets": budgets}, "PUT")
         keys = Keys.made_by(cluster.one)
         tell("a worker and Prometheus")
         worker = _worker(directory, cluster.two)

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from panels import DASHBOARDS, Panel, panels
 from prometheus_server import PrometheusServer
 
-#: Without anything to show as long as all is well, or on a machine without a GPU.
+#: Without anything to show as long as all is well, on a machine without a GPU, or so soon.
 MAY_BE_EMPTY = frozenset(
     {
+        ("spend", "The provider's price less the policy's"),  # asked for a minute after the start
         ("overview", "Errors of the store"),
         ("overview", "Errors at the providers"),
         ("spend", "Made by a provider and not priced"),

@@ -19,7 +19,7 @@ from gateway.wiring.serving import serve as serve_gateway
 def serve(host: str | None, port: int | None) -> None:
     """Run the gateway.
 
-    SIGTERM lets submits finish; the next start resumes the rest.
+    SIGTERM lets submits finish; the next start resumes the rest. On Redis it answers whoever waits first.
     """
     settings = load(host=host, port=port)
     try:

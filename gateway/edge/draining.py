@@ -19,18 +19,25 @@ _SETTLE_S = 0.5
 _LOOK_S = 0.05
 
 
-async def drain(server: Server, sockets: Iterable[socket.socket], seconds: float, hurried: Callable[[], bool]) -> None:
+async def drain(
+    server: Server,
+    state: ObservedState,
+    sockets: Iterable[socket.socket],
+    seconds: float,
+    hurried: Callable[[], bool],
+) -> None:
     """Until everybody is answered, `seconds` have passed, or somebody is `hurried`."""
-    loop, state = asyncio.get_running_loop(), cast("ObservedState", server.server_state)
-    state.draining = True
+    loop = asyncio.get_running_loop()
     await _close(server, sockets)
     began = loop.time()
     while _connections(state) and not hurried() and loop.time() < began + seconds:
-        settled = loop.time() >= began + _SETTLE_S
+        settled, coming = loop.time() >= began + _SETTLE_S, False
         for connection in _connections(state):
-            if connection.busy or (settled and not _has_unread(connection)):
+            if not connection.busy and (not settled or _has_unread(connection)):
+                coming = True
+            else:
                 connection.shutdown()
-        if settled and not state.tasks:
+        if not coming and not state.tasks:
             return
         await asyncio.sleep(_LOOK_S)
 
@@ -45,6 +52,7 @@ async def _close(server: Server, sockets: Iterable[socket.socket]) -> None:
 
 
 def _accepted(listener: socket.socket) -> Iterable[socket.socket]:
+    listener.setblocking(False)
     while True:
         try:
             connection, _ = listener.accept()
@@ -61,8 +69,9 @@ def _protocol(server: Server) -> asyncio.Protocol:
 
 
 def _connections(state: ObservedState) -> list[EdgeProtocol]:
-    """But for those that were answered early and may finish what they send: they end by themselves."""
-    return [each for each in state.connections if isinstance(each, EdgeProtocol) and not each.lingering]
+    """But for those that end by themselves: that were answered early and may finish what they send, or are being closed."""
+    ours = (each for each in state.connections if isinstance(each, EdgeProtocol))
+    return [each for each in ours if not each.lingering and not each.transport.is_closing()]
 
 
 def _has_unread(connection: EdgeProtocol) -> bool:

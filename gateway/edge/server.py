@@ -118,7 +118,7 @@ class EdgeServer(uvicorn.Server):
                 timeout_graceful_shutdown=grace_s,
             )
         )
-        self.server_state = ObservedState(app.observer)
+        self.server_state = self._state = ObservedState(app.observer)
         #: set once connections are answered
         self.ready = asyncio.Event()
         self._on_stopping = on_stopping
@@ -164,13 +164,13 @@ class EdgeServer(uvicorn.Server):
         if sig != signal.SIGTERM or self._on_draining is None or self._draining or self._stopping:
             self.stop()
             return
-        self._draining = True
+        self._draining = self._state.draining = True
         self._log.info("draining", requests=len(self.server_state.tasks))
         self._on_draining()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         if self._draining:
-            await drain(self, self._sockets, DRAIN_S, lambda: self._stopping)
+            await drain(self, self._state, self._sockets, DRAIN_S, lambda: self._stopping)
         self.stop()
         await super().shutdown(sockets)
         # uvicorn has cancelled what outlived the grace, and does not wait for its last word, a 503.

@@ -110,6 +110,15 @@ async def test_a_claim_ends_at_once_when_the_gateway_goes_down(desk: Desk) -> No
     assert (await (await desk.poll("two")))[0].work == ()
 
 
+async def test_a_draining_gateway_sends_claims_elsewhere_and_goes_on_with_its_work(desk: Desk) -> None:
+    poll = await desk.poll()
+    desk.crew.begin_draining()
+    assert (await poll)[0].work == ()
+    again = await desk.poll("two")
+    assert again.done(), "nothing is waited for"
+    assert (desk.crew.draining, desk.crew.stopping) == (True, False)
+
+
 async def test_a_worker_that_has_gone_away_takes_nothing(desk: Desk) -> None:
     gone = asyncio.get_running_loop().create_future()
     poll = await desk.poll(gone=gone)

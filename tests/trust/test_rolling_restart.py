@@ -25,11 +25,13 @@ from nginx_server import needs_nginx, nginx
 from PIL import Image
 from processes import Process, administer
 
-ROUNDS = {"short": 2, "long": 15}[os.environ.get("TRUST", "short")]
+ROUNDS = {"short": 2, "long": 8}[os.environ.get("TRUST", "short")]
 CLIENTS = 16
 #: Seconds between a start and the next stop.
 PAUSE = 1.0
 MODEL = "flux-2-klein-4b"
+#: Seconds for a start or a stop: the machine may have more to do.
+PATIENCE = 120.0
 #: Jobs of one to three seconds.
 UPSTREAM = ("--median", "1.6", "--sigma", "0.25", "--picture-pool", "4")
 FAVOURITES = 3
@@ -161,13 +163,13 @@ async def restart_in_turn(cluster: Cluster, shoppers: Shoppers) -> list[tuple[fl
         for replica in (*cluster.gateways,) * ROUNDS:
             await asyncio.sleep(PAUSE)
             stops.append(await asyncio.to_thread(stopped, replica))
-            await asyncio.to_thread(replica.start, "/readyz")
+            await asyncio.to_thread(replica.start, "/readyz", PATIENCE)
     return stops
 
 
 def stopped(replica: Process) -> tuple[float, float, int]:
     at = time.monotonic()
-    status = replica.stop()
+    status = replica.stop(PATIENCE)
     return at, time.monotonic() - at, status
 
 
