@@ -6,7 +6,23 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 
 from panels import Panel
-from preview_shapes import CHARACTER, FAINT, GRID, NAMED, PALETTE, Box, Line, defaults, fitting, fixed, overrides, words
+from preview_shapes import (
+    CARD,
+    CHARACTER,
+    FAINT,
+    GRID,
+    HEAT,
+    NAMED,
+    PALETTE,
+    Box,
+    Line,
+    defaults,
+    fitting,
+    fixed,
+    mixed,
+    overrides,
+    words,
+)
 from preview_units import round_steps, written
 
 
@@ -96,9 +112,10 @@ def heat(panel: Panel, lines: Sequence[Line], box: Box) -> Iterator[str]:
     for (number, at), value in cells.items():
         top = plot.y + plot.h - (number - low + 1) * tall
         strength = 0.12 + 0.88 * math.sqrt(value / most)
+        left = plot.across(at) - wide / 2
         yield (
-            f'<rect x="{plot.across(at) - wide / 2:.1f}" y="{top:.1f}" width="{wide:.2f}" height="{tall - 1:.1f}"'
-            f' fill="#ff9830" opacity="{strength:.2f}" shape-rendering="crispEdges"/>'
+            f'<rect x="{left:.2f}" y="{top:.1f}" width="{wide + 0.8:.2f}" height="{tall - 1:.1f}"'
+            f' fill="{mixed(CARD, HEAT, strength)}" shape-rendering="crispEdges"/>'
         )
     yield from _moments(plot)
 

@@ -63,7 +63,7 @@ def _now(board: Dashboard) -> None:
     )
     board.with_panel(
         number(
-            Said("Oldest waits", "Above wait_below of the route, new orders spill to the next leg.", "s", 1),
+            Said("Oldest waits", "Above wait_below of the route, new orders spill to the next leg.", "s"),
             told("queue_oldest_age_seconds", MODEL),
             ((None, GREEN), (10, ORANGE), (60, RED)),
         )
@@ -76,7 +76,7 @@ def _now(board: Dashboard) -> None:
     )
     board.with_panel(
         number(
-            Said("A call, p95", "Of one call of the engine, which may make several pictures.", "s", 2),
+            Said("A call, p95", "Of one call of the engine, which may make several pictures.", "s"),
             quantile(0.95, "worker_generation_seconds", MODEL),
         )
     )
