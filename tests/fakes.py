@@ -10,6 +10,7 @@ from decimal import Decimal
 from itertools import count
 from typing import TypeVar
 
+from gateway.core.job import Job
 from gateway.core.order import Order, Part
 from gateway.pipeline.system_clock import SystemClock
 from gateway.ports import (
@@ -153,20 +154,24 @@ class RememberingTelemetry(Telemetry):
         #: what became of each leg that an order might have taken
         self.decisions: list[tuple[str, str]] = []
         self.spendings: list[tuple[int, int]] = []
+        #: of workers' engines: the model, images and seconds of each call
+        self.engine_calls: list[tuple[str, int, float]] = []
         self.in_flight = 0
         #: what `rate_card` was told, in order
         self.drifts: list[tuple[str, Decimal | None]] = []
+        #: jobs that have ended, whole
+        self.ends: list[Job] = []
         #: errors that ended a task of the crew: defects, wherever they come from
         self.failures: list[Fields] = []
-
-    def phase(self, phase: str, seconds: float) -> None:
-        pass
 
     def jobs_in_flight(self, provider: str, change: int) -> None:
         self.in_flight += change
 
     def job_ended(self, provider: str, model: str, outcome: str) -> None:
         self.outcomes.append(outcome)
+
+    def ended(self, job: Job) -> None:
+        self.ends.append(job)
 
     def collected(self, provider: str, polls: int, excess_seconds: float | None) -> None:
         self.collections.append((polls, excess_seconds))
@@ -194,6 +199,9 @@ class RememberingTelemetry(Telemetry):
 
     def routed(self, model: str, provider: str, decision: str) -> None:
         self.decisions.append((provider, decision))
+
+    def engine_call(self, model: str, images: int, seconds: float) -> None:
+        self.engine_calls.append((model, images, seconds))
 
     def rejected(self, reason: str, team: str) -> None:
         self.rejections.append(reason)

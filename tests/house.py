@@ -10,7 +10,6 @@ from secrets import token_hex
 from fakes import FastClock, RememberingTelemetry, ScriptedProvider, at_rest, until
 
 from gateway.core.ask import Edit, Generation, read
-from gateway.core.catalogue import Catalogue
 from gateway.core.job import Job, Picture
 from gateway.core.money import MICROS, Budget
 from gateway.core.order import Upload
@@ -22,6 +21,7 @@ from gateway.pipeline.crew import Crew
 from gateway.pipeline.flights import Flights
 from gateway.pipeline.generate import Answer, Generate
 from gateway.pipeline.governor import Governor
+from gateway.pipeline.in_force import InForce
 from gateway.pipeline.jobs import TeamJobs
 from gateway.pipeline.leg import Leg
 from gateway.pipeline.quoting import Quote, Quoting
@@ -137,9 +137,10 @@ async def open_house(
         governors = {each.name: Governor(each.name, limit, LocalAllowance(clock, limit), crew, clock) for each in own}
         ears = Ears(store.bells(), crew, clock)
         ears.watch()
+        in_force = InForce(policies)
         ground = Ground(
             replica=token_hex(8),
-            catalogue=Catalogue(policies),
+            policies=in_force,
             clock=clock,
             store=store,
             blobs=blobs,
@@ -150,6 +151,7 @@ async def open_house(
             url_ttl=URL_TTL,
         )
         pipeline = build_pipeline(ground)
+        recipe = pipeline.recipe()
         await pipeline.sweeping.claim()
         house = House(
             provider=provider,
@@ -160,13 +162,13 @@ async def open_house(
             crew=crew,
             flights=pipeline.flights,
             governor=governors[provider.name],
-            generate=pipeline.generate,
+            generate=recipe.generate,
             team_jobs=pipeline.team_jobs,
             recovery=pipeline.recovery,
             sweeping=pipeline.sweeping,
-            quoting=pipeline.quoting,
+            quoting=recipe.quoting,
             legs=ground.legs,
-            routing=pipeline.routing,
+            routing=recipe.routing,
         )
         await store.set_budgets("org", [Budget("total", 10 * MICROS)])
         try:

@@ -13,7 +13,7 @@ import click
 import httpx
 
 from gateway.cli.configuration import load
-from gateway.core.policy import PolicyError
+from gateway.core.policy_problems import PolicyError
 from gateway.edge.admin_socket import admin_socket_path, is_trusted
 from gateway.ports import StoreDown
 from gateway.settings import Settings, runtime_directory
@@ -76,6 +76,24 @@ def running_gateway(settings: Settings, url: str | None, timeout: float = _TIMEO
         return None
     transport = httpx.AsyncHTTPTransport(uds=str(path))
     return httpx.AsyncClient(transport=transport, base_url=_LOCAL + _BASE, timeout=timeout)
+
+
+def running_policies(settings: Settings) -> str | None:
+    """The digest of the policies that the gateway on the data directory runs on; None: none runs, or it does not say."""
+
+    async def call() -> str | None:
+        client = running_gateway(settings, None)
+        if client is None:
+            return None
+        async with client:
+            answer = await client.get(f"{_LOCAL}/readyz")
+        digest: str | None = answer.json().get("policies")
+        return digest
+
+    try:
+        return asyncio.run(call())
+    except (httpx.HTTPError, OSError, ValueError):
+        return None
 
 
 def unanswered(settings: Settings, url: str | None, error: httpx.HTTPError) -> Unanswered:

@@ -6,7 +6,7 @@ import click
 
 from gateway.cli.client import ask
 from gateway.cli.options import admin_options
-from gateway.cli.output import print_facts, print_json, print_table, usd, when
+from gateway.cli.output import exactly, print_facts, print_json, print_table, usd, when
 
 
 @click.group()
@@ -57,7 +57,7 @@ def list_(
 @click.argument("job_id", metavar="ID")
 @admin_options
 def show(job_id: str, *, as_json: bool, url: str | None) -> None:
-    """Show one job and its attempts; never its prompt."""
+    """Show one job and all that happened to it; never its prompt."""
     _print_job(ask("GET", f"/jobs/{job_id}", url=url), as_json=as_json)
 
 
@@ -93,46 +93,22 @@ def _print_job(job: dict[str, Any], *, as_json: bool) -> None:
             ("model", job["model"]),
             ("images", f"{_images(job)} of {job['size']}, seed {job['seed']}"),
             ("cost", f"{usd(job['cost'])}, held {usd(job['held'])}"),
+            ("policies", job["policy"] or "-"),
+            ("maker", job["maker"] or "-"),
             ("created", when(job["created_at"])),
             ("completed", when(job["completed_at"])),
         ]
     )
     click.echo()
-    _print_attempts(job["attempts"])
-
-
-def _print_attempts(attempts: list[dict[str, Any]]) -> None:
     print_table(
-        [
-            "Attempt",
-            "State",
-            "Provider",
-            "Upstream id",
-            "Submitted (UTC)",
-            "Ended (UTC)",
-            "Held",
-            "Cost",
-            "Failure",
-            "Not at",
-        ],
-        (
-            [
-                attempt["id"],
-                attempt["state"],
-                attempt["provider"],
-                attempt["upstream_id"] or "-",
-                when(attempt["submitted_at"]),
-                when(attempt["ended_at"]),
-                usd(attempt["held"]),
-                usd(attempt["cost"]),
-                "{code}: {message}".format(**attempt["failure"]) if attempt["failure"] else "-",
-                "; ".join("{provider} {reason}: {detail}".format(**each) for each in attempt["passed"]) or "-",
-            ]
-            for attempt in attempts
-        ),
-        right=["Held", "Cost"],
-        empty="No attempts.",
+        ["Time (UTC)", "After ms", "What happened"],
+        ([exactly(event["at"]), f"{event['after_ms']:,}", event["text"]] for event in job["timeline"]),
+        right=["After ms"],
+        empty="Nothing is known of it.",
     )
+    click.echo()
+    spans = [f"{job[f'{name}_ms'] / 1000:.3f} s" for name in ("total", "queue", "making")]
+    click.echo("In all {}: {} until it was begun, {} being made.".format(*spans))
 
 
 def _status(job: dict[str, Any]) -> str:

@@ -78,3 +78,8 @@ def limits(row: dict[str, Any]) -> str:
 def when(moment: str | None) -> str:
     """A time of /admin/v1 without its milliseconds: `2026-11-22 10:47:00`, in UTC; `-` for none."""
     return "-" if moment is None else moment[:19].replace("T", " ")
+
+
+def exactly(moment: str) -> str:
+    """The same with its milliseconds."""
+    return moment.removesuffix("Z").replace("T", " ")

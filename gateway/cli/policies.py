@@ -1,17 +1,22 @@
 """`imagegate policies`: the data that prices, limits and routes are; checked before a gateway is started on it."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import click
 
+from gateway.cli.client import running_policies
 from gateway.cli.configuration import load
 from gateway.cli.options import json_option
 from gateway.cli.output import print_facts, print_json, print_table
 from gateway.core.money import dollars
-from gateway.core.policy import Policies, PolicyError, parse
-from gateway.wiring.policy_files import packaged_policies, policy_texts
+from gateway.core.policy import Policies, parse
+from gateway.core.policy_problems import PolicyError, Problem
+from gateway.core.policy_warnings import warnings
+from gateway.core.route_policy import LegPolicy
+from gateway.wiring.policy_files import policy_directory, policy_texts
 
 _DIRECTORY = click.Path(exists=True, file_okay=False, path_type=Path)
 
@@ -24,49 +29,116 @@ def policies() -> None:
 @policies.command()
 @click.argument("directory", type=_DIRECTORY, required=False)
 @json_option
-def check(directory: Path | None, *, as_json: bool) -> None:
-    """Check the policies in DIRECTORY, or those that are in force."""
-    root = directory or _in_force()
-    found = _parse(root)
+@click.pass_context
+def check(context: click.Context, directory: Path | None, *, as_json: bool) -> None:
+    """Check the policies in DIRECTORY, or those that the settings name. Exit status 1: they are wrong."""
+    root = directory or _directory()
+    found, problems = _checked(root)
+    odd = warnings(found) if found is not None else []
     if as_json:
-        print_json({"directory": str(root), "digest": found.digest, "models": sorted(found.models), "ok": True})
+        print_json(
+            {
+                "directory": str(root),
+                "ok": found is not None,
+                "digest": found and found.digest,
+                "models": sorted(found.models) if found is not None else [],
+                "problems": [asdict(each) for each in problems],
+                "warnings": [asdict(each) for each in odd],
+            }
+        )
+    elif found is None:
+        click.echo("\n".join([f"{root}: {len(problems)} problem(s)", *map(str, problems)]), err=True)
     else:
         click.echo(f"{root}: good, {len(found.models)} model(s), digest {found.digest}")
+        for each in odd:
+            click.echo(f"warning: {each}", err=True)
+    context.exit(0 if found is not None else 1)
 
 
 @policies.command()
 @json_option
 def show(*, as_json: bool) -> None:
-    """Show the policies in force."""
-    found = _parse(_in_force())
+    """Show the policies that the settings name, and whether the running gateway is on them."""
+    settings = load()
+    found = _parse(policy_directory(settings))
+    running = running_policies(settings)
     if as_json:
-        print_json(found.model_dump(mode="json"))
+        print_json(found.model_dump(mode="json") | {"running": running})
         return
+    _print_models(found)
+    click.echo()
+    _print_legs(found)
+    click.echo()
+    print_facts(_facts(found.gateway.model_dump(mode="json")))
+    click.echo()
+    print_facts([("digest", found.digest), ("in the running gateway", running or "- (none runs)")])
+    if running not in {None, found.digest}:
+        click.echo("The files differ from what the gateway runs on: send it SIGHUP to have it read them.")
+
+
+def _print_models(found: Policies) -> None:
     print_table(
-        ["Model", "Price an image", "Images a call", "Made by", "Also called"],
+        ["Model", "Price an image", "Images a call", "Sides", "Pixels", "Steps", "References", "Also called"],
         (
             [
                 model.id + (" (default)" if model.id == found.routes.default else ""),
                 f"${dollars(model.unit_price)}",
                 str(model.images_per_call),
-                ", ".join(found.route(model.id).providers),
+                _range(model.limits.side),
+                str(model.limits.pixels),
+                _range(model.limits.steps),
+                str(model.limits.references),
                 ", ".join(model.aliases) or "-",
             ]
             for model in found.models.values()
         ),
-        right=["Price an image", "Images a call"],
+        right=["Price an image", "Images a call", "Pixels", "References"],
         empty="No models.",
     )
-    click.echo()
-    print_facts(_facts(found.gateway.model_dump(mode="json")))
+
+
+def _print_legs(found: Policies) -> None:
+    """In the order in which they are asked."""
+    print_table(
+        ["Model", "Made by", "Price an image", "Called there", "If"],
+        (
+            [
+                route.model,
+                leg.provider,
+                f"${dollars(found.price(route.model, leg.provider))}",
+                leg.model or "-",
+                _conditions(leg),
+            ]
+            for route in found.routes.routes
+            for leg in route.legs
+        ),
+        right=["Price an image"],
+        empty="No routes.",
+    )
+
+
+def _conditions(leg: LegPolicy) -> str:
+    said = []
+    if leg.wait_below is not None:
+        said.append(f"it waits less than {leg.wait_below:f} s")
+    if leg.budget_below is not None:
+        said.append(f"less than {(leg.budget_below * 100).normalize():f} % of each budget is used")
+    return ", ".join(said) or "always"
+
+
+def _range(pair: Sequence[object]) -> str:
+    return "-".join(map(str, pair))
 
 
 @policies.command()
 @click.argument("directory", type=click.Path(file_okay=False, path_type=Path), default="policies")
 @json_option
 def export(directory: Path, *, as_json: bool) -> None:
-    """Write the policies in force to DIRECTORY (default: policies), to be changed and set as IMAGEGATE_POLICIES."""
-    texts = _texts(_in_force())
+    """Write the policies that the settings name to DIRECTORY (default: policies), to be changed and set as
+    IMAGEGATE_POLICIES."""
+    source = _directory()
+    _parse(source)  # what no gateway starts on is no start for others
+    texts = _texts(source)
     if directory.exists() and any(directory.iterdir()):
         raise click.ClickException(f"{directory} is not empty: nothing was written.")
     for name, text in texts.items():
@@ -93,15 +165,22 @@ def _said(value: object) -> str:
     return "-" if value is None else str(value)
 
 
-def _in_force() -> Path:
-    return load().policies or packaged_policies()
+def _directory() -> Path:
+    return policy_directory(load())
 
 
 def _parse(root: Path) -> Policies:
+    found, problems = _checked(root)
+    if found is None:
+        raise click.ClickException(f"{root}: {'; '.join(map(str, problems))}")
+    return found
+
+
+def _checked(root: Path) -> tuple[Policies | None, Sequence[Problem]]:
     try:
-        return parse(_texts(root))
+        return parse(_texts(root)), ()
     except PolicyError as error:
-        raise click.ClickException(f"{root}: {error}") from error
+        return None, error.problems
 
 
 def _texts(root: Path) -> dict[str, str]:

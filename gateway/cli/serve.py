@@ -6,7 +6,7 @@ import click
 import uvloop
 
 from gateway.cli.configuration import load
-from gateway.core.policy import PolicyError
+from gateway.core.policy_problems import PolicyError
 from gateway.edge.server import StartError
 from gateway.ports import StoreDown
 from gateway.settings import SettingsError

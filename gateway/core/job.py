@@ -10,7 +10,7 @@ images per call, with a hold of its own. An attempt's life:
         └─→ failed
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Literal
 
@@ -66,12 +66,33 @@ PassedFor = Literal["absent", "unable", "busy", "budget", "refusing", "failed"]
 
 
 @dataclass(frozen=True, slots=True)
+class Claim:
+    """A worker took the work on: `at` is in ms since the epoch, by the clock of the queue."""
+
+    worker: str
+    at: int
+
+
+@dataclass(frozen=True, slots=True)
 class Passed:
-    """A leg of the route that an attempt was not made at, and why: `detail` holds nothing of the order."""
+    """A leg of the route that an attempt was not made at, and why: `detail` holds nothing of the order.
+
+    Of one that was tried: when it failed (`at`), when it had been submitted there, and who had claimed it. Any other was passed
+    at the moment of the one before it or, where there is none, when the order was held.
+    """
 
     provider: str
     reason: PassedFor
     detail: str
+    at: int | None = None
+    submitted_at: int | None = None
+    worker: str | None = None
+    claimed_at: int | None = None
+
+
+def job_of(attempt_id: str) -> str:
+    """The id of its job, which an attempt's begins with: what log lines are joined by."""
+    return attempt_id.partition(".")[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +120,35 @@ class Attempt:
     #: micro-dollars an image, where it has moved to a leg with another price than its order's
     price: int | None = None
     passed: tuple[Passed, ...] = ()
+    #: who has claimed it, where it was made by the team's own workers, and when; kept once it has ended
+    worker: str | None = None
+    claimed_at: int | None = None
+
+    @property
+    def claim(self) -> Claim | None:
+        return None if self.worker is None or self.claimed_at is None else Claim(self.worker, self.claimed_at)
+
+    def claimed(self, claim: Claim | None) -> "Attempt":
+        return self if claim is None else replace(self, worker=claim.worker, claimed_at=claim.at)
+
+    def tried(self, failure: Failure, at: int) -> "Attempt":
+        """With the leg that it failed at among those that it has passed."""
+        tried = Passed(self.provider, "failed", failure.message, at, self.submitted_at, self.worker, self.claimed_at)
+        return replace(self, passed=(*self.passed, tried))
+
+    def moved(self, provider: str, price: int, passed: tuple[Passed, ...]) -> "Attempt":
+        """To be made at another leg: what it was at the last one is in `passed`."""
+        return replace(
+            self,
+            provider=provider,
+            state=State.RESERVED,
+            upstream_id=None,
+            submitted_at=None,
+            price=price,
+            passed=passed,
+            worker=None,
+            claimed_at=None,
+        )
 
 
 #: How a job came to its pictures: made (whether or not the cache was asked), found made, or found being made.

@@ -2,7 +2,7 @@
 
 import math
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import date
 from decimal import Decimal
 from fnmatch import fnmatchcase
@@ -14,12 +14,8 @@ from pydantic import AfterValidator, Field, ValidationError
 from gateway.core import rate
 from gateway.core.money import micros
 from gateway.core.order import Codec, ResponseFormat
+from gateway.core.policy_problems import PolicyError, Problem, problems_of
 from gateway.core.route_policy import DEAREST, Policy, Route, Routes
-
-
-class PolicyError(Exception):
-    """A policy file is wrong; the text names file and field."""
-
 
 _Kind = TypeVar("_Kind", bound=Policy)
 
@@ -191,77 +187,81 @@ class Policies(Policy):
 def parse(files: Mapping[str, str]) -> Policies:
     """Read a whole set, `{"gateway.toml": text, "routes.toml": …, "models/NAME.toml": …}`, or refuse it whole.
 
-    Raises PolicyError.
+    Raises PolicyError, with all that is wrong as far as it can be seen: what files say of each other only once each is right.
     """
-    tables = {name: _table(name, text) for name, text in files.items()}
-    for needed in ("gateway.toml", "routes.toml"):
-        if needed not in tables:
-            raise PolicyError(f"{needed} is missing")
+    problems = [
+        Problem(needed, None, "is missing") for needed in ("gateway.toml", "routes.toml") if needed not in files
+    ]
+    tables = {name: _table(name, files[name], problems) for name in sorted(files)}
+    gateway = _model("gateway.toml", GatewayPolicy, tables.pop("gateway.toml", None), problems)
+    routes = _model("routes.toml", Routes, tables.pop("routes.toml", None), problems)
     models: dict[str, ModelPolicy] = {}
-    for name in sorted(tables.keys() - {"gateway.toml", "routes.toml"}):
+    for name, table in tables.items():
         if not name.startswith("models/"):
-            raise PolicyError(f"{name} is no policy file: expected gateway.toml, routes.toml, models/NAME.toml")
-        model = _model(name, ModelPolicy, tables[name])
-        if model.id in models:
-            raise PolicyError(f"{name}: the model {model.id} is described twice")
-        models[model.id] = model
-    policies = Policies(
-        gateway=_model("gateway.toml", GatewayPolicy, tables["gateway.toml"]),
-        routes=_model("routes.toml", Routes, tables["routes.toml"]),
-        models=models,
-        digest=_digest(files),
-    )
-    _agree(policies)
-    return policies
+            problems.append(
+                Problem(name, None, "is no policy file: expected gateway.toml, routes.toml, models/NAME.toml")
+            )
+        elif (model := _model(name, ModelPolicy, table, problems)) is not None:
+            if model.id in models:
+                problems.append(Problem(name, "id", f"the model {model.id} is described twice"))
+            models[model.id] = model
+            problems += (Problem(name, key, problem) for key, problem in _unserved(model))
+    if gateway is None or routes is None or problems:
+        raise PolicyError(*problems)
+    if problems := [Problem("routes.toml", None, problem) for problem in _disagreements(routes, models)]:
+        raise PolicyError(*problems)
+    return Policies(gateway=gateway, routes=routes, models=models, digest=_digest(files))
 
 
-def _agree(policies: Policies) -> None:
-    routed = [route.model for route in policies.routes.routes]
+def _disagreements(routes: Routes, models: Mapping[str, ModelPolicy]) -> Iterator[str]:
+    routed = [route.model for route in routes.routes]
     if len(routed) != len(set(routed)):
-        raise PolicyError("routes.toml: a model has two routes")
-    for name in [policies.routes.default, *routed]:
-        if name not in policies.models:
-            raise PolicyError(f"routes.toml: no file in models/ describes {name}")
-    if (wrong := policies.routes.wrong()) is not None:
-        raise PolicyError(f"routes.toml: {wrong}")
-    for route in policies.routes.routes:
-        if "empiriolabs" in route.providers and policies.models[route.model].empiriolabs is None:
-            raise PolicyError(f"routes.toml: {route.model} has no [empiriolabs] table in its model file")
-    for name, model in policies.models.items():
+        yield "a model has two routes"
+    for name in dict.fromkeys([routes.default, *routed]):
+        if name not in models:
+            yield f"no file in models/ describes {name}"
+    yield from routes.wrong()
+    for route in routes.routes:
+        model = models.get(route.model)
+        if model is not None and model.empiriolabs is None and "empiriolabs" in route.providers:
+            yield f"{route.model} has no [empiriolabs] table in its model file"
+    for name in models:
         if name not in routed:
-            raise PolicyError(f"routes.toml: the model {name} has no route")
-        _serves(model)
+            yield f"the model {name} has no route"
 
 
-def _serves(model: ModelPolicy) -> None:
-    """A request that names nothing must not be refused for what the policy fills in."""
+def _unserved(model: ModelPolicy) -> Iterator[tuple[str, str]]:
+    """A request that names nothing must not be refused for what the policy fills in: the keys by which it would be."""
     limits, defaults = model.limits, model.defaults
     if "1:1" not in model.aspect_ratios:
-        raise PolicyError(f"{model.id}: aspect_ratios must have 1:1, the ratio of a request that names none")
-    for size in (*model.aspect_ratios.values(), *model.alias_sizes.values()):
-        sides = [int(side) for side in size.split("x")]
-        if not all(limits.side[0] <= side <= limits.side[1] for side in sides) or math.prod(sides) > limits.pixels:
-            raise PolicyError(f"{model.id}: the size {size} is outside of [limits]")
+        yield "aspect_ratios", "must have 1:1, the ratio of a request that names none"
+    for table in ("aspect_ratios", "alias_sizes"):
+        for name, size in getattr(model, table).items():
+            sides = [int(side) for side in size.split("x")]
+            if not all(limits.side[0] <= side <= limits.side[1] for side in sides) or math.prod(sides) > limits.pixels:
+                yield f"{table}.{name}", f"the size {size} is outside of [limits]"
     for name in ("steps", "guidance", "max_sequence_length"):
         least, most = getattr(limits, name)
         if not least <= getattr(defaults, name) <= most:
-            raise PolicyError(f"{model.id}: defaults.{name} is outside of [limits]")
+            yield f"defaults.{name}", "is outside of [limits]"
 
 
-def _table(name: str, text: str) -> dict[str, object]:
+def _table(name: str, text: str, problems: list[Problem]) -> dict[str, object] | None:
     try:
         return tomllib.loads(text, parse_float=Decimal)
     except tomllib.TOMLDecodeError as error:
-        raise PolicyError(f"{name}: {error}") from error
+        problems.append(Problem(name, None, f"is no TOML: {error}"))
+        return None
 
 
-def _model(name: str, kind: type[_Kind], table: Mapping[str, object]) -> _Kind:
+def _model(name: str, kind: type[_Kind], table: Mapping[str, object] | None, problems: list[Problem]) -> _Kind | None:
+    if table is None:
+        return None
     try:
         return kind.model_validate(table)
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise PolicyError(f"{name}: {where}: {first['msg']}") from error
+        problems += problems_of(name, error)
+        return None
 
 
 def _digest(files: Mapping[str, str]) -> str:

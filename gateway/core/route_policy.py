@@ -1,6 +1,7 @@
 """Routes: which providers may make a model's images, in their order and on what conditions."""
 
 import re
+from collections.abc import Iterator
 from decimal import Decimal
 from typing import Annotated, Literal
 
@@ -108,15 +109,13 @@ class Routes(Policy):
     routes: list[Route]
     servers: list[Server] = []
 
-    def wrong(self) -> str | None:
-        """What does not hold together, if anything."""
+    def wrong(self) -> Iterator[str]:
+        """What does not hold together."""
         names = [server.name for server in self.servers]
         if len(names) != len(set(names)) or not set(names).isdisjoint(OWN_PROVIDERS):
-            return "a server has the name of another provider"
+            yield "a server has the name of another provider"
         for route in self.routes:
             if len(route.providers) != len(set(route.providers)):
-                return f"{route.model} has two legs at one provider"
-            unknown = set(route.providers) - {*OWN_PROVIDERS, *names}
-            if unknown:
-                return f"{route.model} has a leg at {min(unknown)}, which is no provider"
-        return None
+                yield f"{route.model} has two legs at one provider"
+            for unknown in sorted(set(route.providers) - {*OWN_PROVIDERS, *names}):
+                yield f"{route.model} has a leg at {unknown}, which is no provider"

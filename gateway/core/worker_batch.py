@@ -16,6 +16,11 @@ def line(model: str, engine: str) -> str:
     return f"{model}@{engine}"
 
 
+def model_of(line: str) -> str:
+    """Whose orders wait in a line."""
+    return line.rpartition("@")[0]
+
+
 def tokens(width: int, height: int) -> int:
     """Of one image with its prompt."""
     return -(-width * height // _PIXELS) + _PROMPT

@@ -23,6 +23,9 @@ Positive = Annotated[int, Meta(ge=1, le=2**31)]
 Seed = Annotated[int, Meta(ge=0, lt=SEEDS)]
 #: Of an engine for a piece, a day at most: what is reckoned from it stays a number.
 Seconds = Annotated[float, Meta(ge=0, le=86_400)]
+#: Summed up over a worker's life, ten years at most.
+Total = Annotated[float, Meta(ge=0, le=315_360_000)]
+Bytes = Annotated[int, Meta(ge=0, le=2**50)]
 #: Images in a call: one claim may not empty a long line.
 Images = Annotated[int, Meta(ge=1, le=64)]
 
@@ -44,11 +47,19 @@ class _Versioned(msgspec.Struct, frozen=True):
     version: int
 
 
+class Memory(msgspec.Struct, frozen=True, kw_only=True):
+    """Of a GPU, in bytes: what its last call held at most, what is set aside for such calls, and all there is."""
+
+    used: Bytes
+    reserved: Bytes
+    total: Bytes
+
+
 class Presence(Message, frozen=True, kw_only=True):
     """A worker as it is now; `load`: pieces in hand; a limit is that of one image.
 
     `engine` is the class of what makes its pictures (core.fingerprint); `seconds`: what a piece takes it, as it has learned of
-    late, and 0 before the first one.
+    late, and 0 before the first one. `busy_seconds`, `images` and `ooms` count from its start on.
     """
 
     worker: Id
@@ -64,6 +75,16 @@ class Presence(Message, frozen=True, kw_only=True):
     most_references: Count = 0
     load: Count = 0
     draining: bool = False
+    #: in which its engine made something
+    busy_seconds: Total = 0.0
+    #: that its engine made, whoever wanted them still
+    images: Count = 0
+    #: how often the GPU's memory gave out
+    ooms: Count = 0
+    #: None: there is no GPU, or it is not known
+    memory: Memory | None = None
+    #: from its start until it was ready
+    load_seconds: Total = 0.0
 
 
 class Claim(Message, frozen=True, kw_only=True):
@@ -126,13 +147,23 @@ class Progressed(Message, frozen=True, kw_only=True):
     cancelled: bool = False
 
 
+class EngineCall(msgspec.Struct, frozen=True):
+    """One call of the engine: its images, whosever they are, and its seconds."""
+
+    images: Images
+    seconds: Seconds
+
+
 class Finish(Message, frozen=True, kw_only=True):
-    """One picture for each seed, in order, all of them uploaded."""
+    """One picture for each seed, in order, all of them uploaded; `calls`: those that made them and that no other piece's
+    Finish tells of."""
 
     attempt: Line
     claim: Id
     pictures: Annotated[tuple[Picture, ...], Meta(min_length=1, max_length=64)]
     seconds: Seconds
+    #: each image is made in one call or, where that was out of memory, in a second
+    calls: Annotated[tuple[EngineCall, ...], Meta(max_length=128)] = ()
 
 
 class Fail(Message, frozen=True, kw_only=True):
@@ -154,9 +185,10 @@ class Held(msgspec.Struct, frozen=True):
 
 
 class Drain(Message, frozen=True, kw_only=True):
-    """It takes no more work, and gives back what it has not begun."""
+    """It takes no more work, and gives back what it has not begun. `left` False: it still finishes what it has begun."""
 
     worker: Id
+    left: bool = True
     given_back: Annotated[tuple[Held, ...], Meta(max_length=256)] = ()
 
 

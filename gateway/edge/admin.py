@@ -15,12 +15,7 @@ from litestar.types import Guard
 
 from gateway.core.errors import InvalidApiKey
 from gateway.core.job import Job
-from gateway.edge.admin_answers import (
-    BudgetShape,
-    JobShape,
-    Listing,
-    ScopeShape,
-)
+from gateway.edge.admin_answers import BudgetShape, Listing, ScopeShape
 from gateway.edge.admin_asks import (
     JobsQuery,
     LogLevel,
@@ -29,6 +24,7 @@ from gateway.edge.admin_asks import (
 )
 from gateway.edge.admin_books import adjust_spend, list_ledger, list_rates, report_spend, show_drift
 from gateway.edge.admin_cache import purge_cache, show_cache
+from gateway.edge.admin_job_answers import JobShape
 from gateway.edge.admin_keys import change_key, create_key, list_keys, revoke_key, rotate_key, show_key
 from gateway.edge.admin_teams import change_team, create_team, list_teams, show_team
 from gateway.edge.admin_upkeep import Care, backup, doctor
@@ -111,7 +107,7 @@ async def list_jobs(request: _Call, administration: NamedDependency[Administrati
 
 @get("/jobs/{job_id:str}")
 async def show_job(job_id: FromPath[str], administration: NamedDependency[Administration]) -> JobShape:
-    return JobShape.of(await administration.job(job_id))
+    return JobShape.of_story(await administration.story(job_id))
 
 
 @post("/jobs/{job_id:str}/resolve", status_code=200)
@@ -119,7 +115,8 @@ async def resolve_job(
     request: _Call, job_id: FromPath[str], administration: NamedDependency[Administration]
 ) -> JobShape:
     asked = Resolution.from_json(await request.body())
-    return JobShape.of(await administration.resolve(job_id, asked.outcome, asked.attempt))
+    await administration.resolve(job_id, asked.outcome, asked.attempt)
+    return JobShape.of_story(await administration.story(job_id))
 
 
 @put("/log-level")

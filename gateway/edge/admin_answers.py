@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import Generic, Self, TypeVar
 
 from gateway.core.instants import iso
-from gateway.core.job import HOLDING, Attempt, Job, Passed, State
 from gateway.core.money import dollars
 from gateway.pipeline.rate_card import Rate
 from gateway.ports import Adjustment, BudgetState, LedgerRow, Spend
@@ -157,122 +156,9 @@ class LedgerShape:
 
 
 @dataclass(frozen=True, slots=True)
-class FailureShape:
-    code: str
-    message: str
-
-
-@dataclass(frozen=True, slots=True)
-class PictureShape:
-    name: str
-    codec: str
-    width: int
-    height: int
-    bytes: int
-
-
-@dataclass(frozen=True, slots=True)
-class AttemptShape:
-    """`held` is what is still reserved; it is nought once the attempt is settled or released."""
-
-    id: str
-    part: int
-    state: str
-    provider: str
-    upstream_id: str | None
-    images: int
-    seed: int
-    held: Money
-    cost: Money
-    reserved_at: str | None
-    submitted_at: str | None
-    ended_at: str | None
-    pictures: Sequence[PictureShape]
-    failure: FailureShape | None
-    #: the legs that it was not made at before, and why
-    passed: Sequence[Passed]
-
-    @classmethod
-    def of(cls, attempt: Attempt) -> Self:
-        return cls(
-            id=attempt.id,
-            part=attempt.part,
-            state=attempt.state,
-            provider=attempt.provider,
-            upstream_id=attempt.upstream_id,
-            images=attempt.images,
-            seed=attempt.seed,
-            held=Money.of(_held(attempt)),
-            cost=Money.of(attempt.cost),
-            reserved_at=_iso(attempt.reserved_at),
-            submitted_at=_iso(attempt.submitted_at),
-            ended_at=_iso(attempt.ended_at),
-            pictures=[PictureShape(one.name, one.codec, one.width, one.height, one.size) for one in attempt.pictures],
-            failure=FailureShape(attempt.failure.code, attempt.failure.message) if attempt.failure else None,
-            passed=attempt.passed,
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class JobShape:
-    """Never the prompt: who may see money need not see what was asked. One that follows another holds and costs nothing;
-    its attempts are that one's, with what they hold and cost."""
-
-    id: str
-    status: str
-    unconfirmed: bool
-    source: str
-    follows: str | None
-    fingerprint: str | None
-    team: str
-    key_id: str
-    user: str | None
-    model: str
-    size: str
-    seed: int
-    images_asked: int
-    images: int
-    held: Money
-    cost: Money
-    policy: str
-    created_at: str | None
-    completed_at: str | None
-    attempts: Sequence[AttemptShape]
-
-    @classmethod
-    def of(cls, job: Job) -> Self:
-        return cls(
-            id=job.id,
-            status=job.status,
-            unconfirmed=any(attempt.state is State.UNCONFIRMED for attempt in job.attempts),
-            source=job.source,
-            follows=job.leader,
-            fingerprint=job.entry.fingerprint if job.entry else None,
-            team=job.team,
-            key_id=job.key_id,
-            user=job.user,
-            model=job.order.model,
-            size=f"{job.order.width}x{job.order.height}",
-            seed=job.order.seed,
-            images_asked=job.order.count,
-            images=len(job.pictures),
-            held=Money.of(0 if job.leader else sum(_held(attempt) for attempt in job.attempts)),
-            cost=Money.of(job.cost),
-            policy=job.order.policy,
-            created_at=_iso(job.created_at),
-            completed_at=_iso(job.completed_at),
-            attempts=[AttemptShape.of(attempt) for attempt in job.attempts],
-        )
-
-
-@dataclass(frozen=True, slots=True)
 class Drift:
     microdollars: int
 
 
 def _iso(at: int | None) -> str | None:
     return None if at is None else iso(at)
-
-
-def _held(attempt: Attempt) -> int:
-    return attempt.held if attempt.state in HOLDING else 0

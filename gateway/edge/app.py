@@ -1,11 +1,11 @@
 """The application: routes over concrete pipeline objects, one error renderer, one guard around it all, one record a request."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from litestar import Litestar, Router
 from litestar.di import Provide
 
-from gateway.core.catalogue import Catalogue
 from gateway.core.images import LARGEST_IMAGE_BODY
 from gateway.edge import files, images, jobs, models, ops, problems, worker_api
 from gateway.edge.exchange import Observed, Observer
@@ -47,24 +47,24 @@ _LIMITS = GuardLimits(
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """Everything that the handlers use."""
+    """Everything that the handlers use. `front`: by the policies in force, asked for once a request."""
 
-    front: Front
-    catalogue: Catalogue
+    front: Callable[[], Front]
     team_jobs: TeamJobs
     files: PictureFiles
     operations: Operations
     admin: Router
     workers: Router
     observer: Observer
+    #: the pipeline's clock, by which requests are timed as well
+    monotonic: Callable[[], float]
 
 
 def create_app(parts: Parts) -> Observed:
     app = Litestar(
         route_handlers=[*HANDLERS, parts.admin, parts.workers],
         dependencies={
-            "front": _given(parts.front),
-            "catalogue": _given(parts.catalogue),
+            "front": Provide(parts.front, sync_to_thread=False),
             "team_jobs": _given(parts.team_jobs),
             "files": _given(parts.files),
             "operations": _given(parts.operations),
@@ -74,7 +74,7 @@ def create_app(parts: Parts) -> Observed:
         logging_config=None,
         request_max_body_size=None,  # the guard caps bodies, by path
     )
-    return Observed(Guard(app, _LIMITS), parts.observer)
+    return Observed(Guard(app, _LIMITS), parts.observer, parts.monotonic)
 
 
 def create_admin_app(admin: Router, observer: Observer) -> Observed:

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -11,8 +11,10 @@ from litestar import Request
 
 from gateway.core.errors import GatewayError, InvalidApiKey, RateLimited
 from gateway.core.job import Job
+from gateway.core.phases import Phase, PhaseMarks, own
 from gateway.core.rate import Room, duration
 from gateway.edge.envelope import App, Header, Message, Receive, Send, new_request_id
+from gateway.edge.trace import trace_id
 
 Call = Request[Any, Any, Any]
 
@@ -23,7 +25,9 @@ class Exchange:
 
     request_id: str
     method: str
-    started: float = field(default_factory=time.perf_counter)
+    #: the pipeline's clock, by which it tells where the time went
+    monotonic: Callable[[], float] = time.monotonic
+    started: float = field(init=False)
     route: str = "unknown"
     status: int = 499
     code: str | None = None
@@ -31,8 +35,11 @@ class Exchange:
     seconds: float = 0.0
     #: seconds of it in which nothing was done and nothing was to be, as in a long poll: they are no part of `seconds`
     idle: float = 0.0
-    #: seconds of it that were spent waiting for a provider
-    waited: float | None = None
+    #: of a request for images: where its time goes, in the end as seconds of each phase, which add up to it
+    marks: PhaseMarks | None = None
+    phases: Mapping[Phase, float] = field(default_factory=dict)
+    #: of the trace that it is a part of, as its client's tracing says
+    trace_id: str | None = None
     key_id: str | None = None
     team: str | None = None
     model: str | None = None
@@ -46,13 +53,33 @@ class Exchange:
     #: the budgets that are nearly used up
     warning: str | None = None
 
+    def __post_init__(self) -> None:
+        self.started = self.monotonic()
+
     @property
     def overhead(self) -> float | None:
-        return None if self.waited is None else self.seconds - self.waited
+        """Of a request for images that came as far as a job."""
+        return own(self.phases) if self.phases and self.job else None
 
     def elapsed(self) -> float:
         """Seconds since it came."""
-        return time.perf_counter() - self.started
+        return self.monotonic() - self.started
+
+    def for_images(self) -> PhaseMarks:
+        """It asks for images: where its time goes is told."""
+        self.marks = PhaseMarks()
+        self.marks.enter("admit", self.started)
+        return self.marks
+
+    def answering(self) -> None:
+        if self.marks is not None:
+            self.marks.enter("answer", self.monotonic())
+
+    def end(self) -> None:
+        now = self.monotonic()
+        self.seconds = now - self.started - self.idle
+        if self.marks is not None:
+            self.phases = self.marks.seconds(now)
 
     def elapsed_ms(self) -> int:
         return round(self.elapsed() * 1000)
@@ -71,10 +98,9 @@ class Exchange:
             told.append((f"x-ratelimit-reset-{what}", duration(room.reset)))
         return [(name.encode(), value.encode()) for name, value in told]
 
-    def about(self, job: Job, cache: str, waited: float, cost: int) -> None:
+    def about(self, job: Job, cache: str, cost: int) -> None:
         """`cost` of the answer, in micro-dollars."""
-        self.job, self.cache, self.model = job.id, cache, job.order.model
-        self.waited, self.cost = waited, cost
+        self.job, self.cache, self.model, self.cost = job.id, cache, job.order.model, cost
 
     def failed(self, error: GatewayError, reason: str | None = None) -> None:
         """The first error counts: it is what the client was told."""
@@ -110,8 +136,9 @@ class Observed:
     Sets `request_id: str` and `exchange: Exchange` in the scope's state.
     """
 
-    def __init__(self, app: App, observer: Observer) -> None:
+    def __init__(self, app: App, observer: Observer, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._app = app
+        self._monotonic = monotonic
         #: the server tells it of what never becomes a request
         self.observer = observer
 
@@ -120,19 +147,21 @@ class Observed:
             await self._app(scope, receive, send)
             return
         state = scope.setdefault("state", {})
-        exchange = Exchange(state.setdefault("request_id", new_request_id()), scope["method"])
+        exchange = Exchange(state.setdefault("request_id", new_request_id()), scope["method"], self._monotonic)
+        exchange.trace_id = trace_id(scope["headers"])
         state["exchange"] = exchange
 
         async def watched(message: Message) -> None:
             if message["type"] == "http.response.start":
                 exchange.status = message["status"]
+                exchange.answering()
                 message = {**message, "headers": [*message.get("headers", ()), *exchange.headers()]}
             await send(message)
 
         try:
             await self._app(scope, receive, watched)
         finally:
-            exchange.seconds = exchange.elapsed() - exchange.idle
+            exchange.end()
             exchange.route = _route(scope)
             if refused := state.get("refused"):
                 exchange.refused(refused)

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from gateway.core.catalogue import Catalogue
 from gateway.core.errors import InvalidApiKey
 from gateway.edge.exchange import Call, of
 from gateway.edge.intake import Intake
@@ -16,8 +17,10 @@ from gateway.ports import Clock
 
 @dataclass(frozen=True, slots=True)
 class Front:
-    """One object, since Litestar resolves several in a task group for each request."""
+    """One object, since Litestar resolves several in a task group for each request. Of one set of policies: a request keeps
+    to the one that it was given, whatever is in force when it ends."""
 
+    catalogue: Catalogue
     admission: Admission
     limiting: Limiting
     intake: Intake
@@ -31,7 +34,7 @@ class Front:
 
     async def identify(self, request: Call) -> Caller:
         """Raises InvalidApiKey. Header only: a key in a query or a cookie ends up in logs."""
-        caller = await self.admission.identify(bearer(request))
+        caller = await self.admission.identify(bearer(request), self.catalogue.policies.gateway.limits.defaults)
         exchange = of(request)
         exchange.key_id, exchange.team = caller.key_id, caller.team
         return caller

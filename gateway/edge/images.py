@@ -1,6 +1,7 @@
 """POST /v1/images/generations, /edits and /variations: one way for all three, as plain answers or as streams."""
 
 from contextlib import suppress
+from dataclasses import replace
 
 from litestar import post
 from litestar.di import NamedDependency
@@ -39,10 +40,12 @@ async def variations(request: Call, front: NamedDependency[Front]) -> ASGIApp:
 
 async def _make(request: Call, front: Front, kind: type[Ask]) -> ASGIApp:
     exchange = of(request)
+    marks = exchange.for_images()
     caller = await _admitted(request, front, kind)
-    ask, uploads = await front.intake.read(request, kind, patience(request.headers, front.max_wait))
+    left = patience(request.headers, front.max_wait)
+    ask, uploads = await front.intake.read(request, kind, front.catalogue, left)
     call = read_call(ask, uploads, request.headers, front.max_wait, exchange.elapsed())
-    exchange.model = ask.model
+    call, exchange.model = replace(call, marks=marks), ask.model
     if dry_run(request.headers):
         quote = await front.quoting.quote(caller, ask, call, uploads)
         exchange.model = quote.order.model
@@ -58,7 +61,7 @@ async def _make(request: Call, front: Front, kind: type[Ask]) -> ASGIApp:
     answer = await _finished(request, front, underway)
     exchange.warning = answer.warning
     job, viewer = answer.job, front.viewer(request, caller)
-    exchange.about(job, answer.cache, answer.waited, cost(job, answer.cache))
+    exchange.about(job, answer.cache, cost(job, answer.cache))
     if call.respond_async or job.status is not Status.COMPLETED:
         return front.renderer.accepted(
             job, viewer, cache=answer.cache, remaining=answer.remaining, ahead=underway.ahead

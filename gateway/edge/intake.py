@@ -34,12 +34,10 @@ class Intake:
         directory: Path,
         environment: Mapping[str, str],
         urls: ImageUrls,
-        catalogue: Catalogue,
         limits: IntakeLimits | None = None,
     ) -> None:
         limits = limits or IntakeLimits()
         self._directory = directory
-        self._catalogue = catalogue
         self._reader = Reader(directory, environment, urls, limits)
         self._spooled = Places(limits.spooled, limits.spooled_per_key)
         self._queued = Places(limits.queued, limits.queued_per_key)
@@ -52,7 +50,9 @@ class Intake:
         for working in self._working:
             working.cancel()
 
-    async def read(self, request: Call, kind: type[Kind], patience: float) -> tuple[Kind, tuple[Upload, ...]]:
+    async def read(
+        self, request: Call, kind: type[Kind], catalogue: Catalogue, patience: float
+    ) -> tuple[Kind, tuple[Upload, ...]]:
         """The ask, its images in the order in which they were sent, and the mask behind them.
 
         `patience`: seconds from the request's arrival on.
@@ -61,7 +61,7 @@ class Intake:
         """
         content_type = request.headers.get("content-type", "")
         is_form(content_type, kind.operation)  # what is neither is refused unread
-        wish = Wish(kind.operation, content_type, self._catalogue.policies.most_references)
+        wish = Wish(kind.operation, content_type, catalogue.policies.most_references)
         async with self._received(request) as body:
             if kind.operation == "generation" and (held := body.in_memory) is not None:
                 parsed = parse(held, content_type, kind.operation, wish.most_images)
@@ -70,7 +70,7 @@ class Intake:
             with self._queued.taken(_key(request)):
                 left = patience - of(request).elapsed()
                 asker = Asker(request, asyncio.get_running_loop().time() + left)
-                return await self._attended(request, self._read(asker, body, wish, kind))
+                return await self._attended(request, self._read(asker, body, wish, kind, catalogue))
 
     async def glance(self, request: Call, kind: type[Kind]) -> Kind | None:
         """The ask, as far as it is in a small JSON body without images; None: it is not, or its size is not told.
@@ -83,12 +83,14 @@ class Intake:
         parsed = parse(b"".join([chunk async for chunk in chunks(request)]), content_type, kind.operation, 0)
         return None if parsed.images else asks.read(parsed.fields, kind)
 
-    async def _read(self, asker: Asker, body: Body, wish: Wish, kind: type[Kind]) -> tuple[Kind, tuple[Upload, ...]]:
+    async def _read(
+        self, asker: Asker, body: Body, wish: Wish, kind: type[Kind], catalogue: Catalogue
+    ) -> tuple[Kind, tuple[Upload, ...]]:
         read = await self._reader.read(asker, body, wish)
         fields = form.typed(read.fields, kind) if read.form else read.fields
         ask = asks.read(fields | dict.fromkeys(read.binary, b""), kind)
         if read.images:
-            self._catalogue.check_references(ask.model, len(read.images), read.param)
+            catalogue.check_references(ask.model, len(read.images), read.param)
         return ask, await self._reader.complete(asker, read)
 
     async def _attended(self, request: Call, work: Coroutine[Any, Any, _Result]) -> _Result:

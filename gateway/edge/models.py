@@ -8,7 +8,6 @@ from litestar import get
 from litestar.di import NamedDependency
 from litestar.params import FromPath
 
-from gateway.core.catalogue import Catalogue
 from gateway.core.model_cards import ModelCard, find, listing
 from gateway.edge.exchange import Call
 from gateway.edge.front import Front
@@ -23,16 +22,14 @@ class ModelList:
 
 
 @get("/v1/models", name="models.list", response_headers=_PRIVATE)
-async def list_models(request: Call, front: NamedDependency[Front], catalogue: NamedDependency[Catalogue]) -> ModelList:
+async def list_models(request: Call, front: NamedDependency[Front]) -> ModelList:
     """The models themselves, then their other names; all of them, as OpenAI's list has no pages."""
     caller = await front.identify(request)
-    return ModelList("list", listing(catalogue, caller.allowed))
+    return ModelList("list", listing(front.catalogue, caller.allowed))
 
 
 @get("/v1/models/{model_id:path}", name="models.get", response_headers=_PRIVATE)
-async def get_model(
-    request: Call, model_id: FromPath[str], front: NamedDependency[Front], catalogue: NamedDependency[Catalogue]
-) -> ModelCard:
+async def get_model(request: Call, model_id: FromPath[str], front: NamedDependency[Front]) -> ModelCard:
     """One model by its id or any other name of it. Slashes in an id may come as they are or as %2F, as the SDKs send them."""
     caller = await front.identify(request)
-    return find(catalogue, model_id.removeprefix("/"), caller.allowed)  # a path of Litestar's begins with one
+    return find(front.catalogue, model_id.removeprefix("/"), caller.allowed)  # a path of Litestar's begins with one

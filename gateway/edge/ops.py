@@ -13,7 +13,6 @@ from litestar import get
 from litestar.di import NamedDependency
 from litestar.types import ASGIApp
 
-from gateway.core.catalogue import Catalogue
 from gateway.core.errors import InvalidApiKey, NoCapacity
 from gateway.edge import docs_page
 from gateway.edge.exchange import Call
@@ -36,7 +35,6 @@ class Operations:
     """`tokens`: any of them opens /metrics from afar. `providers` tells of each circuit, and never flips readiness."""
 
     jobs: Jobs
-    policies: str
     version: str
     tokens: tuple[str, ...]
     exposition: Callable[[str], tuple[bytes, str]]
@@ -51,7 +49,7 @@ async def healthz() -> ASGIApp:
 
 
 @get("/readyz", name="readyz")
-async def readyz(operations: NamedDependency[Operations]) -> ASGIApp:
+async def readyz(operations: NamedDependency[Operations], front: NamedDependency[Front]) -> ASGIApp:
     """Store and policies are there; 503 otherwise, and while stopping. Providers are reported only."""
     if operations.stopping():
         raise NoCapacity("The gateway is stopping.", retry_after=5)
@@ -60,7 +58,7 @@ async def readyz(operations: NamedDependency[Operations]) -> ASGIApp:
         {
             "status": "ready",
             "version": operations.version,
-            "policies": operations.policies,
+            "policies": front.catalogue.policies.digest,
             "providers": operations.providers(),
         }
     )
@@ -78,25 +76,20 @@ async def metrics(request: Call, operations: NamedDependency[Operations]) -> ASG
 
 
 @get("/openapi.json", name="openapi")
-async def openapi(operations: NamedDependency[Operations], catalogue: NamedDependency[Catalogue]) -> ASGIApp:
+async def openapi(operations: NamedDependency[Operations], front: NamedDependency[Front]) -> ASGIApp:
     """This API, described."""
-    return Reply(200, _JSON, Body((_document(operations.version, catalogue.policies.most_references),)))
+    return Reply(200, _JSON, Body((_document(operations.version, front.catalogue.policies.most_references),)))
 
 
 @get("/docs", name="docs")
-async def docs(
-    request: Call,
-    front: NamedDependency[Front],
-    operations: NamedDependency[Operations],
-    catalogue: NamedDependency[Catalogue],
-) -> ASGIApp:
+async def docs(request: Call, front: NamedDependency[Front], operations: NamedDependency[Operations]) -> ASGIApp:
     """The same as a page for people, with examples that call the address it was asked at."""
     address = front.public_url or f"{request.scope['scheme']}://{request.headers.get('host', '')}"
-    page = _page(operations.version, catalogue.policies.most_references)
+    page = _page(operations.version, front.catalogue.policies.most_references)
     return Reply(200, _PAGE, Body((docs_page.at(page, address),)))
 
 
-@cache  # neither is asked for often, nor ever changes: it takes longer to make than all other answers
+@cache  # neither is asked for often, and new policies seldom change it: it takes longer to make than all other answers
 def _document(version: str, most_references: int) -> bytes:
     return msgspec.json.encode(document(version, most_references))
 

@@ -103,7 +103,7 @@ class Stream:
                 yield chunk
 
     async def _completed(self, answer: Answer) -> tuple[str, Body]:
-        self.exchange.about(answer.job, answer.cache, answer.waited, cost(answer.job, answer.cache))
+        self.exchange.about(answer.job, answer.cache, cost(answer.job, answer.cache))
         name, body = self.renderer.completed(answer.job, self.viewer, cache=answer.cache, remaining=answer.remaining)
         await body.check()
         return name, body

@@ -12,6 +12,7 @@ from litestar.types import ASGIApp
 
 from gateway.core import worker_messages as messages
 from gateway.core.errors import ClientLeft, InvalidRequest, NotFound, UnsupportedMediaType
+from gateway.core.job import job_of
 from gateway.core.order import Codec
 from gateway.edge.exchange import Call, of, watching
 from gateway.edge.front import bearer
@@ -76,7 +77,7 @@ async def claim(request: Call, desk: _Desk) -> ASGIApp:
         raise
     if claimed.work:
         exchange.level = "info"
-        exchange.job = claimed.work[0].attempt
+        exchange.job = job_of(claimed.work[0].attempt)
     return _said(claimed)
 
 
@@ -91,7 +92,7 @@ async def picture(request: Call, desk: _Desk) -> ASGIApp:
     """The bytes of one picture. Whose piece it is for is asked before they are read, and so are refused unread."""
     await desk.admit(request)
     asked = PictureQuery.from_query(request.query_params)
-    of(request).job = asked.attempt
+    of(request).job = job_of(asked.attempt)
     piece = await desk.delivering.own(asked.attempt, asked.claim)
     async with turn(desk.uploads, _TURN):
         kept = await desk.delivering.keep(piece, _codec(request), await _body(request))
@@ -112,7 +113,7 @@ async def partial(request: Call, desk: _Desk) -> ASGIApp:
 async def finish(request: Call, desk: _Desk) -> ASGIApp:
     await desk.admit(request)
     said = await _read(request, messages.Finish)
-    of(request).job = said.attempt
+    of(request).job = job_of(said.attempt)
     return _said(await desk.delivering.finish(said))
 
 
@@ -120,7 +121,7 @@ async def finish(request: Call, desk: _Desk) -> ASGIApp:
 async def fail(request: Call, desk: _Desk) -> ASGIApp:
     await desk.admit(request)
     said = await _read(request, messages.Fail)
-    of(request).job = said.attempt
+    of(request).job = job_of(said.attempt)
     return _said(await desk.delivering.fail(said))
 
 

@@ -2,13 +2,15 @@
 cache."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
-from gateway.core.catalogue import Catalogue
 from gateway.core.errors import InvalidRequest, NotFound
-from gateway.core.job import Job, State, Status
+from gateway.core.job import LIVE, Attempt, Job, State, Status
 from gateway.core.money import dollars, payers
+from gateway.core.timeline import FOLLOWERS, Event, Spans, spans, timeline
 from gateway.pipeline.adjusting import Wanted, booked, draft
 from gateway.pipeline.cache_administration import CacheAdministration
+from gateway.pipeline.in_force import InForce
 from gateway.pipeline.key_administration import KeyAdministration, check_team, read_budgets
 from gateway.pipeline.rate_card import Rate
 from gateway.pipeline.repeating import repeated
@@ -30,6 +32,15 @@ from gateway.ports import (
 )
 
 
+@dataclass(frozen=True, slots=True)
+class Story:
+    """A job, and all that happened to it so far."""
+
+    job: Job
+    events: Sequence[Event]
+    spans: Spans
+
+
 class Administration(KeyAdministration):
     """Over the ports alone. Raises InvalidRequest (with `param`) and NotFound for what it was asked, StoreDown as the
     store does."""
@@ -43,14 +54,14 @@ class Administration(KeyAdministration):
         cache: Cache,
         workers: WorkerAdministration,
         spending: Spending,
-        catalogue: Catalogue,
+        policies: InForce,
         clock: Clock,
         pepper: bytes,
         key_made: Callable[[str, str], None] | None = None,
         rates: Callable[[], Sequence[Rate]] = tuple,
     ) -> None:
         """`key_made` is told of each new key: its team and its id; `rates` are the providers' own prices, as last read."""
-        super().__init__(keys=keys, ledger=ledger, catalogue=catalogue, clock=clock, pepper=pepper, key_made=key_made)
+        super().__init__(keys=keys, ledger=ledger, policies=policies, clock=clock, pepper=pepper, key_made=key_made)
         self._jobs = jobs
         self._spending = spending
         self.cache = CacheAdministration(cache, clock)
@@ -103,6 +114,20 @@ class Administration(KeyAdministration):
         if job is None:
             raise NotFound(f"there is no job {job_id!r}", code="job_not_found", param="id")
         return job
+
+    async def story(self, job_id: str) -> Story:
+        job = await self.job(job_id)
+        attempts = [await self._in_hand(attempt) for attempt in job.attempts]
+        job, now = replace(job, attempts=tuple(attempts)), self._clock.now()
+        rows = [] if job.leader else await self._ledger.rows_of([attempt.id for attempt in job.attempts])
+        followers = await self._jobs.followers(job.id, FOLLOWERS + 1)
+        return Story(job, timeline(job, rows, now=now, followers=followers), spans(job, now))
+
+    async def _in_hand(self, attempt: Attempt) -> Attempt:
+        """With the worker who has it: the journal learns that when it has ended, and not before, for a write less an order."""
+        if attempt.provider != "workers" or attempt.state not in LIVE:
+            return attempt
+        return attempt.claimed(await self.workers.claim(attempt.id))
 
     async def jobs(
         self, *, status: Status | None = None, team: str | None = None, limit: int = 20, after: str | None = None

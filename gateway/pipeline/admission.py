@@ -25,20 +25,18 @@ class Caller:
 
 
 class Admission:
-    def __init__(
-        self, keys: Keys, peppers: tuple[bytes, ...], clock: Clock, crew: Crew, *, limits: Defaults = UNLIMITED
-    ) -> None:
+    def __init__(self, keys: Keys, peppers: tuple[bytes, ...], clock: Clock, crew: Crew) -> None:
         """`peppers`: one for each secret of the ring, the first hashes new keys."""
         self._keys = keys
-        self._limits = limits
         self._peppers = peppers
         self._clock = clock
         self._crew = crew
         #: when each key's use was last noted by us
         self._noted: dict[str, int] = {}
 
-    async def identify(self, token: str | None) -> Caller:
-        """Raises InvalidApiKey; whatever is wrong with a key that was given, its client is told the same."""
+    async def identify(self, token: str | None, defaults: Defaults = UNLIMITED) -> Caller:
+        """`defaults`: the limits of keys and teams that set none. Raises InvalidApiKey; whatever is wrong with a key that was
+        given, its client is told the same."""
         key_id = key_form.key_id(token) if token else None
         if token is None or key_id is None:
             raise _refused("malformed" if token else "missing", None)
@@ -58,7 +56,7 @@ class Admission:
         if stored != digests[0]:
             await self._keys.replace_digest(key_id, stored, digests[0])
         self._note(key, now)
-        limits = self._limits.of(key.id, key.limits, team.name, team.limits)
+        limits = defaults.of(key.id, key.limits, team.name, team.limits)
         return Caller(key.id, key.team, key.allowed, limits)
 
     async def live(self, key_id: str) -> Key | None:

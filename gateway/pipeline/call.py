@@ -1,7 +1,9 @@
 """A call: what a request says about itself beside its order, read by the edge from headers and body."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
+
+from gateway.core.phases import PhaseMarks
 
 #: bypass: ask for nothing that was made, only: make nothing
 CacheWish = Literal["bypass", "only"]
@@ -24,3 +26,5 @@ class Call:
     #: digest of endpoint and `Idempotency-Key`
     idempotency: str | None = None
     cache: CacheWish | None = None
+    #: where its time goes, from its first byte on
+    marks: PhaseMarks = field(default_factory=PhaseMarks, compare=False)

@@ -11,7 +11,7 @@ from gateway.core.worker_messages import Claim, Claimed, Drain, Presence, Work
 from gateway.pipeline.bells import LOOK, Ears, Waiter
 from gateway.pipeline.crew import Crew, Stopping
 from gateway.ports import Clock, Delivered, Fits, Queue
-from gateway.ports.bells import line_word
+from gateway.ports.bells import line_word, piece_word
 from gateway.ports.queue import WORKER_LEASE
 
 #: Where a worker reads the reference images and masks of its work.
@@ -48,6 +48,7 @@ class Claiming:
                     await self._take_back(delivered, asked.claim)
                     raise ClientLeft("The worker has gone away.")
                 answered = self._clock.monotonic()
+                await asyncio.gather(*(self._ears.ring(piece_word(each.piece.id)) for each in delivered))
                 if delivered or answered >= end or not await self._goes_on(waiter, end - answered):
                     lease = WORKER_LEASE - round((answered - began) * 1000)
                     return Claimed(work=tuple(map(_work, delivered)), lease_ms=max(0, lease)), waited
@@ -67,10 +68,11 @@ class Claiming:
             waiter.wake()
 
     async def drain(self, asked: Drain) -> None:
-        """It has left, and what it had not begun can be claimed at once."""
+        """What it had not begun can be claimed at once; and it has left, unless it still finishes something."""
         for held in asked.given_back:
             await self._give_back(held.attempt, held.claim)
-        await self._queue.absent(asked.worker)
+        if asked.left:
+            await self._queue.absent(asked.worker)
 
     async def _goes_on(self, waiter: Waiter, left: float) -> bool:
         try:

@@ -7,7 +7,7 @@ from typing import TypeAlias
 
 from gateway.core.errors import InvalidRequest, NotYours, RequestTooLarge
 from gateway.core.images import is_whole, sniff
-from gateway.core.job import Picture
+from gateway.core.job import Picture, job_of
 from gateway.core.order import Codec
 from gateway.core.worker_messages import Ended, Fail, Finish, Progress, Progressed
 from gateway.pipeline.bells import Ears
@@ -77,12 +77,16 @@ class Delivering:
         if piece is not None:  # else it may have been said before: the queue knows
             await self._check(piece, said)
         counts = await self._queue.finish(said.attempt, said.claim, said.pictures, said.seconds)
+        if counts and piece is not None:
+            for call in said.calls:
+                self._telemetry.engine_call(piece.order.model, call.images, call.seconds)
         return await self._ended(said.attempt, counts)
 
     async def fail(self, said: Fail) -> Ended:
         counts = await self._queue.fail(said.attempt, said.claim, said.failure, said.message)
         if counts:
-            fields: Fields = {"piece": said.attempt, "failure": said.failure, "message": said.message[:200]}
+            whose = {"job": job_of(said.attempt), "piece": said.attempt}
+            fields: Fields = {**whose, "failure": said.failure, "message": said.message[:200]}
             self._telemetry.log("warning", "worker_failed", fields)
         return await self._ended(said.attempt, counts)
 

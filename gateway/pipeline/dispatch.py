@@ -10,7 +10,7 @@ from gateway.pipeline.crew import Crew
 from gateway.pipeline.flights import Flights
 from gateway.pipeline.leg import Leg
 from gateway.pipeline.making import FIRST_UNKEPT, Making
-from gateway.ports import Blobs, Clock, Jobs, Replicas, Spare, StoreDown
+from gateway.ports import Blobs, Clock, Jobs, Replicas, Spare, StoreDown, Telemetry
 
 
 class Dispatch:
@@ -26,6 +26,7 @@ class Dispatch:
         clock: Clock,
         replicas: Replicas,
         replica: str,
+        telemetry: Telemetry,
     ) -> None:
         self._legs = legs
         self._replicas = replicas
@@ -36,6 +37,7 @@ class Dispatch:
         self._flights = flights
         self._crew = crew
         self._clock = clock
+        self._telemetry = telemetry
 
     def check(self) -> None:
         """Raises NoCapacity while pictures cannot be kept: nothing more is bought then."""
@@ -73,7 +75,7 @@ class Dispatch:
             if (leg := self._legs.get(attempt.provider)) is not None:
                 leg.governor.drop(job.flight)
                 leg.arrivals.arrived(attempt.id)
-        await self._withdraw(job.flight)
+        await self._dropped(job.flight)
         await self._land(job.flight)
         return True
 
@@ -88,10 +90,12 @@ class Dispatch:
                 return True
         return False
 
-    async def _withdraw(self, job_id: str) -> None:
+    async def _dropped(self, job_id: str) -> None:
         """What was taken back in the journal need not be made: where that cannot be said, it is made for nobody."""
         with suppress(StoreDown):
             job = await self._jobs.job(job_id)
+            if job is not None:
+                self._telemetry.ended(job)
             for attempt in job.attempts if job else ():
                 leg = self._legs.get(attempt.provider)
                 if leg is not None and leg.provider.recalls:
@@ -106,14 +110,22 @@ class Dispatch:
         live = [attempt for attempt in job.attempts if attempt.state in LIVE]
         parts = (self._making.part(job, attempt, resumed=resumed) for attempt in live)
         await self._crew.all(f"part of {job.id}", parts)
-        if not self._crew.stopping:
-            await self._leave(job.id)
+        await self._leave(job.id)
 
     async def _leave(self, job_id: str) -> None:
-        """Land it if it has ended; else another replica goes on with a part of it, and whoever waits here waits for that."""
+        """Land it if it has ended; else the next start or another replica goes on with a part of it, and whoever waits here
+        waits for that."""
         with suppress(StoreDown):
             job = await self._jobs.job(job_id)
+            if job is not None and job.ended and self._is_ours_to_tell(job):
+                self._telemetry.ended(job)
             if job is None or job.ended:
                 await self._land(job_id)
                 return
-        self._flights.hand_on(job_id)
+        if not self._crew.stopping:
+            self._flights.hand_on(job_id)
+
+    def _is_ours_to_tell(self, job: Job) -> bool:
+        """Once: who has cancelled it has told of that, and who took it over tells of the rest. (A process killed between the
+        settlement and this line leaves a job without one: a row of the journal for a line of the log would be too much.)"""
+        return not job.cancelled and job.maker == self.replica

@@ -1,9 +1,12 @@
 """Flights: jobs being made, in this replica or expected from another, and the clients waiting here for each."""
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from gateway.core.job import Attempt
+from gateway.core.phases import Phase, PhaseMarks
 from gateway.pipeline.crew import Crew
 from gateway.ports import Clock
 
@@ -17,6 +20,8 @@ class Flight:
     waiters: set[asyncio.Future[Ending]] = field(default_factory=set)
     #: 0 to 1, as the provider last said
     progress: float = 0.0
+    #: where the time of each part goes, as far as it is made here
+    making: dict[int, PhaseMarks] = field(default_factory=dict)
 
 
 class Flights:
@@ -55,6 +60,17 @@ class Flights:
         flight = self._flights.get(job_id)
         if flight is not None:
             flight.progress = max(flight.progress, min(progress, 0.99))
+
+    def enter(self, attempt: Attempt, phase: Phase) -> None:
+        """A part that is made here goes on to its next phase; `answer` is its end."""
+        flight = self._flights.get(attempt.job_id)
+        if flight is not None:
+            flight.making.setdefault(attempt.part, PhaseMarks()).enter(phase, self._clock.monotonic())
+
+    def making(self, job_id: str) -> Mapping[int, PhaseMarks]:
+        """Where the time of its parts goes, to be read when it has landed; of what is made elsewhere nothing is known."""
+        flight = self._flights.get(job_id)
+        return flight.making if flight is not None else {}
 
     def abandoned(self, job_id: str) -> bool:
         """Has the last client of a job that is made here gone? Clients of other replicas are not known."""

@@ -7,7 +7,7 @@ order · 5 allowed? · 6 a retry of an earlier call? (retrying) · 7 made alread
 
 import asyncio
 import secrets
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass, replace
 
 from gateway.core import errors
@@ -15,13 +15,14 @@ from gateway.core.ask import Ask
 from gateway.core.catalogue import Catalogue
 from gateway.core.job import CacheWord, Failure, Job, Status
 from gateway.core.order import Order, Upload, apart
+from gateway.core.phases import Phase
 from gateway.core.rate import Room
 from gateway.pipeline.admission import Caller
 from gateway.pipeline.call import Call
 from gateway.pipeline.dispatch import Dispatch
 from gateway.pipeline.drafting import Drafting, cheaper
 from gateway.pipeline.elsewhere import Elsewhere
-from gateway.pipeline.flights import Flights
+from gateway.pipeline.flights import Ending, Flights
 from gateway.pipeline.retrying import Retrying, given
 from gateway.pipeline.routing import Course, Routing
 from gateway.pipeline.sharing import Sharing, not_cached
@@ -38,13 +39,12 @@ _NOT_KEPT = Failure("no_capacity", "The gateway could not keep a reference image
 class Answer:
     """What to render: a job that has ended well, or one that goes on (202).
 
-    `remaining`: micro-dollars, None: no budget; `waited`: seconds spent waiting for the provider.
+    `remaining`: micro-dollars, None: no budget.
     """
 
     job: Job
     cache: CacheWord
     remaining: int | None
-    waited: float
     #: the budgets that are nearly used up
     warning: str | None = None
 
@@ -124,6 +124,7 @@ class Generate:
         try:
             return await self._share(request) or await self._make(request, uploads)
         except errors.GatewayError as error:
+            self._enter("answer", request)
             await self._retrying.refused(request.caller, request.call, error)
             raise
 
@@ -142,9 +143,8 @@ class Generate:
         await self._retrying.refused(caller, call, error)
 
     async def _follow(self, underway: Underway, gone: asyncio.Future[None] | None) -> Answer | None:
-        began = self._clock.monotonic()
-        await self._wait(underway.job, underway.request.call, gone)
-        return await self._answer(underway, self._clock.monotonic() - began)
+        await self._wait(underway, gone)
+        return await self._answer(underway)
 
     async def _share(self, request: _Request) -> Underway | None:
         """Follow an equal order that was made, or is being made (7, 8)."""
@@ -186,6 +186,7 @@ class Generate:
         course = choice.course
         job = self._draft(request, course)
         with choice.place.taken:
+            self._enter("reserve", request)
             reserved = await self._spending.reserve(caller, job, since, cheaper(job, course))
             if (instead := self._instead(request, job, reserved.job)) is not None:
                 return instead
@@ -212,15 +213,17 @@ class Generate:
             await self._dispatch.drop(job, _NOT_KEPT)
             raise
 
-    async def _wait(self, job: Job, call: Call, gone: asyncio.Future[None] | None) -> None:
+    async def _wait(self, underway: Underway, gone: asyncio.Future[None] | None) -> None:
+        job, call = underway.job, underway.request.call
         if call.respond_async:
             if not job.detached:
                 await self._jobs.detach(job.flight)  # joined: its own clients may leave, this one was promised the job
             return
-        if not job.ended:
-            await self._elsewhere.expect(job.flight)
+        if job.ended:
+            return
+        await self._elsewhere.expect(job.flight)
         seconds = call.patience if call.prefer_wait is None else min(call.patience, call.prefer_wait)
-        ending = await self._flights.wait(job.flight, seconds, gone)
+        ending = await self._timed(underway, self._flights.wait(job.flight, seconds, gone))
         if ending == "gone":
             if self._flights.abandoned(job.flight):
                 # the last client takes along an order that was not submitted, unless somebody was promised its job
@@ -236,22 +239,37 @@ class Generate:
                 retry_after=1.0,
             )
 
-    async def _answer(self, underway: Underway, waited: float) -> Answer | None:
+    async def _timed(self, underway: Underway, waiting: Awaitable[Ending]) -> Ending:
+        """Whatever it ends by, the request has spent this time as what it waited for did, if that was made for it."""
+        own = underway.cache in {"miss", "bypass"}
+        making = self._flights.making(underway.job.flight) if own else {}
+        began = self._clock.monotonic()
+        try:
+            return await waiting
+        finally:
+            underway.request.call.marks.waited(making.values(), began, self._clock.monotonic())
+
+    def _enter(self, phase: Phase, request: _Request) -> None:
+        request.call.marks.enter(phase, self._clock.monotonic())
+
+    async def _answer(self, underway: Underway) -> Answer | None:
         """None: the last client of the job that it waited for has just left and taken it along; nothing was bought."""
         job, cache, call = underway.job, underway.cache, underway.request.call
-        now, purse = await asyncio.gather(self._now(job), self._spending.purse(underway.request.caller))
+        self._enter("answer", underway.request)
+        warn_at = self._catalogue.policies.gateway.budgets.warn_at
+        now, purse = await asyncio.gather(self._now(job), self._spending.purse(underway.request.caller, warn_at))
         job = now or job
         if job.status is Status.COMPLETED:
             if cache == "joined" and job.leader is not None:
                 self._sharing.spared(job)
-            return Answer(job, cache, purse.remaining, waited, purse.warning)
+            return Answer(job, cache, purse.remaining, purse.warning)
         if job.failure == _LEFT and cache not in {"miss", "bypass"}:
             return None
         if job.status is Status.FAILED:
             failure = job.failure or Failure("upstream_error", "The provider made no picture.")
             raise errors.of_failure(failure.code, failure.message, job.id)
         if call.respond_async or call.prefer_wait is not None:
-            return Answer(job, cache, purse.remaining, waited, purse.warning)
+            return Answer(job, cache, purse.remaining, purse.warning)
         raise errors.WaitedTooLong(
             f"The images were not ready in time; the job {job.id} goes on.", job_id=job.id, retry_after=1.0
         )

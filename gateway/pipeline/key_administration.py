@@ -12,6 +12,7 @@ from gateway.core.catalogue import Catalogue
 from gateway.core.errors import InvalidRequest, NotFound
 from gateway.core.instants import iso, read_duration, read_end
 from gateway.core.money import Budget, parse_budget
+from gateway.pipeline.in_force import InForce
 from gateway.pipeline.repeating import repeated
 from gateway.ports import Clock, Key, Keys, KeyState, KeyTerms, Ledger, Team, TeamTerms
 
@@ -28,14 +29,14 @@ class KeyAdministration:
         *,
         keys: Keys,
         ledger: Ledger,
-        catalogue: Catalogue,
+        policies: InForce,
         clock: Clock,
         pepper: bytes,
         key_made: Callable[[str, str], None] | None,
     ) -> None:
         self._keys = keys
         self._ledger = ledger
-        self._catalogue = catalogue
+        self._policies = policies
         self._clock = clock
         self._pepper = pepper
         self._key_made = key_made
@@ -161,7 +162,7 @@ class KeyAdministration:
 
     def _check_pixels(self, pixels: int) -> None:
         """A key that can make no image at all is a slip of the pen: a side for a size."""
-        least = min(model.limits.side[0] for model in self._catalogue.policies.models.values()) ** 2
+        least = min(model.limits.side[0] for model in self._policies.now.models.values()) ** 2
         if pixels < least:
             raise InvalidRequest(
                 f"no image has so few pixels as {pixels}: the smallest has {least}", param="max_pixels"
@@ -171,9 +172,9 @@ class KeyAdministration:
         """Real ids alone: what an alias means is the policies' to change, and a key would silently follow."""
         for name in names:
             try:
-                model = self._catalogue.model(name)
+                model = Catalogue(self._policies.now).model(name)
             except NotFound as error:
-                known = ", ".join(self._catalogue.policies.models)
+                known = ", ".join(self._policies.now.models)
                 raise InvalidRequest(f"{name[:64]!r} is no model here: there are {known}", param="models") from error
             if model.id != name:
                 raise InvalidRequest(f"{name[:64]!r} is an alias: write {model.id}", param="models")

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from gateway.core.circuit import Circuit
 from gateway.core.errors import NoCapacity, UpstreamFailed, UpstreamUnavailable
-from gateway.core.job import Failure
+from gateway.core.job import Failure, job_of
 from gateway.core.order import Order
 from gateway.core.origin import origin
 from gateway.core.pace import Durations
@@ -159,7 +159,7 @@ class Leg:
             outcome = await self.provider.submit(share, references, until_kept)
             self.arrivals.arrived(share.attempt)
         except Exception as error:  # noqa: BLE001 - an accepted submit must end in the journal, whatever broke here
-            self._unforeseen("submit", error)
+            self._unforeseen("submit", error, job=job_of(share.attempt))
             outcome = Unknown("the gateway failed on the answer to the submit")
         return await self._told(outcome)
 
@@ -212,7 +212,7 @@ class Leg:
         try:
             outcome = await self.provider.poll(upstream_id, order, age, until_kept)
         except Exception as error:  # noqa: BLE001 - a poll that breaks us is a bad poll: it ends no job
-            self._unforeseen("poll", error)
+            self._unforeseen("poll", error, upstream_id=upstream_id)
             outcome = Later("the gateway failed on the answer to the poll")
         now = self._clock.monotonic()
         if isinstance(outcome, Later):
@@ -254,8 +254,9 @@ class Leg:
         now = self._clock.monotonic()
         return {"submit": self._submits.state(now), "read": self._reads.state(now)}
 
-    def _unforeseen(self, op: str, error: Exception) -> None:
-        self._telemetry.log("error", "provider_failed", {"provider": self.name, "op": op, "raised": origin(error)})
+    def _unforeseen(self, op: str, error: Exception, **about: str) -> None:
+        fields = {"provider": self.name, "op": op, **about, "raised": origin(error)}
+        self._telemetry.log("error", "provider_failed", fields)
 
     async def _show(self, op: str, circuit: Circuit) -> None:
         state = circuit.state(self._clock.monotonic())

@@ -1,14 +1,15 @@
 """Making: one attempt at its leg. Submit once, wait, keep the bytes, settle; or move on to the next leg, if that may be."""
 
 import asyncio
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 
 from gateway.core.errors import UpstreamFailed, moves_on
-from gateway.core.job import Attempt, Failure, Job, Passed, Picture, State
+from gateway.core.job import Attempt, Failure, Job, Picture, State
 from gateway.core.order import Part
 from gateway.pipeline.crew import Crew
+from gateway.pipeline.flights import Flights
 from gateway.pipeline.handing import Handing
 from gateway.pipeline.journalling import Journalling, backoff
 from gateway.pipeline.leg import Leg
@@ -50,18 +51,19 @@ class Making:
         self,
         *,
         legs: dict[str, Leg],
-        routing: Routing,
+        routing: Callable[[], Routing],
         jobs: Jobs,
         blobs: Blobs,
         spending: Spending,
         waiting: Waiting,
+        flights: Flights,
         crew: Crew,
         clock: Clock,
         telemetry: Telemetry,
         replica: str,
-        queue_wait: float,
+        queue_wait: Callable[[], int],
     ) -> None:
-        """`queue_wait`: seconds that an order may stand in a provider's own queue."""
+        """By the policies in force: `routing`, and seconds that an order may stand in a provider's own queue."""
         self._legs = legs
         self._routing = routing
         self._replica = replica
@@ -69,21 +71,24 @@ class Making:
         self._blobs = blobs
         self._spending = spending
         self._waiting = waiting
+        self._flights = flights
         self._crew = crew
         self._journal = Journalling(crew, clock, telemetry)
         self._handing = Handing(blobs, self._journal)
         self._clock = clock
         self._telemetry = telemetry
-        self._queue_wait = int(queue_wait * 1000)
+        self._queue_wait = queue_wait
         #: attempts whose pictures could not be kept yet: while there is one, nothing more is bought
         self.unkept: set[str] = set()
 
     async def part(self, job: Job, attempt: Attempt, *, resumed: bool) -> None:
         """To the end of the attempt, whichever leg that is at."""
         moved: Attempt | None = attempt
+        self._flights.enter(attempt, "queue")
         while moved is not None:
             moved = await self._at_leg(job, moved, resumed=resumed)
             resumed = False
+        self._flights.enter(attempt, "answer")
 
     async def _at_leg(self, job: Job, attempt: Attempt, *, resumed: bool) -> Attempt | None:
         """None, or the attempt as it has moved to another leg."""
@@ -106,8 +111,7 @@ class Making:
 
     async def _submit(self, leg: Leg, job: Job, attempt: Attempt) -> Attempt | None:
         """The one submit of an attempt, repeated only while the upstream provably took nothing, or makes nothing twice."""
-        part = Part(attempt.part, attempt.images, attempt.seed)
-        tries = 0
+        part, tries = Part(attempt.part, attempt.images, attempt.seed), 0
         while await self._has_turn(leg, job, part):
             if (pause := leg.enter_submit()) > 0:
                 # the circuit opened while this order stood in the queue: nothing has left, so nothing is owed
@@ -123,6 +127,7 @@ class Making:
             if isinstance(sent, Attempt) and sent.provider == leg.name and sent.upstream_id is not None:
                 return await self._collect(leg, job, sent, resumed=False)
             leg.governor.landed()
+            self._flights.enter(attempt, "queue")
             if not isinstance(sent, _Refused):
                 return sent
             tries += 0 if sent.why.limited else 1
@@ -137,7 +142,8 @@ class Making:
     async def _refuse(self, job: Job, attempt: Attempt, refused: _Refused) -> Attempt | None:
         """Nothing was bought, and nothing will be, here. What another has taken over before it was sent is not ours to end."""
         if refused.submitted_at is not None:
-            return await self._journal.surely(self._end, job, attempt, refused.why)
+            sent = replace(attempt, submitted_at=refused.submitted_at)
+            return await self._journal.surely(self._end, job, sent, refused.why)
         if (moved := await self._moved(job, attempt, refused.why.failure)) is not None:
             return moved
         if await self._journal.before(self._spending.release, attempt, refused.why.failure, unsent=True):
@@ -151,9 +157,11 @@ class Making:
 
     async def _send(self, leg: Leg, job: Job, attempt: Attempt, part: Part) -> Attempt | _Refused | None:
         """One submit, which had entered: the attempt as accepted or moved, refused, or no longer ours to make (None)."""
+        self._flights.enter(attempt, "submit")
         references = await self._handing.references(leg, job.order)
         if isinstance(references, Declined):
             return _Refused(references)
+        self._flights.enter(attempt, "reserve")
         now = self._clock.now()
         if (again := attempt.state is State.SUBMITTING) and attempt.submitted_at is not None:
             now = attempt.submitted_at  # journalled before a crash: said again, it makes nothing twice
@@ -161,11 +169,12 @@ class Making:
         elif not await self._journal.surely(self._jobs.submitting, attempt.id, now, self._replica):
             leg.leave_submit()  # dropped while it stood in the queue, or taken over by another replica
             return None
-        until, asked = now + self._queue_wait, self._routing.asked(job, attempt)
+        until, asked = now + self._queue_wait() * 1000, self._routing().asked(job, attempt)
         share = Share(attempt.id, job.team, job.order, part, until, job.order.partials, asked)
         with ExitStack() as until_kept:
-            with self._timed("submit"):
-                outcome = await self._said(leg, share, references, until_kept, price=job.price(attempt), again=again)
+            self._flights.enter(attempt, "submit")
+            outcome = await self._said(leg, share, references, until_kept, price=job.price(attempt), again=again)
+            self._flights.enter(attempt, "wait")
             if isinstance(outcome, Accepted):
                 await self._journal.surely(self._jobs.submitted, attempt.id, outcome.upstream_id)
                 return replace(attempt, submitted_at=now, upstream_id=outcome.upstream_id)
@@ -226,8 +235,7 @@ class Making:
     async def _collected(self, leg: Leg, job: Job, attempt: Attempt, *, resumed: bool) -> tuple[bool, Attempt | None]:
         """Wait for the job and end it; False, with the bytes let go, when they could not be kept."""
         with ExitStack() as until_kept:
-            with self._timed("wait"):
-                outcome = await self._waiting.collect(leg, job, attempt, resumed=resumed, until_kept=until_kept)
+            outcome = await self._waiting.collect(leg, job, attempt, resumed=resumed, until_kept=until_kept)
             try:
                 moved = await self._end(job, attempt, outcome)
             except StoreDown as error:
@@ -239,12 +247,14 @@ class Making:
 
     async def _end(self, job: Job, attempt: Attempt, outcome: Finished | Declined | Unknown) -> Attempt | None:
         """None, or the attempt as it has moved to another leg."""
+        if not isinstance(outcome, Unknown):
+            attempt = attempt.claimed(outcome.claim)
         if isinstance(outcome, Finished):
             # a provider that returns more than was asked is not paid for the surplus: the hold is the most there is
-            with self._timed("keep"):
-                pictures = [await self._keep_picture(image) for image in outcome.images[: attempt.images]]
-            with self._timed("settle"):
-                await self._journal.surely(self._spending.settle, job, attempt, pictures)
+            self._flights.enter(attempt, "keep")
+            pictures = [await self._keep_picture(image) for image in outcome.images[: attempt.images]]
+            self._flights.enter(attempt, "settle")
+            await self._journal.surely(self._spending.settle, job, attempt, pictures)
             ending = "completed"
         elif isinstance(outcome, Declined):
             if (moved := await self._moved(job, attempt, outcome.failure)) is not None:
@@ -256,9 +266,8 @@ class Making:
             known = (attempt.id, UNCONFIRMED, self._clock.now(), attempt.upstream_id)
             if not await self._journal.surely(self._jobs.unconfirmed, *known):
                 return None  # who was taken for dead has journalled what became of it: it goes on, or will be found neglected
-            self._telemetry.log(
-                "error", "unconfirmed", {"job": job.id, "attempt": attempt.id, "reason": outcome.reason}
-            )
+            fields = {"job": job.id, "attempt": attempt.id, "reason": outcome.reason}
+            self._telemetry.log("error", "unconfirmed", fields)
             ending = UNCONFIRMED.code
         self._telemetry.job_ended(attempt.provider, job.order.model, ending)
         return None
@@ -267,34 +276,20 @@ class Making:
         """The attempt as it is to be made at another leg; None: it may not be, or there is none."""
         if not moves_on(failure.code):
             return None
-        choice = await self._journal.surely(self._routing.after, job, attempt)
+        now = self._clock.now()
+        choice = await self._journal.surely(self._routing().after, job, attempt.tried(failure, now))
         if choice is None:
             return None
         course = choice.course
-        passed = (*course.passed, Passed(attempt.provider, "failed", failure.message))
-        where = (attempt.id, course.provider, course.price, passed, self._clock.now())
+        where = (attempt.id, course.provider, course.price, course.passed, now)
         if not await self._journal.surely(self._jobs.moved, *where, maker=self._replica):
             return None
         self._telemetry.job_ended(attempt.provider, job.order.model, failure.code)
-        self._routing.tell(job, course.provider, passed)
-        return replace(
-            attempt,
-            provider=course.provider,
-            state=State.RESERVED,
-            upstream_id=None,
-            submitted_at=None,
-            price=course.price,
-            passed=passed,
-        )
+        self._routing().tell(job, course.provider, course.passed)
+        return attempt.moved(course.provider, course.price, course.passed)
 
     async def _keep_picture(self, image: Image | Picture) -> Picture:
         if isinstance(image, Picture):
             return image
         name = await self._blobs.keep(image.data, image.codec)
         return Picture(name, image.codec, image.width, image.height, len(image.data))
-
-    @contextmanager
-    def _timed(self, phase: str) -> Iterator[None]:
-        began = self._clock.monotonic()
-        yield
-        self._telemetry.phase(phase, self._clock.monotonic() - began)

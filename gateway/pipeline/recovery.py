@@ -4,9 +4,9 @@ import asyncio
 from collections.abc import Sequence
 
 from gateway.core.job import Failure, Job, State
-from gateway.core.policy import GatewayPolicy
 from gateway.pipeline.crew import Crew
 from gateway.pipeline.dispatch import Dispatch
+from gateway.pipeline.in_force import InForce
 from gateway.pipeline.spending import Spending
 from gateway.ports import LEASE, Clock, Jobs, Replicas, Telemetry
 
@@ -25,7 +25,7 @@ class Recovery:
         replica: str,
         spending: Spending,
         dispatch: Dispatch,
-        policy: GatewayPolicy,
+        policies: InForce,
         crew: Crew,
         clock: Clock,
         telemetry: Telemetry,
@@ -35,7 +35,7 @@ class Recovery:
         self._replica = replica
         self._spending = spending
         self._dispatch = dispatch
-        self._policy = policy
+        self._policies = policies
         self._crew = crew
         self._clock = clock
         self._telemetry = telemetry
@@ -65,12 +65,9 @@ class Recovery:
     async def round(self) -> None:
         """Resolve what stayed unconfirmed."""
         await self._take_up(await self._neglected_twice())
-        policy = self._policy.unconfirmed
+        policy = self._policies.now.gateway.unconfirmed
         for job, attempt in await self._jobs.unconfirmed_attempts(self._clock.now() - policy.after * 1000):
-            if await self._spending.resolve(job, attempt, policy.outcome):
-                self._telemetry.log(
-                    "warning", "unconfirmed_resolved", {"job": job.id, "attempt": attempt.id, "outcome": policy.outcome}
-                )
+            await self._spending.resolve(job, attempt, policy.outcome)
 
     async def _neglected_twice(self) -> Sequence[Job]:
         """Open jobs of this replica that nobody here makes, now and a round ago: one that has just been reserved is not

@@ -39,22 +39,13 @@ class Purse:
 
 
 class Spending:
-    def __init__(
-        self,
-        ledger: Ledger,
-        clock: Clock,
-        telemetry: Telemetry,
-        replica: str = "",
-        *,
-        warn_at: Sequence[Decimal] = (),
-    ) -> None:
-        """`replica`: which makes the jobs that are reserved here; administration reserves none. `warn_at`: shares of a
-        budget."""
+    def __init__(self, ledger: Ledger, clock: Clock, telemetry: Telemetry, replica: str = "") -> None:
+        """`replica`: which makes the jobs that are reserved here; administration reserves none."""
         self._ledger = ledger
         self._replica = replica
         self._clock = clock
         self._telemetry = telemetry
-        self._warnings = BudgetWarnings(warn_at, telemetry)
+        self._warnings = BudgetWarnings(telemetry)
 
     async def reserve(self, caller: Caller, job: Job, since: int | None, cheaper: Job | None = None) -> Reserved:
         """Hold n × price in every budget, count n in every limit and journal the job, in one transaction, before a byte
@@ -63,12 +54,10 @@ class Spending:
 
         Raises BudgetSpent, BudgetReserved and RateLimited, with nothing held or counted.
         """
-        began = self._clock.monotonic()
         verdict = await self._ledger.reserve(job, _image_limits(caller), since=since)
         if isinstance(verdict, Refusal) and cheaper is not None:
             job = cheaper
             verdict = await self._ledger.reserve(job, _image_limits(caller), since=since)
-        self._telemetry.phase("reserve", self._clock.monotonic() - began)
         if isinstance(verdict, Exceeded):
             self._telemetry.rejected(verdict.limit.kind, caller.team)
         elif isinstance(verdict, Refusal):
@@ -84,7 +73,7 @@ class Spending:
     async def settle(self, job: Job, attempt: Attempt, pictures: Sequence[Picture]) -> None:
         """Charge the images that were returned, once. `attempt` was held for those asked."""
         cost = len(pictures) * job.price(attempt)
-        if await self._ledger.settle(attempt.id, pictures, cost, self._clock.now()):
+        if await self._ledger.settle(attempt.id, pictures, cost, self._clock.now(), attempt.claim):
             self._telemetry.spent(
                 team=job.team,
                 key_id=job.key_id,
@@ -99,7 +88,7 @@ class Spending:
         moved to the next leg, and may have bought there."""
         unsent_by = self._replica if unsent else None
         return await self._ledger.release(
-            attempt.id, failure, self._clock.now(), unsent_by=unsent_by, at=attempt.provider
+            attempt.id, failure, self._clock.now(), unsent_by=unsent_by, at=attempt.provider, claim=attempt.claim
         )
 
     async def resolve(self, job: Job, attempt: Attempt, outcome: Outcome) -> bool:
@@ -109,6 +98,12 @@ class Spending:
 
         A released one reads as a failure that bought nothing, so that a retry runs anew.
         """
+        if resolved := await self._resolve(job, attempt, outcome):
+            fields = {"job": job.id, "attempt": attempt.id, "outcome": outcome}
+            self._telemetry.log("warning", "unconfirmed_resolved", fields)
+        return resolved
+
+    async def _resolve(self, job: Job, attempt: Attempt, outcome: Outcome) -> bool:
         now = self._clock.now()
         if outcome == "charge":
             cost = attempt.images * job.price(attempt)
@@ -132,10 +127,10 @@ class Spending:
     async def budgets_of(self, scopes: Sequence[str]) -> Sequence[BudgetState]:
         return await self._ledger.budgets(scopes, self._clock.now())
 
-    async def purse(self, caller: Caller) -> Purse:
-        """How the budgets of key, team and org stand."""
+    async def purse(self, caller: Caller, warn_at: Sequence[Decimal] = ()) -> Purse:
+        """How the budgets of key, team and org stand. `warn_at`: shares of a budget."""
         states = await self.budgets(caller)
-        return Purse(min((state.remaining for state in states), default=None), self._warnings.heed(states))
+        return Purse(min((state.remaining for state in states), default=None), self._warnings.heed(states, warn_at))
 
 
 RELEASED = Failure("upstream_error", "The provider's answer was lost; nothing was charged.")

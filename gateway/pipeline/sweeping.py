@@ -3,8 +3,8 @@
 import secrets
 from collections.abc import Set as AbstractSet
 
-from gateway.core.policy import GatewayPolicy
 from gateway.pipeline.crew import Crew
+from gateway.pipeline.in_force import InForce
 from gateway.ports import IDEMPOTENT, NOTED_EVERY, Blobs, Clock, Custody, Retention, Telemetry
 
 _ROUND = 600.0
@@ -28,7 +28,7 @@ class Sweeping:
         retention: Retention,
         custody: Custody,
         blobs: Blobs,
-        policy: GatewayPolicy,
+        policies: InForce,
         url_ttl: int,
         *,
         replica: str,
@@ -38,16 +38,20 @@ class Sweeping:
         self._retention = retention
         self._custody = custody
         self._blobs = blobs
-        self._policy = policy
-        # a URL that is good, and a call that may be repeated, are owed their pictures
-        self._spared = max(url_ttl * 1000, IDEMPOTENT, policy.retries.adopt_within * 1000) + NOTED_EVERY
-        self._kept = max(policy.jobs.keep * 1000, self._spared)
+        self._policies = policies
+        self._url_ttl = url_ttl
         self._replica = replica
         self._clock = clock
         self._telemetry = telemetry
         #: what no job needed at the last round: deleted at the next, since a store that was down may only now be told of it
         self._idle: set[str] = set()
         self._told = False
+
+    @property
+    def _spared(self) -> int:
+        """ms: a URL that is good, and a call that may be repeated, are owed their pictures."""
+        adopted = self._policies.now.gateway.retries.adopt_within * 1000
+        return max(self._url_ttl * 1000, IDEMPOTENT, adopted) + NOTED_EVERY
 
     async def claim(self) -> None:
         """Before anything is kept: pictures that belong to no store yet become this one's, if it needs one of them.
@@ -65,7 +69,8 @@ class Sweeping:
 
     async def round(self) -> None:
         now = self._clock.now()
-        forgotten = await self._retention.forget_jobs(now - self._kept)
+        kept = max(self._policies.now.gateway.jobs.keep * 1000, self._spared)
+        forgotten = await self._retention.forget_jobs(now - kept)
         deleted, evicted = await self._sweep(now) if await self._may_sweep() else (0, 0)
         if forgotten or deleted or evicted:
             told = {"jobs": forgotten, "pictures": deleted, "evicted_bytes": evicted}
@@ -97,8 +102,9 @@ class Sweeping:
         return deleted, evicted
 
     async def _make_room(self, size: int, now: int) -> int:
-        over = size - self._policy.cache.most_bytes
-        if not self._policy.cache.most_bytes or over <= 0:
+        most = self._policies.now.gateway.cache.most_bytes
+        over = size - most
+        if not most or over <= 0:
             return 0
         if not await self._sweeps():
             return 0  # looking took so long that another sweeps by now, and makes room itself

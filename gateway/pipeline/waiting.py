@@ -76,6 +76,7 @@ class Waiting:
                 if isinstance(outcome, Pending):
                     failures = 0
                     self._flights.advance(job.id, outcome.progress or 0.0)
+                    self._flights.enter(attempt, "queue" if outcome.queued else "wait")
                     await news.rung(_LOOK)
                     await self._crew.rest(0.0)  # raises Stopping
                     continue

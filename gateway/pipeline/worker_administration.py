@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 
 from gateway.core import keys as key_form
 from gateway.core.errors import InvalidRequest, NotFound
+from gateway.core.job import Claim
 from gateway.core.worker_messages import Presence
 from gateway.pipeline.repeating import repeated
 from gateway.ports import Clock, Queue, WorkerToken, WorkerTokens
@@ -23,6 +24,11 @@ class WorkerAdministration:
     async def live(self) -> Sequence[Presence]:
         """By their ids."""
         return await self._queue.workers()
+
+    async def claim(self, piece_id: str) -> Claim | None:
+        """Who has the piece in hand, and since when."""
+        became = await self._queue.became(piece_id)
+        return became.claim if became is not None and became.standing == "claimed" else None
 
     async def tokens(self) -> Sequence[WorkerToken]:
         """Oldest first, those that are revoked among them."""

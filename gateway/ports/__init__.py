@@ -38,7 +38,7 @@ from gateway.ports.provider import (
     Unfit,
     Unknown,
 )
-from gateway.ports.queue import Became, Delivered, Depth, Fits, Piece, Queue
+from gateway.ports.queue import Became, Delivered, Depth, Fits, Live, Overview, Piece, Queue
 from gateway.ports.replicas import LEASE, Replicas
 from gateway.ports.retention import NOTED_EVERY, Retention
 from gateway.ports.retries import IDEMPOTENT, Retries
@@ -79,6 +79,8 @@ __all__ = [
     "Ledger",
     "LedgerRow",
     "Limiter",
+    "Live",
+    "Overview",
     "Pending",
     "Piece",
     "Provider",

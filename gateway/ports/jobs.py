@@ -80,6 +80,10 @@ class Jobs(Protocol):
         providers, which are `recalled` from there; and the job is not one to spare. False, and nothing changed, otherwise."""
 
     @abstractmethod
+    async def followers(self, job_id: str, most: int) -> Sequence[tuple[str, int]]:
+        """The ids of those that follow the job, and when each was asked for: the first of them, in order."""
+
+    @abstractmethod
     async def open_jobs(self) -> Sequence[Job]:
         """Jobs with an attempt that is reserved, submitting or submitted; not those that follow another."""
 

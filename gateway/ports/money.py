@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from gateway.core.job import Failure, Job, Picture
+from gateway.core.job import Claim, Failure, Job, Picture
 from gateway.core.money import LEVELS, WINDOWS, Budget, Window
 from gateway.core.rate import Exceeded, Limit, Room
 
@@ -47,7 +47,8 @@ class Refusal:
 class LedgerRow:
     """Append-only; unique by (attempt, kind). `amount`: held for reserve, spent for settle and adjust, 0 for release.
 
-    `counted_at` lies in the windows that the amount is counted in, whenever the row was written (`at`). An adjust row has
+    `counted_at` lies in the windows that the amount is counted in, whenever the row was written (`at`). `policy` is the
+    digest of the policies that priced the order. An adjust row has
     the adjustment's id for an attempt and a `reason`; it is of no user, model or policy.
     """
 
@@ -133,20 +134,29 @@ class Ledger(Protocol):
         """What `reserve` would say of budgets and limits, with nothing written or counted."""
 
     @abstractmethod
-    async def settle(self, attempt_id: str, pictures: Sequence[Picture], cost: int, now: int) -> bool:
+    async def settle(
+        self, attempt_id: str, pictures: Sequence[Picture], cost: int, now: int, claim: Claim | None = None
+    ) -> bool:
         """ONE transaction: the attempt is done with these pictures, its hold becomes `cost` spent (`cost` above the hold
-        is booked as it is), at the attempt's own price an image where it has one. False, and nothing changed, when it was
-        settled or released before."""
+        is booked as it is), at the attempt's own price an image where it has one. `claim`: who made it, kept with it. False,
+        and nothing changed, when it was settled or released before."""
 
     @abstractmethod
     async def release(
-        self, attempt_id: str, failure: Failure, now: int, *, unsent_by: str | None = None, at: str | None = None
+        self,
+        attempt_id: str,
+        failure: Failure,
+        now: int,
+        *,
+        unsent_by: str | None = None,
+        at: str | None = None,
+        claim: Claim | None = None,
     ) -> bool:
         """ONE transaction: the attempt failed, its hold is free again. False when it was settled or released before.
 
         `unsent_by`: a maker that has submitted nothing of it. False, and nothing changed, unless the attempt is `reserved`
         and its job that maker's still: whoever took the job over may have submitted it. `at`: the provider that it failed
-        at. False, and nothing changed, where it is to be made at another by now.
+        at. False, and nothing changed, where it is to be made at another by now. `claim`: who tried it, kept with it.
         """
 
     @abstractmethod
@@ -170,6 +180,11 @@ class Ledger(Protocol):
     @abstractmethod
     async def ledger(self, limit: int, after: int = 0) -> Sequence[LedgerRow]:
         """Rows with seq > after, in order."""
+
+    @abstractmethod
+    async def rows_of(self, attempt_ids: Sequence[str]) -> Sequence[LedgerRow]:
+        """What was held, settled and released for these attempts, in order. A store that does not number its rows by their
+        attempts may lack those written before it did."""
 
     @abstractmethod
     async def drift(self, *, full: bool = False) -> int:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Literal, Protocol
 
-from gateway.core.job import Failure, Picture
+from gateway.core.job import Claim, Failure, Picture
 from gateway.core.order import Codec, Order, Part
 
 
@@ -78,6 +78,8 @@ class Finished:
     images: tuple[Image | Picture, ...]
     #: how long the provider says it took, in seconds, where it says so
     seconds: float | None = None
+    #: whose work it is, of a provider with workers
+    claim: Claim | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +87,8 @@ class Pending:
     """Not finished yet."""
 
     progress: float | None = None
+    #: it stands in the provider's own queue: nobody makes it yet
+    queued: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +103,8 @@ class Declined:
     account: bool = False
     #: the account's allowance is spent (429)
     limited: bool = False
+    #: whose work it was, of a provider with workers
+    claim: Claim | None = None
 
 
 @dataclass(frozen=True, slots=True)

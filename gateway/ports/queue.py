@@ -8,11 +8,11 @@ Whose clock: the store's own, so that a replica with a wrong one takes no work f
 """
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from gateway.core.job import Picture
+from gateway.core.job import Claim, Picture
 from gateway.core.order import Operation, Order, Part
 from gateway.core.worker_messages import Presence
 
@@ -88,7 +88,7 @@ class Extended:
 @dataclass(frozen=True, slots=True)
 class Became:
     """What a piece is now: `pictures` and `seconds` of a finished one, `failure` of a failed one. `partials`: pictures of
-    what it is becoming, of all its deliveries, by their indexes."""
+    what it is becoming, of all its deliveries, by their indexes. `worker`, `claimed_at`: of its last delivery."""
 
     standing: Standing
     worker: str | None = None
@@ -101,6 +101,11 @@ class Became:
     failure: Ill | None = None
     message: str = ""
     partials: tuple[Picture, ...] = ()
+    claimed_at: int | None = None
+
+    @property
+    def claim(self) -> Claim | None:
+        return None if self.worker is None or self.claimed_at is None else Claim(self.worker, self.claimed_at)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +116,23 @@ class Depth:
     waiting: int
     oldest: int | None
     claimed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Live:
+    """A worker; `left`: ms for which it counts as live without another word, `claimed`: the pieces that it has."""
+
+    presence: Presence
+    left: int
+    claimed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """`lines`: each in which a piece waits or is made; `workers`: the live ones, by their ids."""
+
+    lines: Mapping[str, Depth]
+    workers: Sequence[Live]
 
 
 class Queue(Protocol):
@@ -192,3 +214,7 @@ class Queue(Protocol):
     @abstractmethod
     async def workers(self) -> Sequence[Presence]:
         """The live ones, by their ids."""
+
+    @abstractmethod
+    async def overview(self) -> Overview:
+        """All of it at one moment, for whoever watches."""

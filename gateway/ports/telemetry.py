@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Protocol
 
+from gateway.core.job import Job
+
 Fields = Mapping[str, str | int | float | bool | None]
 
 
@@ -12,13 +14,14 @@ class Telemetry(Protocol):
     """What the pipeline tells of itself. Label values are from closed sets; never a prompt, a secret, a request id."""
 
     @abstractmethod
-    def phase(self, phase: str, seconds: float) -> None: ...
-
-    @abstractmethod
     def jobs_in_flight(self, provider: str, change: int) -> None: ...
 
     @abstractmethod
     def job_ended(self, provider: str, model: str, outcome: str) -> None: ...
+
+    @abstractmethod
+    def ended(self, job: Job) -> None:
+        """A whole job has come to its end: told once, by whoever makes it or has cancelled it."""
 
     @abstractmethod
     def collected(self, provider: str, polls: int, excess_seconds: float | None) -> None: ...
@@ -50,6 +53,10 @@ class Telemetry(Protocol):
     @abstractmethod
     def routed(self, model: str, provider: str, decision: str) -> None:
         """What became of a leg when an order's way was chosen: `taken`, or a reason of core.job.PassedFor."""
+
+    @abstractmethod
+    def engine_call(self, model: str, images: int, seconds: float) -> None:
+        """A worker's engine made so many images at once."""
 
     @abstractmethod
     def rejected(self, reason: str, team: str) -> None: ...

@@ -107,6 +107,7 @@ class EmpirioLabs(Provider):
         if own is None:
             raise ValueError("EmpirioLabs' address is a plain http(s) URL in ASCII")
         self._account = account
+        self._models = dict(account.models)
         self._url = account.url.rstrip("/")
         self._headers = {"authorization": f"Bearer {account.key}", "accept": "application/json"}
         self._line = lines.trusted
@@ -114,8 +115,12 @@ class EmpirioLabs(Provider):
         self._count = on_request or (lambda _op, _code: None)
         self._downloads = Downloads(lines, own, account.private_hosts, clock, account.deadlines.download)
 
+    def serve(self, models: Mapping[str, Model]) -> None:
+        """By new policies. A model that they have lost is served on, to orders that were read before."""
+        self._models |= models
+
     async def fits(self, order: Order) -> str | Unfit:
-        if order.model not in self._account.models:
+        if order.model not in self._models:
             return Unfit("unable", "it does not serve this model")
         return Unfit("unable", "it takes no masks", "mask") if order.mask is not None else self.name
 
@@ -204,7 +209,7 @@ class EmpirioLabs(Provider):
         return got if isinstance(got, str) else Finished(got, returned.seconds)
 
     def _model(self, order: Order) -> Model:
-        return self._account.models.get(order.model, Model())
+        return self._models.get(order.model, Model())
 
 
 def _not_answered(submit: Broken) -> Declined | Unknown:

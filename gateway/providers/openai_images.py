@@ -62,8 +62,9 @@ class OpenAIImages(Provider):
         if own is None:
             raise ValueError("a server's address is a plain http(s) URL in ASCII")
         self.name = terms.name
-        self.repeatable = terms.idempotent or all(served.free for served in terms.models.values())
         self._terms = terms
+        self._models: dict[str, Served] = {}
+        self.serve(terms.models)
         self._url = terms.url.rstrip("/")
         self._headers = {"accept": "application/json"}
         if terms.key is not None:
@@ -73,8 +74,14 @@ class OpenAIImages(Provider):
         self._count = on_request or (lambda _op, _code: None)
         self._downloads = Downloads(lines, own, terms.private_hosts, clock, _DOWNLOAD)
 
+    def serve(self, models: Mapping[str, Served]) -> None:
+        """By new policies. A model that they have lost is served on, to orders that were read before."""
+        self._models |= models
+        free = bool(self._models) and all(served.free for served in self._models.values())
+        self.repeatable = self._terms.idempotent or free
+
     async def fits(self, order: Order) -> str | Unfit:
-        if order.model not in self._terms.models:
+        if order.model not in self._models:
             return Unfit("unable", "it does not serve this model")
         if len(order.references) > self._terms.references:
             most = f"at most {self._terms.references}" if self._terms.references else "no"
@@ -107,7 +114,8 @@ class OpenAIImages(Provider):
         own, masks = images[: len(order.references)], images[len(order.references) :]
         if order.mask is not None and not masks:
             return Declined(_NO_MASK)
-        served = terms.models[order.model]
+        # resumed after a restart on policies that have lost its model: nobody knows that it is free
+        served = self._models.get(order.model) or Served(order.model)
         mask = masks[0] if order.mask is not None else None
         written = await made(
             partial(write, share, own, mask, served.name, terms.fields), sum(len(image.data) for image in images)

@@ -246,7 +246,7 @@ def _outcome(became: Became | None) -> Finished | Pending | Declined:
     if became is None:
         return Declined(_GONE)
     if became.standing == "finished":
-        return Finished(became.pictures, became.seconds)
+        return Finished(became.pictures, became.seconds, became.claim)
     if became.failure is not None:
-        return Declined(_FAILURES[became.failure])
-    return Pending(became.step / became.of if became.of else 0.0)
+        return Declined(_FAILURES[became.failure], claim=became.claim)
+    return Pending(became.step / became.of if became.of else 0.0, became.standing == "queued")

@@ -4,20 +4,29 @@ import re
 
 #: stands for "there is none", such as the model of `/healthz`
 NONE = "none"
+#: what is not told apart
+OTHER = "other"
 _WORD = re.compile(r"[A-Za-z0-9_.-]{1,40}")
 _NAME = re.compile(r"[^\x00-\x1f\x7f]{1,128}")
 
 
 class Declared:
-    """Only the values declared at the start; any other is `unknown`."""
+    """Only the values declared; any other is `unknown`, or as `rest` says."""
 
-    def __init__(self, values: tuple[str, ...]) -> None:
+    def __init__(self, values: tuple[str, ...], rest: str = "unknown") -> None:
         self._values = frozenset(values)
+        self._rest = rest
+
+    def declare(self, values: tuple[str, ...], most: int) -> tuple[str, ...]:
+        """Those of `values` that were not, as long as there are no more than `most`."""
+        new = tuple(value for value in values if value not in self._values)[: max(0, most - len(self._values))]
+        self._values = self._values.union(new)
+        return new
 
     def __call__(self, value: str | None) -> str:
         if not value:
             return NONE
-        return value if value in self._values else "unknown"
+        return value if value in self._values else self._rest
 
 
 class Bounded:
@@ -31,7 +40,12 @@ class Bounded:
     def __call__(self, value: str | None) -> str:
         if not value:
             return NONE
-        return value if self.admits(value) else "other"
+        return value if self.admits(value) else OTHER
+
+    @property
+    def seen(self) -> tuple[str, ...]:
+        """Those that have a series of their own."""
+        return tuple(self._seen)
 
     def admits(self, value: str) -> bool:
         """Does the value have a series of its own? Asking takes a place while there are some."""
@@ -44,7 +58,7 @@ class Bounded:
 
 
 def words(most: int = 64) -> Bounded:
-    """For names that stand in our code or are HTTP statuses: error codes, phases, outcomes."""
+    """For names that stand in our code: error codes, and the statuses that go with them."""
     return Bounded(most, _WORD)
 
 

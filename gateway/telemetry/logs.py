@@ -3,7 +3,7 @@
 import datetime as dt
 import logging
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Literal, Protocol, TextIO
 
@@ -11,6 +11,7 @@ import structlog
 from structlog.typing import EventDict, FilteringBoundLogger, Processor, WrappedLogger
 
 from gateway.core.money import MICROS
+from gateway.core.phases import Phase
 from gateway.ports import Fields
 from gateway.telemetry.redaction import clean, describe, without_quotes
 
@@ -81,8 +82,16 @@ class Answered(Protocol):
     @property
     def seconds(self) -> float: ...
     @property
+    def phases(self) -> Mapping[Phase, float]:
+        """Of a request for images: what they went into, without a gap."""
+
+    @property
     def overhead(self) -> float | None:
-        """Seconds of it that were not spent waiting for a provider, where that was measured."""
+        """Those that the gateway itself took, of a request that came as far as a job."""
+
+    @property
+    def trace_id(self) -> str | None:
+        """Of the trace that its client says it is a part of: 32 hex digits."""
 
     @property
     def key_id(self) -> str | None: ...
@@ -107,6 +116,7 @@ def request_line(answered: Answered) -> Fields:
     """The fields of a request's one line; what is not known is left out."""
     fields: Fields = {
         "request_id": answered.request_id,
+        "trace_id": answered.trace_id,
         "method": answered.method,
         "route": answered.route,
         "status": answered.status,
@@ -178,5 +188,5 @@ class _Sink:
 
 def _renderer(log_format: LogFormat, *, colours: bool) -> Processor:
     if log_format == "console":
-        return structlog.dev.ConsoleRenderer(colors=colours)
+        return structlog.dev.ConsoleRenderer(colors=colours, sort_keys=False)
     return structlog.processors.JSONRenderer()

@@ -1,6 +1,7 @@
 """The metrics of the gateway, by the names of the public contract, in a registry of their own."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from prometheus_client import (
     CollectorRegistry,
@@ -15,21 +16,26 @@ from prometheus_client import (
 from prometheus_client.exposition import choose_encoder
 
 from gateway.telemetry.budget_gauges import BudgetGauges
+from gateway.telemetry.slices import Sliced
+from gateway.telemetry.worker_gauges import WorkerMetrics
 
 #: seconds; a request for an image may wait 280 s and the slowest models take minutes
-REQUEST_BUCKETS = (0.05, 0.1, 0.25, 0.5, 1, 2, 3, 4, 6, 8, 10, 15, 20, 30, 45, 60, 90, 120, 180, 300)
+REQUEST_BUCKETS = (0.05, 0.1, 0.25, 0.5, 1, 2, 4, 8, 15, 30, 60, 120, 300)
 #: seconds; what the gateway itself adds, and what the loop and the store take
-OWN_BUCKETS = (0.0005, 0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.015, 0.025, 0.05, 0.1, 0.25, 0.5, 1)
+OWN_BUCKETS = (0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.015, 0.025, 0.05, 0.1, 0.5)
 #: seconds; phases are as short as a transaction and as long as a job
-PHASE_BUCKETS = (0.001, 0.005, 0.01, 0.025, *REQUEST_BUCKETS)
+PHASE_BUCKETS = (0.001, 0.005, 0.025, 0.1, 0.5, 2, 10, 30, 120)
+#: seconds; of each of many operations, so that there are few of them
+STORE_BUCKETS = (0.001, 0.005, 0.025, 0.1, 0.5)
 #: seconds between a job's end and our collecting it; 170 ms is the aim, a fixed poll of 5 s the worst
-EXCESS_BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5, 0.75, 1, 1.5, 2, 3, 5, 10)
+EXCESS_BUCKETS = (0.025, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10)
 POLL_BUCKETS = (1, 2, 3, 5, 8, 13, 21, 34)
 
 
 @dataclass(frozen=True, slots=True)
 class Vocabulary:
-    """The label values known at the start: they begin at 0, and for route, model and provider there are no others."""
+    """The label values known at the start: they begin at 0, and for route and provider there are no others. Nor for model,
+    but for those that new policies have."""
 
     version: str
     routes: tuple[str, ...]
@@ -37,7 +43,11 @@ class Vocabulary:
     image_routes: tuple[str, ...]
     models: tuple[str, ...]
     providers: tuple[str, ...]
-    phases: tuple[str, ...] = ()
+    #: who may make the images of a model, where that are not all providers
+    legs: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def makers(self, model: str) -> tuple[str, ...]:
+        return self.legs.get(model, self.providers)
 
 
 class Metrics:
@@ -55,25 +65,38 @@ class Metrics:
         self._money()
         self._cache()
         self._inside()
+        self.workers = WorkerMetrics(self.registry)
         Info("imagegate_build", "The running version.", registry=self.registry).info({"version": version})
+        self.policies = Info("imagegate_policies", "The policies in force.", registry=self.registry)
+        self.policies_reloaded = self._gauge(
+            "policies_last_reload_successful", "0 from a reload that was refused to one that was not."
+        )
 
     def exposition(self, accept: str) -> tuple[bytes, str]:
         """The scrape and its content type: OpenMetrics where `accept` asks for it. Takes a thread's time, not the loop's."""
         encode, content_type = choose_encoder(accept)
-        return encode(self.registry), content_type
+        return encode(Sliced(self.registry)), content_type
 
     def _requests(self) -> None:
         self.requests = self._counter(
-            "requests_total", "Requests by HTTP status and error code.", "route", "model", "code", "error_type"
+            "requests_total",
+            "Requests by HTTP status and error code; by model where it was made, or failed in the making.",
+            "route",
+            "model",
+            "code",
+            "error_type",
         )
         self.request_duration = self._histogram(
-            "request_duration_seconds", "Time to answer a request.", REQUEST_BUCKETS, "route", "outcome"
+            "request_duration_seconds", "Time to answer a request for images.", REQUEST_BUCKETS, "route", "outcome"
         )
         self.phase_duration = self._histogram(
-            "phase_duration_seconds", "Where the time of a request goes.", PHASE_BUCKETS, "phase"
+            "phase_duration_seconds",
+            "Where the time of a request for images goes, without a gap.",
+            PHASE_BUCKETS,
+            "phase",
         )
         self.overhead = self._histogram(
-            "overhead_seconds", "Time of a request that was not spent waiting for a provider.", OWN_BUCKETS, "route"
+            "overhead_seconds", "Time of a request for images that the gateway itself took.", OWN_BUCKETS, "route"
         )
         self.rejections = self._counter(
             "rejections_total", "Requests refused before anything was bought.", "reason", "team"
@@ -128,7 +151,7 @@ class Metrics:
 
     def _inside(self) -> None:
         self.store_duration = self._histogram(
-            "store_operation_duration_seconds", "Time of an operation of the store.", OWN_BUCKETS, "op"
+            "store_operation_duration_seconds", "Time of an operation of the store.", STORE_BUCKETS, "op"
         )
         self.store_errors = self._counter("store_errors_total", "Operations that the store could not do.", "op")
         self.loop_lag = self._histogram("event_loop_lag_seconds", "How late the event loop was.", OWN_BUCKETS)

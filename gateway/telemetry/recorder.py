@@ -1,24 +1,36 @@
 """The telemetry port, told in metrics and log lines; and what the edge and the background tasks tell besides."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from decimal import Decimal
 from typing import get_args
 
 from prometheus_client import Counter, Histogram
 
 from gateway.core import errors
-from gateway.core.job import PassedFor
+from gateway.core.job import Job, PassedFor
 from gateway.core.money import MICROS
+from gateway.core.phases import PHASES
 from gateway.core.rate import KINDS
 from gateway.ports import BudgetState, Fields, Telemetry, Unconfirmed
-from gateway.telemetry.labels import NONE, Declared, names, words
+from gateway.telemetry.job_line import job_line
+from gateway.telemetry.labels import NONE, OTHER, Declared, names, words
 from gateway.telemetry.logs import Answered, Log, request_line
 from gateway.telemetry.metrics import Metrics, Vocabulary
+from gateway.telemetry.worker_gauges import Seen
 
 MOST_TEAMS = 500
 MOST_KEYS = 200
+#: those that were in force since the start: policies may be reloaded without end
+MOST_MODELS = 200
 
-_OUTCOMES = ("completed", errors.UpstreamFailed.code, errors.UpstreamUnconfirmed.code)
+_OUTCOMES = (
+    "completed",
+    errors.UpstreamFailed.code,
+    errors.UpstreamUnconfirmed.code,
+    errors.ModerationBlocked.code,
+)
+_REQUEST_OUTCOMES = ("ok", "refused", "failed", "left")
 #: how orders come to their jobs; and the source of images that were found made
 _RESULTS = ("miss", "bypass", "hit", "joined", "replayed")
 _CACHE = "cache"
@@ -27,18 +39,29 @@ _DECISIONS = ("taken", *get_args(PassedFor))
 _CIRCUITS = ("submit", "read")
 _CIRCUIT_STATES = ("closed", "half_open", "open")
 _UPSTREAM_OPS = ("submit", "upload", "poll", "download", "models")
-#: Failures that dashboards and alerts divide by requests: `increase()` misses a first one that did not begin at 0.
-_WATCHED = (
+#: What upstreams and the proxies before them answer; any other status is `other`, and so are mistakes of theirs.
+_UPSTREAM_CODES = (
+    *("200", "201", "202", "400", "401", "402", "403", "404", "408", "409", "413", "422", "429"),
+    *("500", "502", "503", "504", "520", "524", "timeout", "unreachable", "cut"),
+)
+#: Operations that a request for images, or a piece of a worker's, waits for; any other is `other`.
+_STORE_OPS = (
+    *("find_key", "share", "reserve", "submitting", "submitted", "settle", "release", "job", "budgets"),
+    *("queue_enqueue", "queue_claim", "queue_became"),
+)
+#: How a submit may end that an alert counts: `increase()` misses a first one that did not begin at 0.
+_SUBMIT_ENDS = ("401", "402", "403", "429", "500", "502", "503", "504", "timeout", "cut", "unreachable")
+#: Failures that dashboards and alerts divide by requests: `increase()` misses a first one that did not begin at 0. Those of a
+#: model, in the making; whatever else is answered would be so of any, and thirty codes for each model would say no more.
+_OF_A_MODEL = (errors.UpstreamFailed, errors.UpstreamUnconfirmed, errors.NoCapacity, errors.WaitedTooLong)
+_OF_NO_MODEL = (
     errors.BudgetSpent,
     errors.BudgetReserved,
     errors.RateLimited,
-    errors.UpstreamFailed,
-    errors.UpstreamUnconfirmed,
     errors.UpstreamUnavailable,
-    errors.NoCapacity,
-    errors.WaitedTooLong,
     errors.InternalError,
 )
+_MODELS_CODES = frozenset({None, *(error.code for error in _OF_A_MODEL)})
 _REJECTIONS = (errors.BudgetSpent.code, errors.BudgetReserved.code, *KINDS)
 
 
@@ -54,32 +77,47 @@ class Recorder(Telemetry):
         self._provider = Declared(vocabulary.providers)
         self._team = names(MOST_TEAMS)
         self._key = names(MOST_KEYS)
-        self._status, self._error, self._reason, self._source = words(), words(), words(), words()
-        self._phase, self._outcome, self._store_op = words(), words(), words()
-        self._op, self._upstream_code = words(), words()
-        self._result, self._decision = Declared(_RESULTS), Declared(_DECISIONS)
+        self._budgeted = names(MOST_KEYS)
+        self._status, self._error = words(), words()
+        self._reason, self._source = Declared(_REJECTIONS), Declared((*vocabulary.providers, _CACHE))
+        self._outcome, self._store_op = Declared(_OUTCOMES, OTHER), Declared(_STORE_OPS, OTHER)
+        self._op, self._upstream_code = Declared(_UPSTREAM_OPS), Declared(_UPSTREAM_CODES, OTHER)
+        self._result, self._decision, self._circuit = Declared(_RESULTS), Declared(_DECISIONS), Declared(_CIRCUITS)
         self._store_series: dict[str, tuple[Histogram, Counter]] = {}
         self._start_at_zero()
 
     def known_key(self, team: str, key_id: str) -> None:
         """A key exists: its series and its team's begin at 0. Told at the start for each, and when one is made."""
         team_label = self._team(team)
-        for model in self._vocabulary.models:
-            self._metrics.cost.labels(team_label, model)
-            for source in (*self._vocabulary.providers, _CACHE):
-                self._metrics.images.labels(model, team_label, self._source(source))
+        self._money_at_zero(team_label)
         for reason in _REJECTIONS:
             self._metrics.rejections.labels(self._reason(reason), team_label)
         self._metrics.key_cost.labels(team_label, self._key(key_id))
 
-    def phase(self, phase: str, seconds: float) -> None:
-        self._metrics.phase_duration.labels(self._phase(phase)).observe(seconds)
+    def policies(self, digest: str, legs: Mapping[str, tuple[str, ...]]) -> None:
+        """They are in force, with who may make each model's images: series that are new begin at 0. Those of models that went
+        stay, as their jobs do."""
+        self._metrics.policies.info({"digest": digest})
+        self._metrics.policies_reloaded.set(1)
+        new = self._model.declare(tuple(legs), MOST_MODELS)
+        known = (*self._vocabulary.models, *new)
+        self._vocabulary = replace(self._vocabulary, models=known, legs={**self._vocabulary.legs, **legs})
+        self._models_at_zero(known)
+        for team in self._team.seen:
+            self._money_at_zero(team)
+
+    def policies_refused(self) -> None:
+        self._metrics.policies_reloaded.set(0)
 
     def jobs_in_flight(self, provider: str, change: int) -> None:
         self._metrics.jobs_in_flight.labels(self._provider(provider)).inc(change)
 
     def job_ended(self, provider: str, model: str, outcome: str) -> None:
         self._metrics.jobs.labels(self._provider(provider), self._model(model), self._outcome(outcome)).inc()
+
+    def ended(self, job: Job) -> None:
+        level, fields = job_line(job)
+        self._log.write(level, "job", fields)
 
     def collected(self, provider: str, polls: int, excess_seconds: float | None) -> None:
         self._metrics.job_polls.labels(self._provider(provider)).observe(polls)
@@ -91,7 +129,7 @@ class Recorder(Telemetry):
 
     def circuit(self, provider: str, op: str, state: str) -> None:
         """`state`: closed, half_open or open."""
-        circuit = f"{self._provider(provider)}/{self._op(op)}"
+        circuit = f"{self._provider(provider)}/{self._circuit(op)}"
         for each in _CIRCUIT_STATES:
             self._metrics.circuit_state.labels(circuit, each).set(each == state)
 
@@ -125,6 +163,16 @@ class Recorder(Telemetry):
         label = self._decision(decision)
         self._metrics.route_legs.labels(self._model(model), self._provider(provider), label).inc()
 
+    def engine_call(self, model: str, images: int, seconds: float) -> None:
+        self._metrics.workers.call(self._model(model), images, seconds)
+
+    def workers(self, seen: Seen) -> None:
+        """The queue and the workers as they were at a look; its models are `model_label`'s."""
+        self._metrics.workers.show(seen)
+
+    def model_label(self, model: str) -> str:
+        return self._model(model)
+
     def rejected(self, reason: str, team: str) -> None:
         self._metrics.rejections.labels(self._reason(reason), self._team(team)).inc()
 
@@ -134,13 +182,17 @@ class Recorder(Telemetry):
     def request(self, answered: Answered) -> None:
         """One request was answered: its log line and its metrics."""
         self._log.write(answered.level, "request", request_line(answered))
-        route, metrics = self._route(answered.route), self._metrics
-        metrics.requests.labels(
-            route, self._model(answered.model), self._status(str(answered.status)), self._error(answered.code)
-        ).inc()
-        metrics.request_duration.labels(route, _outcome(answered.status)).observe(answered.seconds)
+        route, outcome, metrics = self._route(answered.route), _outcome(answered.status), self._metrics
+        model = self._model(answered.model) if answered.code in _MODELS_CODES else NONE
+        metrics.requests.labels(route, model, self._status(str(answered.status)), self._error(answered.code)).inc()
+        if route not in self._vocabulary.image_routes:
+            return
+        exemplar = _exemplar(answered)
+        metrics.request_duration.labels(route, outcome).observe(answered.seconds, exemplar)
         if answered.overhead is not None:
-            metrics.overhead.labels(route).observe(max(0.0, answered.overhead))
+            metrics.overhead.labels(route).observe(answered.overhead, exemplar)
+        for phase, seconds in answered.phases.items():
+            metrics.phase_duration.labels(phase).observe(seconds)
 
     def budgets(self, states: Sequence[BudgetState]) -> None:
         """All budgets there are, to be told again and again; teams and keys beyond the caps have none shown."""
@@ -177,38 +229,68 @@ class Recorder(Telemetry):
 
     def _shows(self, scope: str) -> bool:
         kind, _, name = scope.partition(":")
-        return kind == "org" or (self._team if kind == "team" else self._key).admits(name)
+        return kind == "org" or (self._team if kind == "team" else self._budgeted).admits(name)
 
     def _start_at_zero(self) -> None:
         known, metrics = self._vocabulary, self._metrics
         for route in known.image_routes:
-            metrics.request_duration.labels(route, _outcome(200))
+            for outcome in _REQUEST_OUTCOMES:
+                metrics.request_duration.labels(route, outcome)
             metrics.overhead.labels(route)
-            for model in known.models:
+            self._errors_at_zero(route, NONE, _OF_NO_MODEL)
+        self._models_at_zero(known.models)
+        for phase in PHASES:
+            metrics.phase_duration.labels(phase)
+        for op in (*_STORE_OPS, OTHER):
+            metrics.store_duration.labels(op)
+            metrics.store_errors.labels(op)
+        for provider in known.providers:
+            self._provider_at_zero(provider)
+
+    def _errors_at_zero(self, route: str, model: str, kinds: Iterable[type[errors.GatewayError]]) -> None:
+        for kind in kinds:
+            self._metrics.requests.labels(route, model, self._status(str(kind.status)), self._error(kind.code))
+
+    def _models_at_zero(self, models: tuple[str, ...]) -> None:
+        known, metrics = self._vocabulary, self._metrics
+        metrics.workers.begin(models)
+        for model in models:
+            for route in known.image_routes:
                 metrics.requests.labels(route, model, self._status("200"), NONE)
-                for error in _WATCHED:
-                    metrics.requests.labels(route, model, self._status(str(error.status)), self._error(error.code))
-        for model in known.models:
+                self._errors_at_zero(route, model, _OF_A_MODEL)
             metrics.cache_saved.labels(model)
             for result in _RESULTS:
                 metrics.cache_requests.labels(model, result)
-        for phase in known.phases:
-            metrics.phase_duration.labels(self._phase(phase))
-        for provider in known.providers:
-            self._provider_at_zero(provider)
+            for provider in known.makers(model):
+                for outcome in _OUTCOMES:
+                    metrics.jobs.labels(provider, model, outcome)
+                for decision in _DECISIONS:
+                    metrics.route_legs.labels(model, provider, decision)
+
+    def _money_at_zero(self, team: str) -> None:
+        for model in self._vocabulary.models:
+            self._metrics.cost.labels(team, model)
+            for source in (*self._vocabulary.makers(model), _CACHE):
+                self._metrics.images.labels(model, team, self._source(source))
 
     def _provider_at_zero(self, provider: str) -> None:
         metrics = self._metrics
         metrics.jobs_in_flight.labels(provider)
         metrics.job_polls.labels(provider)
         metrics.job_excess_wait.labels(provider)
-        for model in self._vocabulary.models:
-            for outcome in _OUTCOMES:
-                metrics.jobs.labels(provider, model, self._outcome(outcome))
         for op in _UPSTREAM_OPS:
             metrics.upstream_requests.labels(provider, self._op(op), self._upstream_code("200"))
+        for code in _SUBMIT_ENDS:
+            metrics.upstream_requests.labels(provider, self._op("submit"), self._upstream_code(code))
         for op in _CIRCUITS:
             self.circuit(provider, op, "closed")
+
+
+def _exemplar(answered: Answered) -> dict[str, str]:
+    """What leads from a bucket to the request's log line, and to its trace. Never what a client may choose freely."""
+    if answered.trace_id is not None:
+        return {"trace_id": answered.trace_id}
+    return {"request_id": answered.request_id}
 
 
 def _outcome(status: int) -> str:

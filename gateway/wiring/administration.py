@@ -7,13 +7,12 @@ from contextlib import asynccontextmanager
 from importlib.metadata import version
 
 from gateway.core import keys as key_form
-from gateway.core.catalogue import Catalogue
-from gateway.core.policy import Policies, parse
 from gateway.edge.admin import admin_routes
 from gateway.edge.admin_upkeep import Care
 from gateway.edge.app import create_admin_app
 from gateway.edge.exchange import Observed
 from gateway.pipeline.administration import Administration
+from gateway.pipeline.in_force import InForce
 from gateway.pipeline.rate_card import Rate
 from gateway.pipeline.spending import Spending
 from gateway.pipeline.system_clock import SystemClock
@@ -24,7 +23,7 @@ from gateway.telemetry.logs import Log
 from gateway.telemetry.metrics import Metrics
 from gateway.telemetry.recorder import Recorder
 from gateway.wiring.doctor import Doctor
-from gateway.wiring.policy_files import packaged_policies, policy_texts
+from gateway.wiring.policy_files import read_policies
 from gateway.wiring.stores import Store, Stores, open_stores
 from gateway.wiring.words import vocabulary
 
@@ -37,8 +36,8 @@ async def offline_admin(settings: Settings) -> AsyncIterator[Observed]:
         store = stores.store
         keyring = await open_keyring(settings, store)
         log = Log(sys.stderr, settings.log_format, "error", clock.now)
-        policies = parse(policy_texts(settings.policies or packaged_policies()))
-        recorder = Recorder(Metrics(version("imagegate")), log, vocabulary(policies))
+        policies = InForce(read_policies(settings))
+        recorder = Recorder(Metrics(version("imagegate")), log, vocabulary(policies.now))
         administration = administer(stores, clock, keyring, policies, recorder)
         care = care_of(settings, clock, store, policies)
         admin = admin_routes(administration, care, admin_key=None, set_log_level=log.set_level)
@@ -49,7 +48,7 @@ def administer(
     stores: Stores,
     clock: Clock,
     keyring: key_form.Keyring,
-    policies: Policies,
+    policies: InForce,
     recorder: Recorder,
     *,
     rates: Callable[[], Sequence[Rate]] = tuple,
@@ -64,7 +63,7 @@ def administer(
         cache=store,
         workers=WorkerAdministration(stores.queue, store, clock, keyring.worker_peppers[0]),
         spending=spending,
-        catalogue=Catalogue(policies),
+        policies=policies,
         clock=clock,
         pepper=keyring.peppers[0],
         key_made=recorder.known_key,
@@ -72,8 +71,8 @@ def administer(
     )
 
 
-def care_of(settings: Settings, clock: Clock, store: Store, policies: Policies) -> Care:
-    return Care(store.snapshot, Doctor(settings, clock, store, policies.digest).examine)
+def care_of(settings: Settings, clock: Clock, store: Store, policies: InForce) -> Care:
+    return Care(store.snapshot, Doctor(settings, clock, store, policies).examine)
 
 
 async def open_keyring(settings: Settings, store: Store) -> key_form.Keyring:

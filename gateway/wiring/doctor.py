@@ -17,15 +17,17 @@ from gateway.core.health import (
     judge_upstream,
     upstream_unused,
 )
-from gateway.core.policy import PolicyError, parse
+from gateway.core.policy_changes import servers_changed
+from gateway.core.policy_problems import PolicyError
 from gateway.edge.admin_socket import admin_socket_path
+from gateway.pipeline.in_force import InForce
 from gateway.pipeline.system_clock import SystemClock
 from gateway.ports import Clock, StoreDown
 from gateway.providers.empiriolabs_probe import probe
 from gateway.settings import Settings, SettingsError, runtime_directory
 from gateway.stores.blobs import read_owner
 from gateway.stores.disk import free_bytes, modes, sync_seconds
-from gateway.wiring.policy_files import packaged_policies, policy_texts
+from gateway.wiring.policy_files import policy_directory, read_policies
 from gateway.wiring.servers import check_keys
 from gateway.wiring.stores import Store, open_stores
 from gateway.wiring.words import EMPIRIOLABS
@@ -33,12 +35,12 @@ from gateway.wiring.words import EMPIRIOLABS
 
 @dataclass(frozen=True, slots=True)
 class Doctor:
-    """`store`, or the finding that says why there is none. `policies`: digest of those in force, where a gateway runs."""
+    """`store`, or the finding that says why there is none. `policies`: where a gateway runs."""
 
     settings: Settings
     clock: Clock
     store: Store | Finding
-    policies: str | None = None
+    policies: InForce | None = None
 
     async def examine(self) -> Sequence[Finding]:
         """Every check, in the order of `Check`. Asks the upstream one question, and buys nothing."""
@@ -76,16 +78,19 @@ def _check_settings(settings: Settings) -> Finding:
     return Finding(Check.SETTINGS, "ok", f"data in {settings.data}; secret: {secret}; /admin/v1 over TCP: {admin}")
 
 
-def _check_policies(settings: Settings, in_force: str | None) -> Finding:
-    directory = settings.policies or packaged_policies()
+def _check_policies(settings: Settings, in_force: InForce | None) -> Finding:
+    directory = policy_directory(settings)
     try:
-        found = parse(policy_texts(directory))
+        found = read_policies(settings)
         check_keys(settings, found)
     except (PolicyError, SettingsError, OSError) as error:
         return Finding(Check.POLICIES, "fail", f"{directory}: {error}", "No gateway starts on them as they are.")
     told = f"{directory}: {len(found.models)} model(s), digest {found.digest}"
-    if in_force not in {None, found.digest}:
-        return Finding(Check.POLICIES, "warn", f"{told}; in force: {in_force}", "They changed: restart to use them.")
+    if in_force is not None and in_force.now.digest != found.digest:
+        told = f"{told}; in force: {in_force.now.digest}"
+        if servers_changed(in_force.now, found):
+            return Finding(Check.POLICIES, "warn", told, "Their [[servers]] changed: restart to use them.")
+        return Finding(Check.POLICIES, "warn", told, "They changed: send the gateway SIGHUP to use them.")
     return Finding(Check.POLICIES, "ok", told)
 
 
@@ -137,7 +142,7 @@ def _check_disk(settings: Settings) -> Finding:
 
 def _leads_to_empiriolabs(settings: Settings) -> bool:
     try:
-        found = parse(policy_texts(settings.policies or packaged_policies()))
+        found = read_policies(settings)
     except (PolicyError, OSError):
         return True  # another check says what is wrong with them
     return any(EMPIRIOLABS in route.providers for route in found.routes.routes)

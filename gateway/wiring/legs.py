@@ -4,9 +4,9 @@ from contextlib import AsyncExitStack
 from functools import partial
 
 from gateway.core.images import LARGEST_REFERENCE
-from gateway.core.policy import Policies
 from gateway.pipeline.crew import Crew
 from gateway.pipeline.governor import Governor
+from gateway.pipeline.in_force import InForce
 from gateway.pipeline.leg import Leg
 from gateway.ports import Clock, ImageUrls, Provider
 from gateway.providers.empiriolabs import Account, models_of, open_empiriolabs
@@ -23,7 +23,7 @@ from gateway.wiring.words import EMPIRIOLABS
 async def open_legs(  # noqa: PLR0913 - wired once
     stack: AsyncExitStack,
     settings: Settings,
-    policies: Policies,
+    policies: InForce,
     stores: Stores,
     replica: str,
     *,
@@ -51,12 +51,12 @@ async def open_legs(  # noqa: PLR0913 - wired once
     account = Account(
         url=settings.empiriolabs_url,
         key=key.get_secret_value(),
-        models=models_of(policies),
         private_hosts=settings.private_hosts,
     )
     provider = await stack.enter_async_context(
         open_empiriolabs(account, clock, partial(recorder.upstream_request, EMPIRIOLABS))
     )
+    policies.heed(lambda now: provider.serve(models_of(now)))
     return legs | {EMPIRIOLABS: leg(provider, settings.empiriolabs_rpm)}
 
 

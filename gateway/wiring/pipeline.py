@@ -1,14 +1,17 @@
 """The pipeline, built by hand over the ports: what makes images, and what sees to what it leaves behind."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from gateway.core.catalogue import Catalogue
+from gateway.core.policy import Policies
 from gateway.pipeline.bells import Ears
 from gateway.pipeline.crew import Crew
 from gateway.pipeline.dispatch import Dispatch
 from gateway.pipeline.elsewhere import Elsewhere
 from gateway.pipeline.flights import Flights
 from gateway.pipeline.generate import Generate
+from gateway.pipeline.in_force import InForce
 from gateway.pipeline.jobs import TeamJobs
 from gateway.pipeline.leg import Leg
 from gateway.pipeline.making import Making
@@ -29,7 +32,7 @@ class Ground:
     """What the pipeline stands on, open. `url_ttl`: seconds that a picture's URL lives."""
 
     replica: str
-    catalogue: Catalogue
+    policies: InForce
     clock: Clock
     store: Store
     blobs: Blobs
@@ -38,14 +41,26 @@ class Ground:
     legs: dict[str, Leg]
     telemetry: Telemetry
     url_ttl: int
+    #: refuse what a model cannot honour
+    strict: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """What requests pass through: of one set of policies, from the first step to the last."""
+
+    catalogue: Catalogue
+    routing: Routing
+    generate: Generate
+    quoting: Quoting
 
 
 @dataclass(frozen=True, slots=True)
 class Pipeline:
+    """`recipe`: by the policies in force. The others outlive a set of policies, as the jobs that they see to do."""
+
+    recipe: Callable[[], Recipe]
     flights: Flights
-    routing: Routing
-    generate: Generate
-    quoting: Quoting
     team_jobs: TeamJobs
     recovery: Recovery
     sweeping: Sweeping
@@ -54,36 +69,13 @@ class Pipeline:
 def build_pipeline(ground: Ground) -> Pipeline:
     store, clock, crew, telemetry = ground.store, ground.clock, ground.crew, ground.telemetry
     flights = Flights(clock, crew)
-    policy = ground.catalogue.policies.gateway
-    spending = Spending(store, clock, telemetry, ground.replica, warn_at=policy.budgets.warn_at)
+    spending = Spending(store, clock, telemetry, ground.replica)
     elsewhere = Elsewhere(store, store, flights)
     elsewhere.watch(crew)
-    routing = Routing(ground.legs, ground.catalogue.policies, spending, telemetry)
+    routing = ground.policies.each(lambda now: Routing(ground.legs, now, spending, telemetry))
     dispatch = _dispatch(ground, routing, spending, flights)
-    sharing = Sharing(store, ground.blobs, policy.cache, clock, telemetry)
-    retrying = Retrying(store, store, sharing, clock, policy.retries.adopt_within)
-    generate = Generate(
-        catalogue=ground.catalogue,
-        jobs=store,
-        retrying=retrying,
-        sharing=sharing,
-        spending=spending,
-        routing=routing,
-        dispatch=dispatch,
-        flights=flights,
-        elsewhere=elsewhere,
-        clock=clock,
-        telemetry=telemetry,
-    )
-    quoting = Quoting(
-        catalogue=ground.catalogue,
-        retrying=retrying,
-        sharing=sharing,
-        spending=spending,
-        routing=routing,
-        dispatch=dispatch,
-        legs=ground.legs,
-        clock=clock,
+    recipe = ground.policies.each(
+        lambda now: _recipe(ground, now, routing(), spending, dispatch, elsewhere=elsewhere, flights=flights)
     )
     recovery = Recovery(
         jobs=store,
@@ -91,7 +83,7 @@ def build_pipeline(ground: Ground) -> Pipeline:
         replica=ground.replica,
         spending=spending,
         dispatch=dispatch,
-        policy=policy,
+        policies=ground.policies,
         crew=crew,
         clock=clock,
         telemetry=telemetry,
@@ -105,10 +97,51 @@ def build_pipeline(ground: Ground) -> Pipeline:
         spending=spending,
         clock=clock,
     )
-    return Pipeline(flights, routing, generate, quoting, team_jobs, recovery, _sweeping(ground))
+    return Pipeline(recipe, flights, team_jobs, recovery, _sweeping(ground))
 
 
-def _dispatch(ground: Ground, routing: Routing, spending: Spending, flights: Flights) -> Dispatch:
+def _recipe(  # noqa: PLR0913 - wired once
+    ground: Ground,
+    policies: Policies,
+    routing: Routing,
+    spending: Spending,
+    dispatch: Dispatch,
+    *,
+    elsewhere: Elsewhere,
+    flights: Flights,
+) -> Recipe:
+    """May keep nothing in memory that a request under other policies must know of: those go on beside it."""
+    store, clock, telemetry = ground.store, ground.clock, ground.telemetry
+    catalogue = Catalogue(policies, ground.strict)
+    sharing = Sharing(store, ground.blobs, policies.gateway.cache, clock, telemetry)
+    retrying = Retrying(store, store, sharing, clock, policies.gateway.retries.adopt_within)
+    generate = Generate(
+        catalogue=catalogue,
+        jobs=store,
+        retrying=retrying,
+        sharing=sharing,
+        spending=spending,
+        routing=routing,
+        dispatch=dispatch,
+        flights=flights,
+        elsewhere=elsewhere,
+        clock=clock,
+        telemetry=telemetry,
+    )
+    quoting = Quoting(
+        catalogue=catalogue,
+        retrying=retrying,
+        sharing=sharing,
+        spending=spending,
+        routing=routing,
+        dispatch=dispatch,
+        legs=ground.legs,
+        clock=clock,
+    )
+    return Recipe(catalogue, routing, generate, quoting)
+
+
+def _dispatch(ground: Ground, routing: Callable[[], Routing], spending: Spending, flights: Flights) -> Dispatch:
     store, clock, crew, telemetry = ground.store, ground.clock, ground.crew, ground.telemetry
     making = Making(
         legs=ground.legs,
@@ -117,11 +150,12 @@ def _dispatch(ground: Ground, routing: Routing, spending: Spending, flights: Fli
         blobs=ground.blobs,
         spending=spending,
         waiting=Waiting(crew, flights, ground.ears, clock, telemetry),
+        flights=flights,
         crew=crew,
         clock=clock,
         telemetry=telemetry,
         replica=ground.replica,
-        queue_wait=ground.catalogue.policies.gateway.queue.detached_wait,
+        queue_wait=lambda: ground.policies.now.gateway.queue.detached_wait,
     )
     return Dispatch(
         legs=ground.legs,
@@ -133,6 +167,7 @@ def _dispatch(ground: Ground, routing: Routing, spending: Spending, flights: Fli
         clock=clock,
         replicas=store,
         replica=ground.replica,
+        telemetry=telemetry,
     )
 
 
@@ -141,7 +176,7 @@ def _sweeping(ground: Ground) -> Sweeping:
         ground.store,
         ground.store,
         ground.blobs,
-        ground.catalogue.policies.gateway,
+        ground.policies,
         ground.url_ttl,
         replica=ground.replica,
         clock=ground.clock,

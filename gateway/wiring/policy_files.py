@@ -2,6 +2,18 @@
 
 from pathlib import Path
 
+from gateway.core.policy import Policies, parse
+from gateway.settings import Settings
+
+
+def policy_directory(settings: Settings) -> Path:
+    return settings.policies or packaged_policies()
+
+
+def read_policies(settings: Settings) -> Policies:
+    """Those that the settings name. Raises PolicyError, OSError."""
+    return parse(policy_texts(policy_directory(settings)))
+
 
 def packaged_policies() -> Path:
     """The policies in the wheel; in an editable install, which has none, those of the checkout."""
@@ -12,6 +24,8 @@ def packaged_policies() -> Path:
 
 def policy_texts(directory: Path) -> dict[str, str]:
     """Every policy file by its name within the directory. Raises OSError, also for one that is not UTF-8."""
+    if not directory.is_dir():
+        raise OSError(f"{directory} is no directory")
     texts = {}
     for path in sorted(directory.rglob("*.toml")):
         try:

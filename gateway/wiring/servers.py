@@ -1,4 +1,4 @@
-"""Servers of OpenAI's images, as legs: those of the [[servers]] in routes.toml that a route names."""
+"""Servers of OpenAI's images, as legs: the [[servers]] of routes.toml."""
 
 from contextlib import AsyncExitStack
 from functools import partial
@@ -6,6 +6,7 @@ from functools import partial
 from gateway.core.policy import Policies
 from gateway.core.route_policy import Server
 from gateway.pipeline.crew import Crew
+from gateway.pipeline.in_force import InForce
 from gateway.pipeline.leg import Leg
 from gateway.pipeline.seats import Seats
 from gateway.ports import Allowance, Clock
@@ -23,26 +24,28 @@ _CONNECT = 10.0
 async def open_servers(  # noqa: PLR0913 - wired once
     stack: AsyncExitStack,
     settings: Settings,
-    policies: Policies,
+    policies: InForce,
     *,
     allowance: Allowance,
     crew: Crew,
     recorder: Recorder,
     clock: Clock,
 ) -> dict[str, Leg]:
-    """Their connections close after the crew has stopped. Raises SettingsError for a key of a server that is not there."""
-    check_keys(settings, policies)
-    named = {leg.provider for route in policies.routes.routes for leg in route.legs}
-    servers = [server for server in policies.routes.servers if server.name in named]
+    """All of them: a route may come to name one while the gateway runs. Their connections close after the crew has stopped.
+
+    Raises SettingsError for a key of a server that is not there.
+    """
+    check_keys(settings, policies.now)
+    servers = policies.now.routes.servers
     if not servers:
         return {}
     lines = await stack.enter_async_context(open_lines(clock, _CONNECT))
     places = Places(clock)
     legs = {}
     for server in servers:
-        terms = terms_of(server, settings, policies)
         count = partial(recorder.upstream_request, server.name)
-        provider = OpenAIImages(terms, lines, places, clock, count)
+        provider = OpenAIImages(_terms(server, settings), lines, places, clock, count)
+        policies.heed(partial(_serve, provider))
         seats = Seats(server.name, server.most_at_once, allowance, crew, clock)
         legs[server.name] = Leg(provider, seats, clock, recorder)
     return legs
@@ -57,26 +60,31 @@ def check_keys(settings: Settings, policies: Policies) -> None:
         )
 
 
-def terms_of(server: Server, settings: Settings, policies: Policies) -> Terms:
+def _terms(server: Server, settings: Settings) -> Terms:
     key = settings.keys_of_providers.get(server.name)
     return Terms(
         name=server.name,
         url=server.url,
         key=None if key is None else key.get_secret_value(),
-        models={
-            route.model: Served(
-                leg.model or route.model,
-                free=policies.price(route.model, server.name) == 0,
-                moderation=tuple(policies.models[route.model].moderation.markers),
-            )
-            for route in policies.routes.routes
-            for leg in route.legs
-            if leg.provider == server.name
-        },
         fields=tuple(server.fields),
         references=server.references,
         masks=server.masks,
         idempotent=server.idempotent,
         deadline=server.deadline,
         private_hosts=settings.private_hosts,
+    )
+
+
+def _serve(provider: OpenAIImages, policies: Policies) -> None:
+    provider.serve(
+        {
+            route.model: Served(
+                leg.model or route.model,
+                free=policies.price(route.model, provider.name) == 0,
+                moderation=tuple(policies.models[route.model].moderation.markers),
+            )
+            for route in policies.routes.routes
+            for leg in route.legs
+            if leg.provider == provider.name
+        }
     )

@@ -11,10 +11,9 @@ from importlib.metadata import version
 from litestar import Router
 from pydantic import SecretStr
 
-from gateway.core.catalogue import Catalogue
 from gateway.core.images import LARGEST_REFERENCE
 from gateway.core.keys import Keyring
-from gateway.core.policy import parse
+from gateway.core.policy import Policies
 from gateway.edge.admin import admin_routes
 from gateway.edge.app import Parts, create_app
 from gateway.edge.exchange import Observed
@@ -28,6 +27,7 @@ from gateway.pipeline.administration import Administration
 from gateway.pipeline.admission import Admission
 from gateway.pipeline.bells import Ears
 from gateway.pipeline.crew import Crew
+from gateway.pipeline.in_force import InForce
 from gateway.pipeline.limiting import Limiting
 from gateway.pipeline.previews import Previews
 from gateway.pipeline.rate_card import RateCard
@@ -39,11 +39,13 @@ from gateway.telemetry.logs import Log, standard_logging
 from gateway.telemetry.metrics import Metrics
 from gateway.telemetry.recorder import Recorder
 from gateway.telemetry.watch import Watch
+from gateway.telemetry.worker_watch import LOOK, WorkerWatch
 from gateway.wiring.administration import administer, care_of, open_keyring
 from gateway.wiring.legs import open_image_source, open_legs
 from gateway.wiring.pipeline import Ground, Pipeline, build_pipeline
-from gateway.wiring.policy_files import packaged_policies, policy_texts
-from gateway.wiring.stores import Store, open_stores
+from gateway.wiring.policy_files import read_policies
+from gateway.wiring.reloading import Reloading
+from gateway.wiring.stores import Store, Stores, open_stores
 from gateway.wiring.words import vocabulary
 from gateway.wiring.workers import serve_workers
 
@@ -61,20 +63,21 @@ class Services:
     log: Log
     begin_draining: Callable[[], None]
     begin_stopping: Callable[[], None]
+    reloading: Reloading
 
 
 @asynccontextmanager
 async def open_services(settings: Settings, clock: Clock | None = None) -> AsyncIterator[Services]:
     """Opens store, pictures and provider, and resumes what was running. Raises StoreDown, PolicyError, OSError."""
     clock = clock or SystemClock()
-    policies = parse(policy_texts(settings.policies or packaged_policies()))
+    policies = InForce(read_policies(settings))
     # with its store elsewhere, nobody else would make it
     await asyncio.to_thread(settings.data.mkdir, mode=0o700, parents=True, exist_ok=True)
     async with AsyncExitStack() as stack:
         log = Log(sys.stderr, settings.log_format, settings.log_level, clock.now)
         stack.enter_context(standard_logging(log))
         metrics = Metrics(version("imagegate"))
-        recorder = Recorder(metrics, log, vocabulary(policies))
+        recorder = Recorder(metrics, log, vocabulary(policies.now))
         stores = await stack.enter_async_context(open_stores(settings, clock, recorder.store_operation))
         store, replica = stores.store, secrets.token_hex(8)
         blobs = await stack.enter_async_context(open_blobs(settings.blobs_path))
@@ -88,7 +91,7 @@ async def open_services(settings: Settings, clock: Clock | None = None) -> Async
         stack.push_async_callback(crew.stop, _SUBMIT_GRACE)
         ground = Ground(
             replica=replica,
-            catalogue=Catalogue(policies, settings.strict),
+            policies=policies,
             clock=clock,
             store=store,
             blobs=blobs,
@@ -97,6 +100,7 @@ async def open_services(settings: Settings, clock: Clock | None = None) -> Async
             legs=legs,
             telemetry=recorder,
             url_ttl=settings.url_ttl,
+            strict=settings.strict,
         )
         base = _Base(ground, settings, stores.limiter, keyring, Previews(stores.queue, ears), log, metrics, recorder)
         images = await open_image_source(stack, settings, clock)
@@ -110,7 +114,7 @@ async def open_services(settings: Settings, clock: Clock | None = None) -> Async
         pipeline.sweeping.watch(crew)
         rate_card = RateCard(legs, policies, crew=crew, clock=clock, telemetry=recorder)
         rate_card.watch()
-        crew.start("watch", Watch(store, store, recorder, clock).run(crew.rest))
+        _watch(stores, crew, recorder, clock)
         administration = administer(stores, clock, keyring, policies, recorder, rates=rate_card.rates)
         workers = serve_workers(
             settings, stores, blobs, keyring=keyring, ears=ears, crew=crew, clock=clock, recorder=recorder
@@ -121,7 +125,13 @@ async def open_services(settings: Settings, clock: Clock | None = None) -> Async
             log,
             crew.begin_draining,
             crew.begin_stopping,
+            Reloading(settings, policies, crew, recorder),
         )
+
+
+def _watch(stores: Stores, crew: Crew, recorder: Recorder, clock: Clock) -> None:
+    crew.start("watch", Watch(stores.store, stores.store, recorder, clock).run(crew.rest))
+    crew.every("workers", LOOK, WorkerWatch(stores.queue, recorder, clock).look)
 
 
 async def _leave(store: Store, replica: str) -> None:
@@ -154,36 +164,40 @@ def _app(
     base: _Base, pipeline: Pipeline, images: ImageUrls, administration: Administration, workers: Router
 ) -> Observed:
     ground, settings, keyring = base.ground, base.settings, base.keyring
-    limits = ground.catalogue.policies.gateway.limits.defaults
-    admission = Admission(ground.store, keyring.peppers, ground.clock, ground.crew, limits=limits)
+    admission = Admission(ground.store, keyring.peppers, ground.clock, ground.crew)
     files = PictureFiles(ground.blobs, admission, ground.clock, keyring.url_secrets)
     intake = _intake(base, OwnPictures(files, images, LARGEST_REFERENCE))
     renderer = Renderer(ground.blobs, ground.clock, keyring.url_secrets[0], settings.url_ttl)
-    care = care_of(settings, ground.clock, ground.store, ground.catalogue.policies)
+    care = care_of(settings, ground.clock, ground.store, ground.policies)
     operations = Operations(
         jobs=ground.store,
-        policies=ground.catalogue.policies.digest,
         version=version("imagegate"),
         tokens=tuple(filter(None, map(_plain, (settings.metrics_token, settings.admin_key)))),
         exposition=base.metrics.exposition,
         providers=lambda: {name: leg.states() for name, leg in ground.legs.items()},
         stopping=lambda: ground.crew.draining,
     )
+    limiting = Limiting(base.limiter, base.recorder)
+
+    def front(_: Policies) -> Front:
+        recipe = pipeline.recipe()
+        return Front(
+            recipe.catalogue,
+            admission,
+            limiting,
+            intake,
+            recipe.generate,
+            recipe.quoting,
+            base.previews,
+            renderer,
+            ground.clock,
+            settings.max_wait,
+            settings.public_url,
+        )
+
     return create_app(
         Parts(
-            front=Front(
-                admission,
-                Limiting(base.limiter, base.recorder),
-                intake,
-                pipeline.generate,
-                pipeline.quoting,
-                base.previews,
-                renderer,
-                ground.clock,
-                settings.max_wait,
-                settings.public_url,
-            ),
-            catalogue=ground.catalogue,
+            front=ground.policies.each(front),
             team_jobs=pipeline.team_jobs,
             files=files,
             operations=operations,
@@ -192,6 +206,7 @@ def _app(
             ),
             workers=workers,
             observer=base.recorder,
+            monotonic=ground.clock.monotonic,
         )
     )
 
@@ -200,7 +215,7 @@ def _intake(base: _Base, urls: ImageUrls) -> Intake:
     """Bodies on the disk have a directory of their own: an operator may mount it elsewhere."""
     directory = base.settings.data / "uploads"
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    intake = Intake(directory, interpreter_environment(), urls, base.ground.catalogue)
+    intake = Intake(directory, interpreter_environment(), urls)
     base.ground.crew.on_stopping(intake.stop)
     return intake
 

@@ -1,6 +1,7 @@
 """The gateway as a server: on its TCP address and its admin socket, until it is told to stop."""
 
 import asyncio
+import signal
 import socket
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, closing
@@ -23,9 +24,16 @@ class Running:
 
 
 async def serve(settings: Settings) -> None:
-    """The gateway until SIGTERM or SIGINT. Raises as `open_services`, and ListenError, AdminSocketError, StartError."""
+    """The gateway until SIGTERM or SIGINT. SIGHUP has it read its policies anew.
+
+    Raises as `open_services`, and ListenError, AdminSocketError, StartError.
+    """
     raise_file_limit()
-    async with _serving(settings) as (server, sockets, _):
+    hung_up = asyncio.Event()
+    # before anything else: one that comes while the gateway starts would end it
+    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, hung_up.set)
+    async with _serving(settings) as (server, sockets, services):
+        services.reloading.watch(hung_up)
         await server.run_on(sockets)
 
 

@@ -10,6 +10,10 @@ EMPIRIOLABS = "empiriolabs"
 
 
 def vocabulary(policies: Policies) -> Vocabulary:
-    phases = ("reserve", "submit", "wait", "keep", "settle")
     providers = ("workers", EMPIRIOLABS, *(server.name for server in policies.routes.servers))
-    return Vocabulary(version("imagegate"), ROUTES, IMAGE_ROUTES, tuple(policies.models), providers, phases)
+    return Vocabulary(version("imagegate"), ROUTES, IMAGE_ROUTES, tuple(policies.models), providers, makers(policies))
+
+
+def makers(policies: Policies) -> dict[str, tuple[str, ...]]:
+    """Of each model, who may make its images."""
+    return {model: tuple(leg.provider for leg in policies.route(model).legs) for model in policies.models}

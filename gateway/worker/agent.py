@@ -16,6 +16,7 @@ from gateway.worker.errands import Errand
 from gateway.worker.gateway_link import GatewayLink, Misunderstood, Refused, Tell
 from gateway.worker.leases import Leases
 from gateway.worker.making import Making
+from gateway.worker.meter import Meter
 from gateway.worker.origin_calls import Unreachable
 from gateway.worker.outbox import Outbox
 from gateway.worker.references import References
@@ -57,6 +58,7 @@ class Agent:
         self._tell = tell
         self.thread = EngineThread()
         self._status = Status(terms.model)
+        self._meter = Meter(clock)
         self._bench = Workbench()
         self._pool = ThreadPoolExecutor(_ENCODERS, "encode")
         self._outbox = Outbox(link, clock, self._pool, spawn=self._spawn, ends=self, tell=tell)
@@ -104,10 +106,10 @@ class Agent:
             return LOST
         if engine is None:
             return DRAINED
+        self._meter.ready()
+        self._meter.memory = engine.memory()
         self._abilities = engine.abilities
-        self._status.gpu, self._status.state = self._abilities.device, "ready"
-        facts = {"worker": self._terms.worker, "model": self._terms.model, "gpu": self._abilities.device}
-        self._tell("info", "ready", facts)
+        self._status.gpu, self._status.state = self._abilities.device, "joining"
         making = Making(
             engine,
             self.thread,
@@ -116,6 +118,7 @@ class Agent:
             self._outbox,
             dog=self._dog,
             status=self._status,
+            meter=self._meter,
             tell=self._tell,
         )
         async with asyncio.TaskGroup() as self._tasks:
@@ -146,6 +149,10 @@ class Agent:
         leases = Leases(
             self._link, self._clock, self._bench.hand, spawn=self._spawn, lost=self.not_ours, cancelled=self._cancelled
         )
+        if await or_drained(self._bench, self._present()):
+            facts = {"worker": self._terms.worker, "model": self._terms.model, "gpu": self._abilities.device}
+            self._tell("info", "ready", facts)
+            self._status.state = "ready"
         background = [self._tasks.create_task(each) for each in (self._appear(), leases.keep())]
         claiming = self._tasks.create_task(claims.go_on())
         made = self._tasks.create_task(making.go_on())
@@ -160,8 +167,13 @@ class Agent:
 
     async def _appear(self) -> None:
         while True:
-            await self._link.persist(lambda: self._link.presence(self._presence()))
             await self._clock.sleep(_PRESENCE_S)
+            await self._present()
+
+    async def _present(self) -> bool:
+        """The gateway knows of it."""
+        await self._link.persist(lambda: self._link.presence(self._presence()))
+        return True
 
     def _presence(self) -> Presence:
         abilities = self._abilities
@@ -178,6 +190,11 @@ class Agent:
             most_references=abilities.most_references,
             load=len(self._bench.hand),
             draining=self._bench.draining,
+            busy_seconds=self._meter.busy_seconds,
+            images=self._status.images,
+            ooms=self._meter.ooms,
+            memory=self._meter.memory,
+            load_seconds=self._meter.load_seconds,
         )
 
     async def _leave(self) -> None:

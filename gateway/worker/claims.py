@@ -63,8 +63,13 @@ class Claims:
         unbegun = [errand for errand in self._bench.hand if not errand.begun]
         for errand in unbegun:
             self._bench.drop(errand)
-        drain = Drain(worker=self._presence().worker, given_back=tuple(errand.held for errand in unbegun))
+        presence = self._presence()
+        drain = Drain(
+            worker=presence.worker, left=not presence.load, given_back=tuple(errand.held for errand in unbegun)
+        )
         with suppress(Unreachable):
+            if not drain.left:  # now: else orders would be led here for some seconds more
+                await self._link.persist(lambda: self._link.presence(presence), _GIVE_BACK_S)
             await self._link.persist(lambda: self._link.drain(drain), _GIVE_BACK_S)
 
     def _has_room(self) -> bool:

@@ -18,7 +18,9 @@ from diffusers import Flux2KleinInpaintPipeline, Flux2KleinPipeline
 from diffusers.utils import logging
 from PIL import Image, ImageOps
 
+from gateway.core.worker_messages import Memory
 from gateway.ports import Clock
+from gateway.worker import diffusers_memory, pipeline_limits
 from gateway.worker.diffusers_steps import Steps
 from gateway.worker.engine import (
     Abilities,
@@ -39,11 +41,6 @@ _DEEPEST = 27
 _MOST_SHAPES = 64
 #: Embeddings kept for the next images of a prompt, of 8 MB each.
 _KEPT_PROMPTS = 8
-#: The inpaint pipeline makes larger pictures smaller, and says nothing.
-_MOST_MASKED_PIXELS = 1024 * 1024
-#: What the pipeline refuses as a reference.
-_LEAST_REFERENCE_SIDE = 64
-_MOST_REFERENCE_RATIO = 8
 
 _TOO_LARGE = Failure("too_large", "out of memory, and alone")
 _OOM = Failure("oom", "out of memory")
@@ -132,6 +129,7 @@ class DiffusersEngine(Engine):
         self._prompts: OrderedDict[tuple[str, int], torch.Tensor] = OrderedDict()
         #: images that share a call, by its tokens and references, where more of them were out of memory
         self._most: dict[tuple[int, int], int] = {}
+        self._ooms = 0
         self._thread: int | None = None
 
     @property
@@ -149,16 +147,20 @@ class DiffusersEngine(Engine):
 
     def make(self, batch: Batch, on_step: OnStep) -> Made:
         self._stay_in_thread()
-        began, count = self._clock.monotonic(), len(batch.pieces)
+        began, count, ooms = self._clock.monotonic(), len(batch.pieces), self._ooms
+        diffusers_memory.begin(self._pipe.device)
         outcomes: list[Pixels | Failure] = []
-        refusal = self._abilities.refusal(batch) or _refusal(batch)
+        refusal = self._abilities.refusal(batch) or pipeline_limits.refusal(batch)
         if refusal is not None:
             outcomes = [refusal] * count
         else:
             most = self._most.get(_weight(batch), count)
             for start in range(0, count, most):
                 outcomes += self._made(batch, range(start, min(start + most, count)), on_step)
-        return Made(tuple(outcomes), self._clock.monotonic() - began)
+        return Made(tuple(outcomes), self._clock.monotonic() - began, self._ooms - ooms)
+
+    def memory(self) -> Memory | None:
+        return diffusers_memory.memory(self._pipe.device)
 
     def _stay_in_thread(self) -> None:
         """The scheduler holds the state of a call: from four threads not one picture in sixteen was right."""
@@ -191,6 +193,7 @@ class DiffusersEngine(Engine):
             raise EngineLost(_line(error)) from error  # every later call to the GPU fails as well
         except (RuntimeError, ValueError) as error:
             return [Failure("lost", _line(error))] * len(places)
+        self._ooms += 1
         self._prompts.clear()
         torch.cuda.empty_cache()
         self._most[_weight(batch)] = (len(places) + 1) // 2
@@ -210,7 +213,7 @@ class DiffusersEngine(Engine):
                 strength=1.0,
             )
         else:
-            pipe = partial(self._pipe, image=[_grown(each) for each in batch.references] or None)
+            pipe = partial(self._pipe, image=[pipeline_limits.grown(each) for each in batch.references] or None)
         (latents,) = pipe(
             prompt_embeds=torch.cat([self._embedded(piece.prompt, shape.max_sequence_length) for piece in pieces]),
             latents=noise,
@@ -276,23 +279,6 @@ def _special(tokenizer: Any) -> re.Pattern[str]:  # noqa: ANN401
 
 def _weight(batch: Batch) -> tuple[int, int]:
     return batch.shape.tokens, len(batch.references) + (batch.mask is not None)
-
-
-def _refusal(batch: Batch) -> Failure | None:
-    if batch.mask is not None and batch.shape.width * batch.shape.height > _MOST_MASKED_PIXELS:
-        return Failure("too_large", f"with a mask {_MOST_MASKED_PIXELS} pixels are the most")
-    if any(max(each.size) > _MOST_REFERENCE_RATIO * min(each.size) for each in batch.references):
-        return Failure("too_large", f"a reference is longer than {_MOST_REFERENCE_RATIO} times its width")
-    return None
-
-
-def _grown(reference: Image.Image) -> Image.Image:
-    """At least as large as the pipeline takes it."""
-    short = min(reference.size)
-    if short >= _LEAST_REFERENCE_SIDE:
-        return reference
-    width, height = (-(-side * _LEAST_REFERENCE_SIDE // short) for side in reference.size)
-    return reference.resize((width, height), Image.Resampling.LANCZOS)
 
 
 def _line(error: Exception) -> str:

@@ -7,6 +7,8 @@ from typing import Literal, Protocol
 
 from PIL import Image
 
+from gateway.core.worker_messages import Memory
+
 #: too_large: never fits here, not even alone. oom: did not fit in this company, and may alone. moderated: the engine will not
 #: make it. lost: nothing was wrong with the piece; another worker may have it.
 FailureKind = Literal["too_large", "oom", "moderated", "lost"]
@@ -77,10 +79,12 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """An outcome for each piece, in order: one that fails takes none of its neighbours along."""
+    """An outcome for each piece, in order: one that fails takes none of its neighbours along. `ooms`: how often memory gave
+    out on the way, also where it went well in smaller parts."""
 
     outcomes: tuple[Pixels | Failure, ...]
     seconds: float
+    ooms: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,3 +152,7 @@ class Engine(Protocol):
     @abstractmethod
     def make(self, batch: Batch, on_step: OnStep) -> Made:
         """Raises Stopped when `on_step` does, and EngineLost."""
+
+    @abstractmethod
+    def memory(self) -> Memory | None:
+        """As of the last call. None: it has no memory of its own."""

@@ -7,8 +7,16 @@ from PIL import Image
 
 from gateway.core.job import Picture
 from gateway.core.worker_batch import most_images, tokens
-from gateway.core.worker_messages import Held, Work
+from gateway.core.worker_messages import EngineCall, Held, Work
 from gateway.worker.engine import Batch, Piece, Shape
+
+
+@dataclass(eq=False, slots=True)
+class Told:
+    """A call of the engine, which several errands may share: the first of them to finish tells of it, and no other."""
+
+    call: EngineCall
+    teller: "Errand | None" = None
 
 
 @dataclass(eq=False, slots=True)
@@ -36,6 +44,14 @@ class Errand:
     mask: Image.Image | None = None
     #: what is uploaded, by the place of its seed
     pictures: dict[int, Picture] = field(default_factory=dict)
+    #: the engine's calls that went into it
+    calls: list[Told] = field(default_factory=list)
+
+    def tells(self) -> tuple[EngineCall, ...]:
+        """The calls that are this one's to tell of; said again, the same."""
+        for told in self.calls:
+            told.teller = told.teller or self
+        return tuple(told.call for told in self.calls if told.teller is self)
 
     def renew(self, claim: str, lease: float, now: float, until: float) -> None:
         """It has come to us a second time."""

@@ -5,11 +5,13 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from gateway.core.origin import origin
+from gateway.core.worker_messages import EngineCall
 from gateway.ports import Clock
-from gateway.worker.engine import Engine, EngineLost, Failure, Made, Pixels, Stopped
+from gateway.worker.engine import Batch, Engine, EngineLost, Failure, Made, Pixels, Stopped
 from gateway.worker.engine_thread import EngineThread
-from gateway.worker.errands import Call, Errand
+from gateway.worker.errands import Call, Errand, Told
 from gateway.worker.gateway_link import Tell
+from gateway.worker.meter import Meter
 from gateway.worker.outbox import Outbox
 from gateway.worker.running import Running
 from gateway.worker.status import Status
@@ -28,6 +30,7 @@ class Making:
         *,
         dog: Watchdog,
         status: Status,
+        meter: Meter,
         tell: Tell,
     ) -> None:
         self._engine = engine
@@ -37,6 +40,7 @@ class Making:
         self._outbox = outbox
         self._dog = dog
         self._status = status
+        self._meter = meter
         self._tell = tell
         self.engine_lost = False
 
@@ -66,8 +70,9 @@ class Making:
         running, batch = self._heard(call), call.batch
         self._bench.running = running
         self._dog.step()
+        self._meter.begin()
         try:
-            made = await self._thread.run(lambda: self._engine.make(batch, running.on_step))
+            made = await self._thread.run(lambda: self._made(batch, running))
         except Stopped:
             return
         except EngineLost as error:
@@ -78,8 +83,15 @@ class Making:
             made = Made((Failure("lost", type(error).__name__),) * len(call.items), 0.0)
         finally:
             self._dog.rest()
+            self._meter.end()
             self._bench.running = None
         self._settle(call, made)
+
+    def _made(self, batch: Batch, running: Running) -> Made:
+        """In the engine's thread."""
+        made = self._engine.make(batch, running.on_step)
+        self._meter.memory = self._engine.memory()
+        return made
 
     def _heard(self, call: Call) -> Running:
         """The engine's thread tells, and the loop does."""
@@ -95,7 +107,13 @@ class Making:
         return Running(call, self._dog.step, lambda: soon(self._bench.change), partial)
 
     def _settle(self, call: Call, made: Made) -> None:
-        self._status.made(sum(isinstance(outcome, Pixels) for outcome in made.outcomes), self._clock.monotonic())
+        images = sum(isinstance(outcome, Pixels) for outcome in made.outcomes)
+        self._status.made(images, self._clock.monotonic())
+        self._meter.ooms += made.ooms
+        if images:
+            told = Told(EngineCall(len(call.items), made.seconds))
+            for errand in call.errands:
+                errand.calls.append(told)
         for item, outcome in zip(call.items, made.outcomes, strict=True):
             errand = item.errand
             errand.seconds += made.seconds / len(call.items)

@@ -120,7 +120,9 @@ class Outbox:
         if len(errand.pictures) < len(work.seeds):
             return None
         pictures = tuple(errand.pictures[each] for each in range(len(work.seeds)))
-        finish = Finish(attempt=work.attempt, claim=claim, pictures=pictures, seconds=errand.seconds)
+        finish = Finish(
+            attempt=work.attempt, claim=claim, pictures=pictures, seconds=errand.seconds, calls=errand.tells()
+        )
         return await self._link.persist(lambda: self._link.finish(finish), self._left(until), wanted)
 
     async def _send_failure(self, errand: Errand, failure: Failure) -> None:

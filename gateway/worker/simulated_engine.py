@@ -8,6 +8,7 @@ from PIL import Image, ImageFilter, ImageOps
 
 from gateway.core.sample_edit import draw_edit
 from gateway.core.sample_picture import draw
+from gateway.core.worker_messages import Memory
 from gateway.ports import Clock
 from gateway.worker.engine import (
     Abilities,
@@ -27,6 +28,8 @@ from gateway.worker.engine import (
 #: nan: the last piece of a batch comes out as no picture. dead: the engine is lost. Any other: so do all its pieces fail.
 Fault = FailureKind | Literal["nan", "dead"]
 
+#: Bytes of a GPU that is none: of the model, of each image in a call, and in all.
+_MODEL, _IMAGE, _MEMORY = 8 * 2**30, 2**29, 24 * 2**30
 #: Blur of a preview in shares of the shorter side, for each step that is still missing.
 _VEIL = 0.02
 
@@ -41,6 +44,7 @@ class SimulatedEngine(Engine):
         self._abilities = abilities
         self._seconds = seconds
         self._faults = iter(faults)
+        self._used = self._reserved = _MODEL
 
     @property
     def abilities(self) -> Abilities:
@@ -55,6 +59,8 @@ class SimulatedEngine(Engine):
 
     def make(self, batch: Batch, on_step: OnStep) -> Made:
         began = self._clock.monotonic()
+        self._used = min(_MEMORY, _MODEL + _IMAGE * len(batch.pieces))
+        self._reserved = max(self._reserved, self._used)
         fault = next(self._faults, None)
         refusal = self._abilities.refusal(batch)
         if fault == "dead":
@@ -62,7 +68,8 @@ class SimulatedEngine(Engine):
         if fault is not None and fault != "nan":
             refusal = refusal or Failure(fault, f"simulated: {fault}")
         if refusal is not None:
-            return Made((refusal,) * len(batch.pieces), self._clock.monotonic() - began)
+            gave_out = int(fault in {"oom", "too_large"})
+            return Made((refusal,) * len(batch.pieces), self._clock.monotonic() - began, gave_out)
         drawn = _Drawn(batch)
         for number in range(1, batch.shape.steps + 1):
             self._pass(self._seconds * len(batch.pieces))
@@ -71,6 +78,10 @@ class SimulatedEngine(Engine):
         if fault == "nan":
             outcomes[-1] = Failure("lost", "simulated: not a number")
         return Made(tuple(outcomes), self._clock.monotonic() - began)
+
+    def memory(self) -> Memory:
+        """Made up, so that whoever looks at a dashboard without a GPU sees what it would show."""
+        return Memory(used=self._used, reserved=self._reserved, total=_MEMORY)
 
     def _pass(self, seconds: float) -> None:
         """The clock sleeps on an event loop, and the engine's thread has none of its own."""

@@ -15,7 +15,7 @@ from gateway.core import worker_batch
 from gateway.core.job import Picture
 from gateway.core.order import Order, Part
 from gateway.core.worker_messages import Presence
-from gateway.ports.queue import Fits, Piece, Queue
+from gateway.ports.queue import Became, Fits, Piece, Queue
 from gateway.stores.redis.store import open_redis_store
 from gateway.stores.sqlite.store import open_store
 
@@ -65,6 +65,11 @@ class Rig:
 
     def skip(self, seconds: float) -> None:
         raise NotImplementedError
+
+    async def became(self, piece_id: str) -> Became | None:
+        """Without the moment of its claim, which a server's clock decides."""
+        became = await self.queue.became(piece_id)
+        return became and replace(became, claimed_at=None)
 
     async def put(
         self, *ids: str, team: str = "red", order: Order = SMALL, images: int = 1, wanted: float = 600

@@ -22,12 +22,12 @@ async def test_what_a_piece_becomes_is_told_and_kept_until_it_is_forgotten(rig: 
     _, claim = await rig.begin()
     extended = await rig.queue.extend("a", claim, 2, 4)
     assert extended == Extended(extended.until if extended else 0, cancelled=False)
-    assert await rig.queue.became("a") == Became("claimed", "gpu-1", 1, 2, 4)
+    assert await rig.became("a") == Became("claimed", "gpu-1", 1, 2, 4)
     assert await rig.queue.finish("a", claim, [PICTURE, OTHER], 1.25)
     finished = Became("finished", "gpu-1", 1, 2, 4, pictures=(PICTURE, OTHER), seconds=1.25)
-    assert await rig.queue.became("a") == finished
+    assert await rig.became("a") == finished
     rig.skip(100)
-    assert await rig.queue.became("a") == finished
+    assert await rig.became("a") == finished
     await rig.queue.forget("a")
     assert await rig.queue.became("a") is None
 
@@ -52,7 +52,7 @@ async def test_a_failure_keeps_its_class_and_its_words(rig: Rig) -> None:
     await rig.put("a")
     _, claim = await rig.begin()
     assert await rig.queue.fail("a", claim, "too_large", "2 GiB too few")
-    assert await rig.queue.became("a") == Became("failed", "gpu-1", 1, failure="too_large", message="2 GiB too few")
+    assert await rig.became("a") == Became("failed", "gpu-1", 1, failure="too_large", message="2 GiB too few")
     assert await rig.take() == []
 
 
@@ -65,7 +65,7 @@ async def test_a_piece_is_shown_to_the_claim_that_has_it_until_another_does_or_i
     assert await rig.queue.held("a", "nobody's") is None
     assert await rig.queue.held("b", one) is None
     rig.skip(25)
-    assert await rig.queue.became("a") == Became("queued", "gpu-1", 1)
+    assert await rig.became("a") == Became("queued", "gpu-1", 1)
     assert await rig.queue.held("a", one) == piece
     _, two = await rig.begin("gpu-2")
     assert [await rig.queue.held("a", each) for each in (one, two)] == [None, piece]
@@ -174,7 +174,7 @@ async def test_a_piece_that_kills_its_workers_is_lost_in_the_end_and_alone(rig: 
     assert await rig.take("alive", BATCHES) == ["b"]
     assert await rig.queue.finish("b", rig.claimed, [PICTURE], 1.0)
     assert await rig.take() == []
-    assert await rig.queue.became("poison") == Became("failed", "dead-3", DELIVERIES, failure="lost", message=LOST)
+    assert await rig.became("poison") == Became("failed", "dead-3", DELIVERIES, failure="lost", message=LOST)
     assert [await standing(rig, each) for each in ("a", "b")] == ["finished", "finished"]
 
 
@@ -235,7 +235,7 @@ async def test_who_makes_what_is_cancelled_is_told(rig: Rig) -> None:
     assert not await rig.queue.cancel("b")
     rig.skip(21)
     assert await rig.take() == []
-    assert await rig.queue.became("a") == Became(
+    assert await rig.became("a") == Became(
         "failed", "gpu-1", 1, 1, 4, cancelled=True, failure="cancelled", message=CANCELLED
     )
     assert await standing(rig, "c") == "cancelled"

@@ -12,9 +12,9 @@ from lossy import LossyLine, lossy_line
 from redis_server import RedisServer
 
 from gateway.core import keys as key_form
-from gateway.core.catalogue import Catalogue
 from gateway.pipeline.adjusting import Wanted
 from gateway.pipeline.administration import Administration
+from gateway.pipeline.in_force import InForce
 from gateway.pipeline.spending import Spending
 from gateway.pipeline.worker_administration import WorkerAdministration
 from gateway.stores.redis.store import RedisStore, open_redis_store
@@ -53,7 +53,7 @@ async def office(redis_server: RedisServer, redis_store: RedisStore) -> AsyncIte
             cache=store,
             workers=WorkerAdministration(store.queue(), store, clock, b"pepper of workers"),
             spending=Spending(store, clock, RememberingTelemetry()),
-            catalogue=Catalogue(packaged()),
+            policies=InForce(packaged()),
             clock=clock,
             pepper=PEPPER,
         )

@@ -7,7 +7,7 @@ import apsw
 import pytest
 from samples import ENTRY, NOON, SECOND, TIMEOUT, a_job, a_picture, make, submit
 
-from gateway.stores.sqlite import retention
+from gateway.stores.sqlite import places, retention
 from gateway.stores.sqlite.store import SqliteStore, open_store
 
 #: What reads no index: a table from end to end, and rows sorted after they were read.
@@ -83,3 +83,13 @@ async def test_a_page_of_those_that_stay_hides_none_that_may_go(
         assert await store.evict(NOON + SECOND, 1) == a_picture().size
         assert await store.forget_jobs(NOON + SECOND) == 7
         assert len(await store.list_jobs()) == 7
+
+
+async def test_a_look_over_the_queue_reads_no_piece_that_has_ended(tmp_path: Path) -> None:
+    """Those of a day are kept, and looks come every few seconds."""
+    async with open_store(tmp_path / "gateway.db") as store:
+        for statement, bindings in ((places._DEPTHS, ()), (places._LIVE, (NOON,))):
+            rows = await store._writer.execute("test", f"EXPLAIN QUERY PLAN {statement}", bindings)
+            read = [str(row[3]) for row in rows if "pieces" in str(row[3])]
+            assert read
+            assert all("INDEX pieces_waiting" in step or "INDEX pieces_by_lease" in step for step in read), read

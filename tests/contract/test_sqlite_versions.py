@@ -7,7 +7,7 @@ import apsw
 import pytest
 from samples import NOON, PRICE, a_job, a_picture, submit
 
-from gateway.core.job import Passed
+from gateway.core.job import Claim, Passed
 from gateway.ports import Key, StoreDown, Team
 from gateway.stores.sqlite import database
 from gateway.stores.sqlite.rows import to_json
@@ -54,7 +54,10 @@ async def test_a_file_of_version_1_is_used_with_all_that_is_in_it(tmp_path: Path
         await store.add_key(picky)
         assert await store.reserve(a_job(1)) is None
         await submit(store, "j1.0")
-        assert await store.settle("j1.0", [a_picture()], PRICE, NOON)
+        assert await store.settle("j1.0", [a_picture()], PRICE, NOON, Claim("gpu-1", NOON))
+        made = await store.job("j1")
+        assert made is not None
+        assert made.attempts[0].claim == Claim("gpu-1", NOON)
         assert [(state.limit, state.spent) for state in await store.budgets(["org"], NOON)] == [(17_000, PRICE)]
         assert await store.drift(full=True) == 0
     async with open_store(path) as store:  # which takes the step no second time
@@ -79,7 +82,7 @@ async def test_an_attempt_of_an_older_version_has_passed_nothing_and_moves(tmp_p
     )
     db.close()
     async with open_store(path) as store:
-        assert await store.job("j1") == job
+        assert await store.job("j1") == job  # nor has it a worker
         passed = (Passed("empiriolabs", "busy", "40 s"),)
         assert await store.moved("j1.0", "gpu", 0, passed, NOON)
         moved = await store.job("j1")
@@ -93,7 +96,7 @@ async def test_it_ends_with_the_columns_of_a_new_file(tmp_path: Path) -> None:
         async with open_store(path):
             pass
     assert seen(old) == seen(new)
-    assert seen(new)[0] == database.SCHEMA_VERSION == 5
+    assert seen(new)[0] == database.SCHEMA_VERSION == 6
 
 
 async def test_a_step_that_fails_leaves_the_file_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

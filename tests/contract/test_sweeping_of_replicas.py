@@ -14,6 +14,7 @@ from redis_server import RedisServer
 from samples import PRICE, a_job, submit
 
 from gateway.core.job import Picture
+from gateway.pipeline.in_force import InForce
 from gateway.pipeline.sweeping import Sweeping
 from gateway.ports import Blobs
 from gateway.stores.blobs import open_blobs
@@ -36,13 +37,13 @@ async def pictures(tmp_path: Path) -> AsyncIterator[Blobs]:
 async def replicas(redis_store: RedisStore, pictures: Blobs) -> list[Sweeping]:
     clock = FastClock()
     clock.skip(URL_TTL + 2 * 3600)
-    policy = packaged(most_bytes=str(MOST)).gateway
+    policies = InForce(packaged(most_bytes=str(MOST)))
     each = [
         Sweeping(
             redis_store,
             redis_store,
             pictures,
-            policy,
+            policies,
             URL_TTL,
             replica=f"replica {number}",
             clock=clock,

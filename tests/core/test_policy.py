@@ -5,7 +5,8 @@ from decimal import Decimal
 import pytest
 from house import packaged
 
-from gateway.core.policy import PolicyError, parse
+from gateway.core.policy import parse
+from gateway.core.policy_problems import PolicyError
 from gateway.core.rate import UNLIMITED, Defaults, Limits
 from gateway.wiring.policy_files import packaged_policies, policy_texts
 
@@ -47,7 +48,7 @@ def test_the_shipped_policies_are_those_of_the_contract() -> None:
         (MODEL, '"1:1" = "1024x1024"', '"5:4" = "1024x768"', "must have 1:1"),
         (MODEL, '"16:9" = "1344x768"', '"16:9" = "2048x1152"', "2048x1152 is outside"),
         (MODEL, '"1536x1024" = "1248x832"', '"1536x1024" = "128x128"', "128x128 is outside"),
-        (MODEL, "steps = 4", "steps = 40", "defaults.steps is outside"),
+        (MODEL, "steps = 4", "steps = 40", "defaults.steps: is outside"),
         (MODEL, "[empiriolabs]", "[elsewhere]", "elsewhere"),
     ],
 )
@@ -76,7 +77,7 @@ def test_a_set_lacks_nothing(missing: str) -> None:
         parse({name: text for name, text in SHIPPED.items() if name != missing})
 
 
-@pytest.mark.parametrize(("name", "told"), [("notes.toml", "notes.toml is no policy"), ("models/z.toml", "twice")])
+@pytest.mark.parametrize(("name", "told"), [("notes.toml", "notes.toml: is no policy"), ("models/z.toml", "twice")])
 def test_a_set_has_nothing_twice_and_nothing_else(name: str, told: str) -> None:
     with pytest.raises(PolicyError, match=told):
         parse({**SHIPPED, name: SHIPPED[MODEL]})

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.core.policy import Policies, PolicyError, parse
+from gateway.core.policy import Policies, parse
+from gateway.core.policy_problems import PolicyError
 from gateway.core.route_policy import DEAREST
 from gateway.wiring.policy_files import packaged_policies, policy_texts
 

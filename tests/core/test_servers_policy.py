@@ -4,7 +4,8 @@ from decimal import Decimal
 
 import pytest
 
-from gateway.core.policy import Policies, PolicyError, parse
+from gateway.core.policy import Policies, parse
+from gateway.core.policy_problems import PolicyError
 from gateway.wiring.policy_files import packaged_policies, policy_texts
 
 SHIPPED = policy_texts(packaged_policies())

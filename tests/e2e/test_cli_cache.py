@@ -124,7 +124,19 @@ def test_a_job_says_how_it_came_to_its_picture(pair: Rig) -> None:
     text = run("jobs", "show", found).stdout
     for line in (f"source +hit, follows {made}", f"fingerprint +{shown[0]['fingerprint']}"):
         assert re.search(f"(?m)^{line}$", text)
-    assert re.search("(?m)^source +miss$", run("jobs", "show", made).stdout)
+    assert f"follows {made}: found made" in text
+    whole = run("jobs", "show", made).stdout
+    assert re.search("(?m)^source +miss$", whole)
+    timeline = shown[0]["timeline"]
+    events = [event["event"] for event in timeline]
+    assert (events[0], events[-1]) == ("asked", "followed")
+    assert [event for event in events if event in {"held", "submitted", "done", "settled"}] == [
+        *("held", "submitted", "done", "settled"),
+    ]
+    for event in timeline:
+        assert event["text"] in whole
+        assert event["after_ms"] >= 0
+    assert "In all " in whole
 
 
 def test_without_a_gateway_the_store_itself_is_purged(pair: Rig) -> None:

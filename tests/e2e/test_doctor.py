@@ -16,7 +16,7 @@ from pathlib import Path
 import apsw
 import pytest
 from click.testing import CliRunner
-from processes import ADMIN_KEY, UPSTREAM_KEY, Process, gateway, simulator
+from processes import ADMIN_KEY, UPSTREAM_KEY, Process, gateway, manage, simulator
 from redis_server import RedisServer
 from rig import POLICIES, edited_policies
 from scripted_upstream import http, says, scripted
@@ -178,7 +178,9 @@ def test_policies_that_changed_since_the_start(tmp_path: Path, upstream: Process
         assert model.read_text() != text
         status, found = doctor(process.environment)
         assert (status, verdicts(found)) == (0, {"policies": "warn"})
-        assert "restart" in found["policies"]["advice"]
+        assert "SIGHUP" in found["policies"]["advice"]
+        assert (shown := manage(process, "policies", "show"))["running"] != shown["digest"]
+        assert f"in force: {shown['running']}" in found["policies"]["found"]
 
 
 def test_a_store_that_is_none(alone: Environment) -> None:

@@ -7,12 +7,12 @@ import httpx
 from fakes import HandClock
 from house import packaged
 
-from gateway.core.catalogue import Catalogue
 from gateway.core.health import Finding
 from gateway.edge.admin import admin_routes
 from gateway.edge.admin_upkeep import Care
 from gateway.edge.app import create_admin_app
 from gateway.pipeline.administration import Administration
+from gateway.pipeline.in_force import InForce
 from gateway.pipeline.spending import Spending
 from gateway.pipeline.worker_administration import WorkerAdministration
 from gateway.stores.sqlite.store import SqliteStore
@@ -49,7 +49,7 @@ class Desk:
             cache=self.store,
             workers=WorkerAdministration(self.store.queue(self.clock), self.store, self.clock, b"pepper of workers"),
             spending=Spending(self.store, self.clock, recorder),
-            catalogue=Catalogue(packaged()),
+            policies=InForce(packaged()),
             clock=self.clock,
             pepper=b"pepper",
         )

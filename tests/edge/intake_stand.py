@@ -56,7 +56,7 @@ class Pictures(ImageUrls):
 
 
 class Stopping(asyncio.Event):
-    def __init__(self, intake: Intake) -> None:
+    def __init__(self, intake: Intake, policies: Policies | None = None) -> None:
         super().__init__()
         self._intake = intake
 
@@ -68,9 +68,10 @@ class Stopping(asyncio.Event):
 class App(TinyApp):
     """Answers with what came of the body. Its key is what `X-Key` says, and it came `X-Came` seconds ago."""
 
-    def __init__(self, intake: Intake) -> None:
+    def __init__(self, intake: Intake, policies: Policies | None = None) -> None:
         super().__init__(stopping=Stopping(intake))
         self.intake = intake
+        self.catalogue = Catalogue(policies or packaged())
         #: requests so far
         self.arriving = 0
 
@@ -79,7 +80,7 @@ class App(TinyApp):
             exchange = of(request)
             exchange.key_id = request.headers.get("x-key")
             exchange.started -= float(request.headers.get("x-came", 0))
-            ask, uploads = await intake.read(request, kind, patience(request.headers, 280.0))
+            ask, uploads = await intake.read(request, kind, self.catalogue, patience(request.headers, 280.0))
             assert all(len(upload.data) == upload.reference.size for upload in uploads)
             pictures = [each for each in uploads if not each.mask]
             images = [[each.reference.codec, each.reference.width, each.reference.height] for each in pictures]
@@ -172,8 +173,7 @@ def intake(
     policies: Policies | None = None,
 ) -> Iterator[Served]:
     """Whatever came of its requests, nothing of them is left."""
-    catalogue = Catalogue(policies or packaged())
-    app = App(Intake(directory, environment or {}, urls or Pictures(), catalogue, limits))
+    app = App(Intake(directory, environment or {}, urls or Pictures(), limits), policies)
     with serving(app=app, limits=GuardLimits(body_bytes=64 * MB)) as loopback:
         yield Served(loopback, directory, app.intake)
         check_nothing_left(directory)

@@ -218,7 +218,11 @@ async def test_a_job_tells_whom_it_follows_and_holds_nothing_itself(desk: Desk, 
     ]
     assert [job["held"]["microdollars"] for job in told] == [PRICE, 0, PRICE]
     assert [job["attempts"][0]["id"] for job in told] == ["j1.0", "j1.0", "j3.0"]
-    assert (await admin.get("/jobs", params={"team": "blue"})).json()["data"] == [told[1]]
+    (listed,) = (await admin.get("/jobs", params={"team": "blue"})).json()["data"]
+    assert listed.items() <= told[1].items()
+    events = [[event["event"] for event in job["timeline"]] for job in told]
+    assert events == [["asked", "held", "followed", "now"], ["asked", "follows", "now"], ["asked", "held", "now"]]
+    assert (told[0]["timeline"][2]["job"], told[1]["timeline"][1]["job"]) == ("j2", "j1")
 
 
 async def test_only_who_pays_is_resolved(desk: Desk, admin: httpx.AsyncClient) -> None:

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 from forms import file, form, text
-from house import packaged
 from intake_stand import (
     EDITS,
     MB,
@@ -25,7 +24,6 @@ from intake_stand import (
 )
 from loopback import parse, read_to_end, serving
 
-from gateway.core.catalogue import Catalogue
 from gateway.edge.intake import Intake
 from gateway.edge.intake_limits import IntakeLimits
 
@@ -144,7 +142,7 @@ def test_too_many_large_bodies_of_all(served: Served) -> None:
 
 def test_a_directory_that_takes_no_file(tmp_path: Path) -> None:
     missing = tmp_path / "missing"
-    app = App(Intake(missing, {}, Pictures(), Catalogue(packaged())))
+    app = App(Intake(missing, {}, Pictures()))
     with serving(app=app) as loopback:
         answer = Served(loopback, missing, app.intake).post(EDITS, PICTURE)
     check_refused(answer, "no_capacity", None, 503)
@@ -161,7 +159,7 @@ def test_a_client_that_leaves_in_the_middle_of_its_body(served: Served) -> None:
 
 
 def test_a_server_that_stops_tells_at_once_who_waits_and_takes_its_children_along(tmp_path: Path) -> None:
-    app = App(Intake(tmp_path, {}, Pictures(), Catalogue(packaged()), IntakeLimits(children=1)))
+    app = App(Intake(tmp_path, {}, Pictures(), IntakeLimits(children=1)))
     with ExitStack() as stack:
         with serving(app=app, grace_s=30) as loopback:
             served = Served(loopback, tmp_path, app.intake)
@@ -183,7 +181,7 @@ def test_what_arrives_while_the_server_stops_is_not_begun(served: Served) -> Non
 
 
 def test_a_body_that_outlives_the_grace_is_cut_in_order(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    app = App(Intake(tmp_path, {}, Pictures(), Catalogue(packaged())))
+    app = App(Intake(tmp_path, {}, Pictures()))
     with serving(app=app, grace_s=0) as loopback:
         late = Served(loopback, tmp_path, app.intake).open(EDITS, PICTURE[:-9], announced=len(PICTURE))
         eventually(lambda: app.arriving)

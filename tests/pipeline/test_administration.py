@@ -9,10 +9,10 @@ from fakes import NOON, RememberingTelemetry, StoppedClock
 from house import packaged
 from orders import A_CAT
 
-from gateway.core.catalogue import Catalogue
 from gateway.core.errors import InvalidRequest, NotFound
 from gateway.core.job import Attempt, Failure, Job, State, Status
 from gateway.pipeline.administration import Administration
+from gateway.pipeline.in_force import InForce
 from gateway.pipeline.spending import RELEASED, Spending
 from gateway.pipeline.worker_administration import WorkerAdministration
 from gateway.ports import Key
@@ -42,7 +42,7 @@ async def office(tmp_path: Path) -> AsyncIterator[Office]:
                 cache=store,
                 workers=WorkerAdministration(store.queue(clock), store, clock, b"pepper of workers"),
                 spending=spending,
-                catalogue=Catalogue(packaged()),
+                policies=InForce(packaged()),
                 clock=clock,
                 pepper=PEPPER,
             ),

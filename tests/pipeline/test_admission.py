@@ -83,17 +83,16 @@ async def test_a_caller_is_its_key_its_team_and_what_it_may_ask_for(door: Door) 
 
 async def test_a_caller_is_under_its_own_limits_its_teams_and_the_policies(door: Door) -> None:
     defaults = Defaults(keys=Limits(60, 30), teams=Limits(images_in_flight=9))
-    admission = Admission(door.store, (PEPPER,), door.clock, door.crew, limits=defaults)
     await door.store.change_key(door.key.id, KeyTerms(requests_per_minute=5, images_per_minute=0))
     await door.store.change_team("red", TeamTerms(images_per_minute=100))
     mine = f"key:{door.key.id}"
-    assert (await admission.identify(door.token)).limits == (
+    assert (await door.admission.identify(door.token, defaults)).limits == (
         Limit(mine, "requests_per_minute", 5),
         Limit("team:red", "images_per_minute", 100),
         Limit("team:red", "images_in_flight", 9),
     )
     await door.store.change_key(door.key.id, KeyTerms(requests_per_minute=None, images_per_minute=None))
-    assert (await admission.identify(door.token)).limits[:2] == (
+    assert (await door.admission.identify(door.token, defaults)).limits[:2] == (
         Limit(mine, "requests_per_minute", 60),
         Limit(mine, "images_per_minute", 30),
     )

@@ -27,43 +27,43 @@ def telemetry() -> RememberingTelemetry:
 
 @pytest.fixture
 def warnings(telemetry: RememberingTelemetry) -> BudgetWarnings:
-    return BudgetWarnings(THRESHOLDS, telemetry)
+    return BudgetWarnings(telemetry)
 
 
 def test_each_threshold_is_told_once_and_shown_as_long_as_it_is_passed(
     warnings: BudgetWarnings, telemetry: RememberingTelemetry
 ) -> None:
     used = [0, 799, 800, 900, 799, 810, 950, 1000, 810]
-    shown = [warnings.heed([replace(TEAM, spent=amount)]) for amount in used]
+    shown = [warnings.heed([replace(TEAM, spent=amount)], THRESHOLDS) for amount in used]
     assert shown == [None, None, "team 80%", "team 80%", None, "team 80%", "team 95%", "team 95%", "team 80%"]
     assert telemetry.events == ["budget_warning", "budget_warning"]
 
 
 def test_what_running_jobs_hold_counts(warnings: BudgetWarnings) -> None:
-    assert warnings.heed([replace(TEAM, spent=500, held=300)]) == "team 80%"
+    assert warnings.heed([replace(TEAM, spent=500, held=300)], THRESHOLDS) == "team 80%"
 
 
 def test_the_most_urgent_comes_first_and_then_the_widest(warnings: BudgetWarnings) -> None:
     states = [replace(ORG, spent=801), replace(TEAM, spent=960), replace(KEY, spent=800)]
-    assert warnings.heed(states) == "team 95%, org 80%, key 80%"
+    assert warnings.heed(states, THRESHOLDS) == "team 95%, org 80%, key 80%"
 
 
 def test_of_several_windows_of_a_scope_the_most_urgent_is_shown(
     warnings: BudgetWarnings, telemetry: RememberingTelemetry
 ) -> None:
-    assert warnings.heed([replace(TEAM, spent=800), replace(TEAM, window="day", spent=999)]) == "team 95%"
+    assert warnings.heed([replace(TEAM, spent=800), replace(TEAM, window="day", spent=999)], THRESHOLDS) == "team 95%"
     assert len(telemetry.events) == 2
 
 
 def test_a_new_window_and_a_new_limit_are_told_anew(warnings: BudgetWarnings, telemetry: RememberingTelemetry) -> None:
     for state in (TEAM, replace(TEAM, resets_at=NOON + 1), replace(TEAM, limit=900)):
         for _ in range(3):
-            warnings.heed([replace(state, spent=850)])
+            warnings.heed([replace(state, spent=850)], THRESHOLDS)
     assert len(telemetry.events) == 3
 
 
 def test_without_thresholds_nothing_warns(telemetry: RememberingTelemetry) -> None:
-    assert BudgetWarnings([], telemetry).heed([replace(TEAM, spent=1000)]) is None
+    assert BudgetWarnings(telemetry).heed([replace(TEAM, spent=1000)], []) is None
 
 
 async def test_an_order_that_passes_one_is_answered_with_it(tmp_path: Path) -> None:

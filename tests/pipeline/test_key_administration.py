@@ -10,9 +10,9 @@ from fakes import NOON, HandClock, RememberingTelemetry
 from house import packaged
 
 from gateway.core import keys as key_form
-from gateway.core.catalogue import Catalogue
 from gateway.core.errors import InvalidRequest, NotFound
 from gateway.pipeline.administration import Administration
+from gateway.pipeline.in_force import InForce
 from gateway.pipeline.spending import Spending
 from gateway.pipeline.worker_administration import WorkerAdministration
 from gateway.ports import KeyTerms, Team, TeamTerms
@@ -38,7 +38,7 @@ async def office(tmp_path: Path, clock: HandClock) -> AsyncIterator[Administrati
             cache=store,
             workers=WorkerAdministration(store.queue(clock), store, clock, b"pepper of workers"),
             spending=Spending(store, clock, RememberingTelemetry()),
-            catalogue=Catalogue(packaged()),
+            policies=InForce(packaged()),
             clock=clock,
             pepper=PEPPER,
         )

@@ -10,6 +10,7 @@ from house import packaged
 
 from gateway.pipeline.crew import Crew
 from gateway.pipeline.governor import Governor
+from gateway.pipeline.in_force import InForce
 from gateway.pipeline.leg import Leg
 from gateway.pipeline.rate_card import Rate, RateCard
 
@@ -25,6 +26,7 @@ class Desk:
     clock: HandClock
     telemetry: RememberingTelemetry
     allowance: ScriptedAllowance
+    policies: InForce
     card: RateCard
     prices: Mapping[str, Decimal] | None = None
     asked: int = 0
@@ -52,8 +54,9 @@ async def desk(every: str) -> AsyncIterator[Desk]:
     clock, telemetry, allowance = HandClock(), RememberingTelemetry(), ScriptedAllowance(50)
     crew, provider = Crew(clock, telemetry), ScriptedProvider()
     leg = Leg(provider, Governor(provider.name, 50, allowance, crew, clock), clock, telemetry)
-    card = RateCard({provider.name: leg}, packaged(every=every), crew=crew, clock=clock, telemetry=telemetry)
-    desk = Desk(clock, telemetry, allowance, card, {MODEL: PRICE})
+    policies = InForce(packaged(every=every))
+    card = RateCard({provider.name: leg}, policies, crew=crew, clock=clock, telemetry=telemetry)
+    desk = Desk(clock, telemetry, allowance, policies, card, {MODEL: PRICE})
     provider.on_prices = desk.say
     card.watch()
     yield desk
@@ -71,6 +74,23 @@ async def test_it_asks_a_minute_after_the_start_and_then_every_few_hours(desk: D
     await desk.clock.advance(0.2 * HOUR)
     assert desk.asked == 2
     assert desk.allowance.remaining == 48
+
+
+async def test_a_price_that_is_put_right_shows_no_drift_from_then_on_and_all_is_asked_anew_soon(desk: Desk) -> None:
+    desk.prices = {MODEL: Decimal("0.01")}
+    await desk.clock.advance(2 * MINUTE)
+    desk.policies.replace(packaged(price="0.01"))
+    assert [drift for _, drift in desk.telemetry.drifts] == [Decimal("0.0015"), 0]
+    await desk.clock.advance(1.5 * MINUTE)
+    assert (desk.asked, [rate.policy for rate in desk.card.rates()]) == (2, [Decimal("0.01")])
+
+
+async def test_a_model_that_the_policies_have_lost_has_no_rate(desk: Desk) -> None:
+    await desk.clock.advance(2 * MINUTE)
+    desk.policies.replace(packaged(id='"another"', model='"another"', default='"another"', every="0"))
+    assert (desk.card.rates(), desk.telemetry.drifts[-1]) == ((), (MODEL, None))
+    await desk.clock.advance(10 * HOUR)
+    assert desk.asked == 1  # the new ones say never
 
 
 @pytest.mark.parametrize("every", ["0"])

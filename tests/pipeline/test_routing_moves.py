@@ -8,7 +8,7 @@ from fakes import FastClock, ScriptedProvider, in_turn, until
 from house import RED, House, a_call, open_house, packaged, routed
 
 from gateway.core import errors
-from gateway.core.job import Attempt, Failure, Passed, State
+from gateway.core.job import Attempt, Failure, State
 from gateway.core.money import Budget
 from gateway.ports import Ahead, Declined, StoreDown, Unfit, Unknown
 
@@ -44,7 +44,10 @@ async def test_what_fails_at_one_leg_is_made_at_the_next(tmp_path: Path, at: str
         assert [await house.seen(each) for each in answer.job.pictures] == [b"picture of seed 5"]
         made = await attempt(house)
         assert (made.state, made.price, made.held) == (State.DONE, PRICE, PRICE)
-        assert made.passed == (Passed("workers", "failed", failed.failure.message),)
+        (passed,) = made.passed
+        assert (passed.provider, passed.reason, passed.detail) == ("workers", "failed", failed.failure.message)
+        assert made.submitted_at is not None
+        assert made.reserved_at <= (passed.submitted_at or 0) <= (passed.at or 0) <= made.submitted_at
         assert await house.books() == (PRICE, 0)
         rows = [(row.kind, row.unit_price, row.amount) for row in await house.store.ledger(9)]
         assert rows == [("reserve", 0, PRICE), ("settle", PRICE, PRICE)]
@@ -232,7 +235,7 @@ async def test_a_crash_at_any_step_of_a_move_buys_nothing_twice(
         assert (len(gpu.taken), len(cloud.submits)) == (1, 0 if unsent else 1)
         assert made.state is (State.UNCONFIRMED if lost else State.DONE)
         assert await second.books() == ((0, PRICE) if lost else (PRICE, 0))
-        assert made.passed == (Passed("workers", "failed", OOM.failure.message),)
+        assert [(each.provider, each.reason) for each in made.passed] == [("workers", "failed")]
 
 
 async def test_a_store_that_is_down_for_a_moment_delays_a_move(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,6 +15,7 @@ from house import RED, URL_TTL, House, a_call, open_house, packaged
 from gateway.core import errors
 from gateway.core.order import Reference, Upload
 from gateway.pipeline.call import Call
+from gateway.pipeline.in_force import InForce
 from gateway.pipeline.sweeping import Sweeping
 from gateway.ports import Unknown
 
@@ -169,7 +170,7 @@ async def test_what_a_repeated_call_would_be_given_stays_though_its_urls_have_en
             house.store,
             house.store,
             house.blobs,
-            policies.gateway,
+            InForce(policies),
             600,
             replica="here",
             clock=house.clock,

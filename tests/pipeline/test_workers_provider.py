@@ -11,7 +11,7 @@ from fakes import NOON, HandClock
 from orders import A_CAT
 
 from gateway.core.fingerprint import fingerprint
-from gateway.core.job import Failure, Picture
+from gateway.core.job import Claim, Failure, Picture
 from gateway.core.order import Order, Part, Reference
 from gateway.core.worker_batch import TOKENS, line
 from gateway.core.worker_messages import Presence
@@ -222,13 +222,13 @@ async def test_a_piece_is_made_by_the_class_that_equal_orders_look_for(yard: Yar
 async def test_it_goes_on_and_is_finished(yard: Yard) -> None:
     await yard.there(WORKER)
     await yard.submit()
-    assert (await yard.poll(), await yard.workers.begun("job_a.0")) == (Pending(0.0), False)
+    assert (await yard.poll(), await yard.workers.begun("job_a.0")) == (Pending(0.0, queued=True), False)
     assert await yard.workers.standing("job_a.0", A_CAT) == Ahead(0.0, 0, 2.0)
     claim = await yard.claim()
     await yard.queue.extend("job_a.0", claim, 1, 4)
     assert (await yard.poll(), await yard.workers.begun("job_a.0")) == (Pending(0.25), True)
     await yard.queue.finish("job_a.0", claim, [PICTURE], 1.5)
-    assert await yard.poll() == Finished((PICTURE,), 1.5)
+    assert await yard.poll() == Finished((PICTURE,), 1.5, Claim("gpu-1", yard.clock.now()))
     await yard.workers.forget("job_a.0")
     assert await yard.queue.became("job_a.0") is None
 
@@ -249,6 +249,7 @@ async def test_what_a_worker_tells_of_its_failure(yard: Yard, ill: Ill, code: st
     told = await yard.poll()
     assert isinstance(told, Declined)
     assert (told.failure.code, told.again, "CUDA" in told.failure.message) == (code, False, False)
+    assert told.claim == Claim("gpu-1", yard.clock.now())
 
 
 async def test_what_kills_its_workers_fails(yard: Yard) -> None:
@@ -298,7 +299,7 @@ async def test_a_line_that_nobody_serves_any_more_is_left_after_our_own_start(ya
     await yard.submit()
     await yard.there()
     await yard.clock.advance(39)
-    assert await yard.poll() == Pending(0.0)
+    assert await yard.poll() == Pending(0.0, queued=True)
     await yard.clock.advance(1)
     assert await yard.poll() == Declined(Failure("no_capacity", NOBODY))
     assert await yard.queue.became("job_a.0") is None
@@ -309,9 +310,9 @@ async def test_a_worker_that_is_started_anew_finds_what_waits_for_it(yard: Yard)
     await yard.there(WORKER)
     await yard.submit()
     await yard.there()
-    assert await yard.poll() == Pending(0.0)
+    assert await yard.poll() == Pending(0.0, queued=True)
     await yard.clock.advance(39)
-    assert await yard.poll() == Pending(0.0)
+    assert await yard.poll() == Pending(0.0, queued=True)
     await yard.clock.advance(2)
     assert await yard.poll() == Declined(Failure("no_capacity", NOBODY))
 

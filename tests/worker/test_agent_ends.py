@@ -22,6 +22,8 @@ async def test_told_to_drain_it_gives_back_what_it_has_not_begun_and_finishes_th
         assert await here.ended == 0
         assert len(gateway.claims) == claims
     assert [[held.attempt for held in drain.given_back] for drain in gateway.drains] == [[], ["b"], []]
+    assert [drain.left for drain in gateway.drains] == [True, False, True], "it stays until it has finished"
+    assert [presence.draining for presence in gateway.presences][-1]
     assert [*gateway.finishes] == ["a"]
     assert gateway.order[-1] == "drain"
 
@@ -76,14 +78,22 @@ async def test_a_gateway_that_is_not_there_yet_is_waited_for() -> None:
     async with scripted_gateway() as gateway:
         await gateway.stop()
         async with working(gateway) as here:
-            await gateway.until(lambda: "ready" in here.events)
+            await gateway.until(lambda: "gateway_silent" in here.events)
             gateway.answers["presence"] = http(404, b"a proxy that does not know it yet")
             await gateway.start()
             await gateway.until(lambda: gateway.order.count("presence") > 1)
+            assert here.agent.glance().state == "joining"
             del gateway.answers["presence"]
             gateway.give(work("a"))
             await gateway.until(lambda: gateway.finishes and gateway.presences)
-            assert here.events[:3] == ["gateway_silent", "ready", "gateway_back"]
+            assert here.events[:3] == ["gateway_silent", "gateway_back", "ready"]
+
+
+async def test_one_that_never_reached_its_gateway_ends_when_it_is_told_to() -> None:
+    async with scripted_gateway(down=True) as gateway, working(gateway) as here:
+        await gateway.until(lambda: gateway.hung_up > 1 and here.agent.glance().state == "joining")
+        assert await here.drained() == 0
+    assert here.events == ["gateway_silent", "draining", "ended"]
 
 
 async def test_a_model_that_is_not_there_is_said_by_who_opens_it() -> None:

@@ -2,18 +2,21 @@
 
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from batches import StopAfter, alone, batch, failures, gradient, image, levels_apart, pictures, shape, unheard
 from PIL import Image
 
+from gateway.core.worker_messages import Memory
 from gateway.pipeline.system_clock import SystemClock
 from gateway.worker.engine import Batch, EngineLost, Pixels, Shape, Step, Stopped
 
 pytest_plugins = ["klein_stand"]
 pytestmark = pytest.mark.torch
 torch = pytest.importorskip("torch", reason="the extra `worker` is not installed")
+diffusers_memory = pytest.importorskip("gateway.worker.diffusers_memory", reason="the extra `worker` is not installed")
 engines = pytest.importorskip("gateway.worker.diffusers_engine", reason="the extra `worker` is not installed")
 
 FOX, OWL = ("a red fox", 7), ("an owl at night", 8)
@@ -141,10 +144,30 @@ def test_out_of_memory_halves_once_and_remembers(fresh: Any) -> None:
     wanted = pictures(fresh.make(batch(FOX, OWL), unheard)) + pictures(fresh.make(batch(("x", 1), ("y", 2)), unheard))
     fresh._pipe.transformer.register_forward_pre_hook(out_of_memory_above(2), with_kwargs=True)
     heard: list[range] = []
-    assert pictures(fresh.make(four, lambda step: heard.append(step.pieces))) == wanted
+    parted = fresh.make(four, lambda step: heard.append(step.pieces))
+    assert (pictures(parted), parted.ooms) == (wanted, 1)
     assert heard == [range(2)] * 4 + [range(2, 4)] * 4
     assert fresh._most == {(four.shape.tokens, 0): 2}
-    assert pictures(fresh.make(four, unheard)) == wanted
+    again = fresh.make(four, unheard)
+    assert (pictures(again), again.ooms) == (wanted, 0)
+
+
+def test_without_a_gpu_there_is_no_memory_to_tell_of(klein: Any) -> None:
+    assert klein.memory() is None
+
+
+def test_the_memory_of_a_gpu_is_what_its_allocator_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Any] = []
+    books = {"max_memory_allocated": 3, "memory_reserved": 5}
+    for name, value in books.items():
+        monkeypatch.setattr(torch.cuda, name, lambda _device, value=value: value)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _device: SimpleNamespace(total_memory=8))
+    monkeypatch.setattr(torch.cuda, "reset_peak_memory_stats", asked.append)
+    device = torch.device("cuda", 0)
+    diffusers_memory.begin(device)
+    diffusers_memory.begin(torch.device("cpu"))
+    assert asked == [device]
+    assert diffusers_memory.memory(device) == Memory(used=3, reserved=5, total=8)
 
 
 def test_what_fits_in_no_half_is_out_of_memory_and_alone_too_large(fresh: Any) -> None:

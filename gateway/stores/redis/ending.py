@@ -2,13 +2,13 @@
 
 from collections.abc import Sequence
 
-from gateway.core.job import Failure, Picture, State
+from gateway.core.job import Claim, Failure, Picture, State
 from gateway.core.money import period
 from gateway.stores.redis.link import Question
 from gateway.stores.redis.rows import to_json
 
 
-def settle(pictures: Sequence[Picture], cost: int, now: int, token: str) -> Question:
+def settle(pictures: Sequence[Picture], cost: int, now: int, token: str, claim: Claim | None) -> Question:
     """Settled at `cost` micro-dollars."""
     return {
         "kind": to_json("settle"),
@@ -20,10 +20,11 @@ def settle(pictures: Sequence[Picture], cost: int, now: int, token: str) -> Ques
         "failure": to_json(None),
         "now": to_json(now),
         "token": token,
+        **_by(claim),
     }
 
 
-def release(failure: Failure, now: int, token: str) -> Question:
+def release(failure: Failure, now: int, token: str, claim: Claim | None = None) -> Question:
     return {
         "kind": to_json("release"),
         "state": to_json(State.FAILED),
@@ -33,4 +34,9 @@ def release(failure: Failure, now: int, token: str) -> Question:
         "failure": to_json(failure),
         "now": to_json(now),
         "token": token,
+        **_by(claim),
     }
+
+
+def _by(claim: Claim | None) -> Question:
+    return {"worker": to_json(claim and claim.worker), "claimed_at": to_json(claim and claim.at)}

@@ -107,6 +107,11 @@ class RedisJobs(RedisPort, Jobs):
             question = {"job": job_id, "ending": ending, "unless": unless, "recalled": providers}
             return bool(await self._link.script("cancel", "cancel", question))
 
+    async def followers(self, job_id: str, most: int) -> Sequence[tuple[str, int]]:
+        index = f"{PREFIX}followers:{job_id}"
+        flat = await self._link.command("followers", "ZRANGE", index, 0, most - 1, "WITHSCORES")
+        return [(place[17:].decode(), int(at)) for place, at in zip(flat[::2], flat[1::2], strict=True)]
+
     async def open_jobs(self) -> Sequence[Job]:
         jobs = await self._whole("open_jobs", await self._open("open_jobs"))
         return [job for job in jobs if not job.ended]

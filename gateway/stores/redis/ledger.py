@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from operator import attrgetter
 
 from gateway.core.instants import iso
-from gateway.core.job import Failure, Job, Picture
+from gateway.core.job import Claim, Failure, Job, Picture
 from gateway.core.money import WINDOWS, Budget, payers
 from gateway.core.rate import Exceeded, Limit, Room
 from gateway.ports import Adjustment, BudgetState, Ledger, LedgerRow, Refusal, Spend, SpendBy
@@ -46,18 +46,27 @@ class RedisLedger(RedisPort, Ledger):
         question = {**reserving.question(job, limits), "weighing": True}
         return reserving.verdict(await self._link.script("weigh", "reserve", question), job, limits)
 
-    async def settle(self, attempt_id: str, pictures: Sequence[Picture], cost: int, now: int) -> bool:
+    async def settle(
+        self, attempt_id: str, pictures: Sequence[Picture], cost: int, now: int, claim: Claim | None = None
+    ) -> bool:
         with self._unanswered.token("settle", attempt_id) as token:
-            question = {"attempt": attempt_id, "ending": settle(pictures, cost, now, token)}
+            question = {"attempt": attempt_id, "ending": settle(pictures, cost, now, token, claim)}
             return bool(await self._link.script("settle", "finish", question))
 
     async def release(
-        self, attempt_id: str, failure: Failure, now: int, *, unsent_by: str | None = None, at: str | None = None
+        self,
+        attempt_id: str,
+        failure: Failure,
+        now: int,
+        *,
+        unsent_by: str | None = None,
+        at: str | None = None,
+        claim: Claim | None = None,
     ) -> bool:
         with self._unanswered.token("release", attempt_id) as token:
             question = {
                 "attempt": attempt_id,
-                "ending": release(failure, now, token),
+                "ending": release(failure, now, token, claim),
                 "unsent_by": None if unsent_by is None else to_json(unsent_by),
                 "at": None if at is None else to_json(at),
             }
@@ -108,6 +117,10 @@ class RedisLedger(RedisPort, Ledger):
             if len(page) < count:
                 break
         return rows
+
+    async def rows_of(self, attempt_ids: Sequence[str]) -> Sequence[LedgerRow]:
+        rows = map(to_ledger_row, await self._link.script("rows_of", "rows_of", {"attempts": attempt_ids}))
+        return sorted(rows, key=attrgetter("seq"))
 
     async def drift(self, *, full: bool = False) -> int:
         audit = Audit(self._link)

@@ -28,6 +28,8 @@ from gateway.ports.queue import (
     Extended,
     Fits,
     Ill,
+    Live,
+    Overview,
     Piece,
     Queue,
 )
@@ -105,8 +107,7 @@ class RedisQueue(Queue):
         return int(await self._ask("ahead", line=to_json(line), team=to_json(team)))
 
     async def depth(self, line: str) -> Depth:
-        waiting, oldest, claimed = await self._ask("depth", line=to_json(line))
-        return Depth(waiting, int(oldest) if oldest else None, claimed)
+        return _depth(*await self._ask("depth", line=to_json(line)))
 
     async def present(self, presence: Presence) -> None:
         await self._ask("present", worker=presence.worker, presence=to_json(presence))
@@ -117,6 +118,16 @@ class RedisQueue(Queue):
     async def workers(self) -> Sequence[Presence]:
         found = [msgspec.json.decode(each, type=Presence) for each in await self._ask("workers")]
         return sorted(found, key=attrgetter("worker"))
+
+    async def overview(self) -> Overview:
+        lines, workers = await self._ask("overview")
+        live = [
+            Live(msgspec.json.decode(presence, type=Presence), left, claimed) for presence, left, claimed in workers
+        ]
+        return Overview(
+            {msgspec.json.decode(line, type=str): _depth(*depth) for line, *depth in lines},
+            sorted(live, key=lambda each: each.presence.worker),
+        )
 
     async def _ask(self, what: str, **question: object) -> Any:  # noqa: ANN401 - whatever it answers
         return await self._link.script(f"queue_{what}", "queue", {"what": what, **_RULES, **question})
@@ -150,12 +161,16 @@ def _fields(piece: Piece) -> list[str]:
     return [str(each) for pair in row.items() for each in pair]
 
 
+def _depth(waiting: int, oldest: bytes, claimed: int) -> Depth:
+    return Depth(waiting, int(oldest) if oldest else None, claimed)
+
+
 def _delivered(piece: bytes, delivery: bytes, until: bytes) -> Delivered:
     return Delivered(msgspec.json.decode(piece, type=Piece), int(delivery), int(until))
 
 
 def _became(found: Sequence[bytes | None]) -> Became:
-    *text, partials = found
+    *text, partials, claimed_at = found
     standing, worker, delivery, step, of, cancelled, pictures, seconds, failure, message = (
         None if each is None else each.decode() for each in text
     )
@@ -171,5 +186,6 @@ def _became(found: Sequence[bytes | None]) -> Became:
         "failure": failure or None,
         "message": message or "",
         "partials": to_partials(partials or b"{}"),
+        "claimed_at": int(claimed_at) if claimed_at else None,
     }
     return msgspec.convert(row, Became)

@@ -150,6 +150,11 @@ _STEPS = (
         revoked_at INTEGER
     ) STRICT, WITHOUT ROWID;
     """,
+    """
+    ALTER TABLE attempts ADD COLUMN worker TEXT;
+    ALTER TABLE attempts ADD COLUMN claimed_at INTEGER;
+    ALTER TABLE pieces ADD COLUMN claimed_at INTEGER;
+    """,
 )
 SCHEMA_VERSION = 1 + len(_STEPS)
 

@@ -71,6 +71,8 @@ WHERE id = ?1
 RETURNING id
 """
 
+_FOLLOWERS = "SELECT id, created_at FROM jobs WHERE leader = ? ORDER BY seq LIMIT ?"
+
 # To a team, another's job is as unknown as one that never was: nothing comes after it.
 _AFTER = """
 (created_at, seq) < (SELECT created_at, seq FROM jobs WHERE id = :after AND team = coalesce(:team, team))
@@ -141,6 +143,9 @@ class SqliteJobs(SqlitePort, Jobs):
     ) -> bool:
         which = (job_id, unless, msgspec.json.encode(recalled).decode())
         return await self._writer.call("cancel", lambda db: _cancel(db, which, failure, now))
+
+    async def followers(self, job_id: str, most: int) -> Sequence[tuple[str, int]]:
+        return [(each, at) for each, at in await self._writer.execute("followers", _FOLLOWERS, (job_id, most))]
 
     async def open_jobs(self) -> Sequence[Job]:
         chosen = "WHERE status IN ('queued', 'processing') AND leader IS NULL ORDER BY created_at, seq"

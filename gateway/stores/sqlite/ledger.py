@@ -6,8 +6,9 @@ from functools import partial
 from typing import Literal
 
 import apsw
+import msgspec
 
-from gateway.core.job import Failure, Job, Picture, State
+from gateway.core.job import Claim, Failure, Job, Picture, State
 from gateway.core.money import Budget, payers
 from gateway.core.rate import Exceeded, Limit, Room, Turn
 from gateway.ports import Adjustment, BudgetState, Ledger, LedgerRow, Refusal, Spend, SpendBy
@@ -24,7 +25,7 @@ INSERT INTO ledger (
 # Only an open hold ends. A failure stays beside an attempt that was charged without pictures: it says why.
 _END_ATTEMPT = """
 UPDATE attempts SET
-    state = :state, pictures = :pictures, cost = :cost, ended_at = :now,
+    state = :state, pictures = :pictures, cost = :cost, ended_at = :now, worker = :worker, claimed_at = :claimed_at,
     failure = CASE WHEN :failure <> 'null' THEN :failure WHEN :pictures = '[]' THEN failure ELSE 'null' END
 WHERE id = :id AND state IN ('reserved', 'submitting', 'submitted', 'unconfirmed') AND (
     :unsent_by IS NULL
@@ -62,10 +63,12 @@ GROUP BY name
 ORDER BY iif(:by = 'day', name, ''), sum(amount) DESC, name
 """
 
-_ROWS = """
+_COLUMNS = """
 SELECT seq, attempt_id, kind, key_id, team, user, model, images, unit_price, policy, amount, at, reserved_at, reason
-FROM ledger WHERE seq > ? ORDER BY seq LIMIT ?
+FROM ledger
 """
+_ROWS = _COLUMNS + "WHERE seq > ? ORDER BY seq LIMIT ?"
+_ROWS_OF = _COLUMNS + "JOIN json_each(?) AS wanted ON wanted.value = attempt_id ORDER BY seq"
 
 
 class SqliteLedger(SqlitePort, Ledger):
@@ -77,14 +80,23 @@ class SqliteLedger(SqlitePort, Ledger):
     async def weigh(self, job: Job, limits: Sequence[Limit] = ()) -> Refusal | Exceeded | Room | None:
         return await self._writer.call("weigh", lambda db: _weigh(db, job, limits)[0])
 
-    async def settle(self, attempt_id: str, pictures: Sequence[Picture], cost: int, now: int) -> bool:
-        ending = Ending(attempt_id, "settle", now, pictures=tuple(pictures), cost=cost)
+    async def settle(
+        self, attempt_id: str, pictures: Sequence[Picture], cost: int, now: int, claim: Claim | None = None
+    ) -> bool:
+        ending = Ending(attempt_id, "settle", now, pictures=tuple(pictures), cost=cost, claim=claim)
         return await self._writer.call("settle", lambda db: end(db, ending))
 
     async def release(
-        self, attempt_id: str, failure: Failure, now: int, *, unsent_by: str | None = None, at: str | None = None
+        self,
+        attempt_id: str,
+        failure: Failure,
+        now: int,
+        *,
+        unsent_by: str | None = None,
+        at: str | None = None,
+        claim: Claim | None = None,
     ) -> bool:
-        ending = Ending(attempt_id, "release", now, failure=failure, unsent_by=unsent_by, at=at)
+        ending = Ending(attempt_id, "release", now, failure=failure, unsent_by=unsent_by, at=at, claim=claim)
         return await self._writer.call("release", lambda db: end(db, ending))
 
     async def adjust(self, adjustment: Adjustment) -> int | None:
@@ -102,6 +114,10 @@ class SqliteLedger(SqlitePort, Ledger):
 
     async def ledger(self, limit: int, after: int = 0) -> Sequence[LedgerRow]:
         return [LedgerRow(*row) for row in await self._writer.execute("ledger", _ROWS, (after, limit))]
+
+    async def rows_of(self, attempt_ids: Sequence[str]) -> Sequence[LedgerRow]:
+        which = (msgspec.json.encode(attempt_ids).decode(),)
+        return [LedgerRow(*row) for row in await self._writer.execute("rows_of", _ROWS_OF, which)]
 
     async def drift(self, *, full: bool = False) -> int:
         if full:
@@ -128,6 +144,7 @@ class Ending:
     unsent_by: str | None = None
     #: only while it is to be made at that provider
     at: str | None = None
+    claim: Claim | None = None
 
 
 def end(db: apsw.Connection, ending: Ending) -> bool:
@@ -141,6 +158,8 @@ def end(db: apsw.Connection, ending: Ending) -> bool:
         "now": ending.now,
         "unsent_by": ending.unsent_by,
         "at": ending.at,
+        "worker": ending.claim and ending.claim.worker,
+        "claimed_at": ending.claim and ending.claim.at,
     }
     ended = list(db.execute(_END_ATTEMPT, change))
     if not ended:

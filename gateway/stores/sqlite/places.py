@@ -1,8 +1,10 @@
-"""How long the lines of work are, and what stands before a piece in its own."""
+"""How long the lines of work are, what stands before a piece in its own, and what each worker has."""
 
 import apsw
+import msgspec
 
-from gateway.ports.queue import Depth
+from gateway.core.worker_messages import Presence
+from gateway.ports.queue import Depth, Live, Overview
 
 # A turn brings one of each team: those before it are as many of every team, and one more where that is next before its own.
 _BEFORE = """
@@ -41,6 +43,21 @@ FROM pieces WHERE state = 'queued' AND line = ?1
 """
 
 
+_DEPTHS = """
+SELECT line, count(*) FILTER (WHERE state = 'queued'), min(queued_at) FILTER (WHERE state = 'queued'),
+    count(*) FILTER (WHERE state = 'claimed')
+FROM (
+    SELECT line, state, queued_at FROM pieces WHERE state = 'queued'
+    UNION ALL SELECT line, state, queued_at FROM pieces WHERE state = 'claimed'
+) GROUP BY line
+"""
+
+_LIVE = """
+SELECT presence, until - ?1, (SELECT count(*) FROM pieces WHERE state = 'claimed' AND worker = workers.id)
+FROM workers WHERE until > ?1 ORDER BY id
+"""
+
+
 def position(db: apsw.Connection, piece_id: str) -> int | None:
     before: int | None = db.execute(_OF_PIECE + _BEFORE, (piece_id,)).get
     return before
@@ -53,3 +70,12 @@ def ahead(db: apsw.Connection, line: str, team: str) -> int:
 
 def depth(db: apsw.Connection, line: str) -> Depth:
     return Depth(*db.execute(_DEPTH, (line,)).get)
+
+
+def overview(db: apsw.Connection, now: int) -> Overview:
+    lines = {line: Depth(*depth) for line, *depth in db.execute(_DEPTHS)}
+    live = [
+        Live(msgspec.json.decode(presence, type=Presence), left, claimed)
+        for presence, left, claimed in db.execute(_LIVE, (now,))
+    ]
+    return Overview(lines, live)

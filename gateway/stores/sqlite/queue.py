@@ -22,6 +22,7 @@ from gateway.ports.queue import (
     Extended,
     Fits,
     Ill,
+    Overview,
     Piece,
     Queue,
 )
@@ -70,7 +71,7 @@ FROM turns WHERE line = :line AND first IS NOT NULL ORDER BY turn, team LIMIT 1
 """
 
 _GIVE = """
-UPDATE pieces SET state = 'claimed', claim = ?, worker = ?, until = ?, delivery = delivery + 1, step = 0, of = 0
+UPDATE pieces SET state = 'claimed', claim = ?, worker = ?, until = ?, claimed_at = ?, delivery = delivery + 1, step = 0, of = 0
 WHERE seq = ? RETURNING piece, delivery, until, line, team, batch, images, tokens
 """
 
@@ -101,15 +102,15 @@ WHERE id = :id AND claim = :claim AND state IN ('queued', 'claimed')
 _ENDED = "SELECT 1 FROM pieces WHERE id = :id AND claim = :claim AND state = :state AND failure IS :failure"
 
 _RELEASE = """
-UPDATE pieces SET claim = NULL, worker = NULL, delivery = delivery - 1, state = iif(cancelled, 'failed', 'queued'),
-    failure = iif(cancelled, 'cancelled', NULL), message = iif(cancelled, ?, '')
+UPDATE pieces SET claim = NULL, worker = NULL, claimed_at = NULL, delivery = delivery - 1,
+    state = iif(cancelled, 'failed', 'queued'), failure = iif(cancelled, 'cancelled', NULL), message = iif(cancelled, ?, '')
 WHERE id = ? AND claim = ? AND state = 'claimed'
 """
 
 _CANCEL = "UPDATE pieces SET cancelled = 1 WHERE id = ? AND state = 'claimed'"
 
 _BECAME = """
-SELECT state, worker, delivery, step, of, cancelled, pictures, seconds, failure, message, partials
+SELECT state, worker, delivery, step, of, cancelled, pictures, seconds, failure, message, partials, claimed_at
 FROM pieces WHERE id = ?
 """
 
@@ -167,11 +168,11 @@ class SqliteQueue(SqlitePort, Queue):
 
     async def ahead(self, line: str, team: str) -> int:
         now = self._clock.now()
-        return await self._writer.call("queue_ahead", lambda db: _ahead(db, line, team, now))
+        return await self._writer.call("queue_ahead", lambda db: places.ahead(_tidied(db, now), line, team))
 
     async def depth(self, line: str) -> Depth:
         now = self._clock.now()
-        return await self._writer.call("queue_depth", lambda db: _depth(db, line, now))
+        return await self._writer.call("queue_depth", lambda db: places.depth(_tidied(db, now), line))
 
     async def present(self, presence: Presence) -> None:
         row = (presence.worker, _json(presence), self._clock.now() + PRESENCE)
@@ -185,6 +186,10 @@ class SqliteQueue(SqlitePort, Queue):
         await self._writer.execute("queue_workers", "DELETE FROM workers WHERE until <= ?", (now,))
         rows = await self._writer.execute("queue_workers", "SELECT presence FROM workers ORDER BY id", ())
         return [msgspec.json.decode(presence, type=Presence) for (presence,) in rows]
+
+    async def overview(self) -> Overview:
+        now = self._clock.now()
+        return await self._writer.call("queue_overview", lambda db: places.overview(_tidied(db, now), now))
 
     async def _end(self, wanted: Wanted) -> bool:
         return await self._writer.call(
@@ -215,7 +220,7 @@ def _enqueue(db: apsw.Connection, piece: Piece) -> None:
 
 def _claim(db: apsw.Connection, given: tuple[str, str, int], fits: Fits, now: int) -> list[Delivered]:
     claim, _, until = given
-    _tidy(db, now)
+    _tidied(db, now)
     if _done(db, _HOLD, (until, claim)):
         return [_delivered(*row) for row in db.execute(_HELD, (claim,))]
     wanted: dict[str, Value] = {
@@ -228,7 +233,7 @@ def _claim(db: apsw.Connection, given: tuple[str, str, int], fits: Fits, now: in
     seq, taken = db.execute(_NEXT, wanted).get, []
     room, space = fits.images, fits.tokens
     while seq is not None:
-        piece, delivery, until, line, team, batch, images, tokens = db.execute(_GIVE, (*given, seq)).get
+        piece, delivery, until, line, team, batch, images, tokens = db.execute(_GIVE, (*given, now, seq)).get
         db.execute(_TURN, (line, team))
         taken.append(_delivered(piece, delivery, until))
         room, space = room - images, space - tokens
@@ -237,10 +242,11 @@ def _claim(db: apsw.Connection, given: tuple[str, str, int], fits: Fits, now: in
     return taken
 
 
-def _tidy(db: apsw.Connection, now: int) -> None:
+def _tidied(db: apsw.Connection, now: int) -> apsw.Connection:
     db.execute(_TAKE_BACK, {"now": now, "most": DELIVERIES, "lost": LOST, "cancelled": CANCELLED})
     db.execute(_LATE, (LATE, now))
     db.execute(_FORGET_OLD, (now - KEPT,))
+    return db
 
 
 def _delivered(piece: str, delivery: int, until: int) -> Delivered:
@@ -260,11 +266,11 @@ def _cancel(db: apsw.Connection, piece_id: str) -> bool:
 
 
 def _became(db: apsw.Connection, piece_id: str, now: int) -> Became | None:
-    _tidy(db, now)
+    _tidied(db, now)
     row = next(iter(db.execute(_BECAME, (piece_id,))), None)
     if row is None:
         return None
-    standing, worker, delivery, step, of, cancelled, pictures, seconds, failure, message, partials = row
+    standing, worker, delivery, step, of, cancelled, pictures, seconds, failure, message, partials, claimed_at = row
     made = msgspec.json.decode(pictures, type=tuple[Picture, ...])
     on_the_way = msgspec.json.decode(partials, type=dict[int, Picture])
     return Became(
@@ -279,17 +285,8 @@ def _became(db: apsw.Connection, piece_id: str, now: int) -> Became | None:
         failure,
         message,
         tuple(on_the_way[index] for index in sorted(on_the_way)),
+        claimed_at,
     )
-
-
-def _ahead(db: apsw.Connection, line: str, team: str, now: int) -> int:
-    _tidy(db, now)
-    return places.ahead(db, line, team)
-
-
-def _depth(db: apsw.Connection, line: str, now: int) -> Depth:
-    _tidy(db, now)
-    return places.depth(db, line)
 
 
 def _json(value: object) -> str:

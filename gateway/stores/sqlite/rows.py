@@ -29,7 +29,7 @@ FROM jobs
 
 _SELECT_ATTEMPTS = """
 SELECT id, job_id, part, provider, images, seed, held, reserved_at,
-    state, upstream_id, submitted_at, ended_at, pictures, cost, failure, price, passed
+    state, upstream_id, submitted_at, ended_at, pictures, cost, failure, price, passed, worker, claimed_at
 FROM attempts WHERE job_id = ? ORDER BY part, id
 """
 
@@ -105,7 +105,7 @@ def _job(db: apsw.Connection, row: tuple[Any, ...]) -> Job:
 
 def _attempt(row: tuple[Any, ...]) -> Attempt:
     attempt_id, job_id, part, provider, images, seed, held, reserved_at, *rest = row
-    state, upstream_id, submitted_at, ended_at, pictures, cost, failure, price, passed = rest
+    state, upstream_id, submitted_at, ended_at, pictures, cost, failure, price, passed, worker, claimed_at = rest
     return Attempt(
         id=attempt_id,
         job_id=job_id,
@@ -124,4 +124,6 @@ def _attempt(row: tuple[Any, ...]) -> Attempt:
         failure=msgspec.json.decode(failure, type=Failure | None),
         price=price,
         passed=msgspec.json.decode(passed, type=tuple[Passed, ...]),
+        worker=worker,
+        claimed_at=claimed_at,
     )

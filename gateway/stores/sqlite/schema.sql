@@ -142,7 +142,9 @@ CREATE TABLE attempts (
     cost         INTEGER NOT NULL DEFAULT 0,
     failure      TEXT NOT NULL DEFAULT 'null', -- JSON
     price        INTEGER, -- an image, where it is not its order's
-    passed       TEXT NOT NULL DEFAULT '[]' -- JSON
+    passed       TEXT NOT NULL DEFAULT '[]', -- JSON
+    worker       TEXT, -- who has claimed it
+    claimed_at   INTEGER
 ) STRICT, WITHOUT ROWID;
 
 CREATE INDEX attempts_by_job ON attempts (job_id, part);
@@ -231,7 +233,8 @@ CREATE TABLE pieces (
     failure   TEXT,
     message   TEXT NOT NULL DEFAULT '',
     mask      INTEGER NOT NULL DEFAULT 0,
-    partials  TEXT NOT NULL DEFAULT '{}'
+    partials  TEXT NOT NULL DEFAULT '{}',
+    claimed_at INTEGER
 ) STRICT;
 
 CREATE INDEX pieces_waiting ON pieces (line, team, seq, queued_at) WHERE state = 'queued';

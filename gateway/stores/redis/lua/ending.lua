@@ -13,7 +13,7 @@ local function finish(attempt_id, ending)
   if price and price ~= 'null' then unit_price = price end
   if ending.failure ~= 'null' or ending.pictures ~= '[]' then failure = ending.failure end
   redis.call('HSET', attempt, 'state', ending.state, 'pictures', ending.pictures, 'cost', ending.cost, 'failure', failure,
-    'ended_at', ending.now, '.ended_by', ending.token)
+    'ended_at', ending.now, 'worker', ending.worker, 'claimed_at', ending.claimed_at, '.ended_by', ending.token)
   if LIVE[state] then
     redis.call('ZREM', key('attempts:submitted'), attempt_id)
     fly(payers, '-' .. images)
@@ -23,6 +23,7 @@ local function finish(attempt_id, ending)
   local seq = append({'attempt_id', id, 'kind', ending.kind, 'key_id', key_id, 'team', team,
     'user', user, 'model', model, 'images', ending.images, 'unit_price', unit_price, 'policy', policy,
     'amount', ending.cost, 'at', ending.now, 'counted_at', reserved_at})
+  redis.call('HSET', attempt, '.end_row', seq)
   if ending.kind == '"settle"' then redis.call('ZADD', key('ledger:spent'), ending.now, seq) end
   count(payers, windows, ending.cost, '-' .. held)
   restate(job_id)

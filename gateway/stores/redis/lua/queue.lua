@@ -27,6 +27,7 @@ local function wait(id)
   redis.call('ZADD', key('queue:deadlines'), deadline, id)
   local turn = redis.call('HGET', key('queue:turns', line), team) or 0
   redis.call('ZADD', key('queue:teams', line), turn, team) -- those that wait, by when they last had one
+  redis.call('SADD', key('queue:lines'), line)
 end
 
 local function leave(id)
@@ -38,6 +39,7 @@ local function leave(id)
   if batch ~= '' then redis.call('ZREM', rank_of_batch(line, batch, team), id) end
   redis.call('ZREM', key('queue:deadlines'), id)
   if redis.call('EXISTS', rank(line, team)) == 0 then redis.call('ZREM', key('queue:teams', line), team) end
+  if redis.call('EXISTS', key('queue:teams', line)) == 0 then redis.call('SREM', key('queue:lines'), line) end
 end
 
 -- No claim has it any more.
@@ -137,7 +139,7 @@ end
 local function give(id, line, team)
   leave(id)
   lease(id)
-  redis.call('HSET', row(id), 'worker', ask.worker, 'step', '0', 'of', '0')
+  redis.call('HSET', row(id), 'worker', ask.worker, 'claimed_at', now, 'step', '0', 'of', '0')
   redis.call('HINCRBY', row(id), 'delivery', 1)
   local turn = redis.call('INCR', key('queue:turn'))
   redis.call('HSET', key('queue:turns', line), team, turn)
@@ -251,7 +253,7 @@ function DO.release()
   local own, state = owns()
   if not own or state ~= 'claimed' then return 0 end
   let_go(ask.id)
-  redis.call('HDEL', row(ask.id), 'claim', 'worker')
+  redis.call('HDEL', row(ask.id), 'claim', 'worker', 'claimed_at')
   redis.call('HINCRBY', row(ask.id), 'delivery', -1)
   if redis.call('HGET', row(ask.id), 'cancelled') == '1' then fail(ask.id, 'cancelled', ask.words.cancelled)
   else wait(ask.id) end
@@ -272,7 +274,7 @@ function DO.became()
   tidy()
   if redis.call('EXISTS', row(ask.id)) == 0 then return nil end
   return redis.call('HMGET', row(ask.id), 'state', 'worker', 'delivery', 'step', 'of', 'cancelled', 'pictures', 'seconds',
-    'failure', 'message', 'partials')
+    'failure', 'message', 'partials', 'claimed_at')
 end
 
 function DO.forget()
@@ -312,19 +314,53 @@ function DO.ahead()
   return before(ask.line, ask.team, redis.call('ZCARD', rank(ask.line, ask.team)))
 end
 
-function DO.depth()
-  tidy()
-  local waiting, oldest, claimed = 0, '', 0
-  for _, each in ipairs(in_turn({ask.line})) do
-    local own = rank(ask.line, each[2])
+-- How many pieces wait in a line, and since when the first of them.
+local function waits(line)
+  local waiting, oldest = 0, ''
+  for _, each in ipairs(in_turn({line})) do
+    local own = rank(line, each[2])
     waiting = waiting + redis.call('ZCARD', own)
     local queued_at = redis.call('HGET', row(redis.call('ZRANGE', own, 0, 0)[1]), 'queued_at')
     if oldest == '' or tonumber(queued_at) < tonumber(oldest) then oldest = queued_at end
   end
-  for _, id in ipairs(redis.call('ZRANGE', key('queue:leases'), 0, -1)) do -- no more than there are workers' hands
-    if redis.call('HGET', row(id), 'line') == ask.line then claimed = claimed + 1 end
+  return waiting, oldest
+end
+
+-- How many pieces are claimed of each line, and by each worker: no more than there are workers' hands.
+local function hands()
+  local by_line, by_worker = {}, {}
+  for _, id in ipairs(redis.call('ZRANGE', key('queue:leases'), 0, -1)) do
+    local line, worker = get(row(id), 'line', 'worker')
+    if line then by_line[line] = (by_line[line] or 0) + 1 end
+    if worker then by_worker[worker] = (by_worker[worker] or 0) + 1 end
   end
-  return {waiting, oldest, claimed}
+  return by_line, by_worker
+end
+
+function DO.depth()
+  tidy()
+  local waiting, oldest = waits(ask.line)
+  local claimed = hands()
+  return {waiting, oldest, claimed[ask.line] or 0}
+end
+
+-- {line, waiting, oldest, claimed} of each line, and {presence, ms left, claimed} of each live worker.
+function DO.overview()
+  tidy()
+  local claimed, hand = hands()
+  local lines, workers = {}, {}
+  for _, line in ipairs(redis.call('SMEMBERS', key('queue:lines'))) do
+    local waiting, oldest = waits(line)
+    lines[#lines + 1] = {line, waiting, oldest, claimed[line] or 0}
+    claimed[line] = nil
+  end
+  for line, count in pairs(claimed) do lines[#lines + 1] = {line, 0, '', count} end
+  local flat = redis.call('ZRANGE', key('queue:workers'), 0, -1, 'WITHSCORES')
+  for n = 1, #flat, 2 do
+    local presence, left = redis.call('HGET', key('queue:presences'), flat[n]), tonumber(flat[n + 1]) - now
+    if presence and left > 0 then workers[#workers + 1] = {presence, left, hand[flat[n]] or 0} end
+  end
+  return {lines, workers}
 end
 
 function DO.present()

@@ -49,8 +49,7 @@ local answers = ask.entry and not ask.bypass and not equal(ask.entry, ask.since 
 journal(' ', ask.status, ask.fields)
 redis.call('HSET', key('job', ask.job), unpack(ask.made))
 for _, attempt in ipairs(ask.attempts) do
-  redis.call('HSET', key('attempt', attempt.id), unpack(attempt.fields))
-  append(attempt.ledger)
+  redis.call('HSET', key('attempt', attempt.id), '.hold_row', append(attempt.ledger), unpack(attempt.fields))
 end
 fly(ask.payers, ask.images)
 count(ask.payers, ask.windows, '0', ask.asked)
