@@ -17,7 +17,7 @@ UPSTREAM = (
         "--fault",
         "submit_503=0.02",
         "--fault",
-        "submit_lost=0.02",
+        "submit_lost=0.04",
         "--fault",
         "poll_500=0.03",
         "--fault",
@@ -26,17 +26,20 @@ UPSTREAM = (
 )
 #: Beside those of the stack: one of which much is used up, and one that ends tonight.
 BUDGETS = (("team:gamma", "0.01/week"), ("team:alpha", "40/month", "0.5/day"))
+_KEYS_WITH_A_DAY = 'count(imagegate_budget_limit_dollars{scope="key", window="day"})'
 _STEP = 0.5
 
 
 @contextmanager
 def dashboard_run(directory: Path, seconds: float, rate: float) -> Iterator[tuple[Stack, Tally]]:
-    """After so many seconds of so many calls a second, and once both replicas have looked up budgets and lost money."""
+    """After so many seconds of so many calls a second, and once both replicas have looked up what no request tells."""
     with stack(directory, UPSTREAM) as running:
         for scope, *budgets in BUDGETS:
             manage(running.cluster.one, "budgets", "set", scope, *budgets)
         tally = asyncio.run(drive(running.urls, running.keys, seconds=seconds, rate=rate))
-        assert comes(running, "count(imagegate_unconfirmed_jobs > 0) == 2", 40), "nothing was lost on the way"
+        assert comes(running, f"{_KEYS_WITH_A_DAY} == 2 * {len(running.urls)}", 40), (
+            "the replicas do not tell of budgets"
+        )
         yield running, tally
 
 

@@ -38,7 +38,8 @@ def lines_of(panel: Panel, server: PrometheusServer, seconds: float) -> list[Lin
             points = [(at, value) for at, text in series["values"] if not math.isnan(value := float(text))]
             if panel.spec["targets"][place].get("instant") or panel.spec.get("interval"):
                 points = points[-1:]
-            found.append(Line(_named(legend, labels), labels, points, place))
+            if points:
+                found.append(Line(_named(legend, labels), labels, points, place))
     return found
 
 

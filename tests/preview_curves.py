@@ -6,7 +6,23 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 
 from panels import Panel
-from preview_shapes import CHARACTER, FAINT, GRID, NAMED, PALETTE, Box, Line, defaults, fitting, fixed, overrides, words
+from preview_shapes import (
+    CARD,
+    CHARACTER,
+    FAINT,
+    GRID,
+    HEAT,
+    NAMED,
+    PALETTE,
+    Box,
+    Line,
+    defaults,
+    fitting,
+    fixed,
+    mixed,
+    overrides,
+    words,
+)
 from preview_units import round_steps, written
 
 
@@ -61,7 +77,8 @@ def _curve(  # noqa: PLR0913 - a curve is drawn in one of three ways
         under = floor or [(at, 0.0) for at, _ in points]
         back = [f"{plot.across(at):.1f} {_height(plot, value, most):.1f}" for at, value in reversed(under)]
         yield f'<path d="M{"L".join(placed + back)}Z" fill="{colour}" opacity="0.75"/>'
-    yield f'<path d="M{"L".join(placed)}" fill="none" stroke="{colour}" stroke-width="1.6" stroke-linejoin="round"/>'
+    for piece in _pieces(points, [*placed]):
+        yield f'<path d="M{"L".join(piece)}" fill="none" stroke="{colour}" stroke-width="1.6" stroke-linecap="round"/>'
 
 
 def heat(panel: Panel, lines: Sequence[Line], box: Box) -> Iterator[str]:
@@ -95,9 +112,10 @@ def heat(panel: Panel, lines: Sequence[Line], box: Box) -> Iterator[str]:
     for (number, at), value in cells.items():
         top = plot.y + plot.h - (number - low + 1) * tall
         strength = 0.12 + 0.88 * math.sqrt(value / most)
+        left = plot.across(at) - wide / 2
         yield (
-            f'<rect x="{plot.across(at) - wide / 2:.1f}" y="{top:.1f}" width="{wide:.2f}" height="{tall - 1:.1f}"'
-            f' fill="#ff9830" opacity="{strength:.2f}" shape-rendering="crispEdges"/>'
+            f'<rect x="{left:.2f}" y="{top:.1f}" width="{wide + 0.8:.2f}" height="{tall - 1:.1f}"'
+            f' fill="{mixed(CARD, HEAT, strength)}" shape-rendering="crispEdges"/>'
         )
     yield from _moments(plot)
 
@@ -159,3 +177,15 @@ def _stack(lines: Sequence[Line]) -> list[list[tuple[float, float]]]:
         floor = {at: floor[at] + own.get(at, 0.0) for at in moments}
         tops.append(list(floor.items()))
     return tops
+
+
+def _pieces(points: Sequence[tuple[float, float]], placed: Sequence[str]) -> Iterator[list[str]]:
+    """A curve ends where there is nothing for a while."""
+    apart = min((after - at for (at, _), (after, _) in pairwise(points)), default=0.0) * 1.5
+    piece = [placed[0]]
+    for number in range(1, len(placed)):
+        if points[number][0] - points[number - 1][0] > apart:
+            yield [*piece, piece[-1]]
+            piece = []
+        piece.append(placed[number])
+    yield [*piece, piece[-1]]

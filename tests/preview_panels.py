@@ -24,6 +24,9 @@ from preview_shapes import (
 )
 from preview_units import written
 
+#: how much wider than a number's
+_KEY_COLUMN = 1.6
+
 
 def drawn(panel: Panel, lines: Sequence[Line], box: Box) -> Iterator[str]:
     yield f'<rect x="{box.x}" y="{box.y}" width="{box.w}" height="{box.h}" rx="3" fill="{CARD}" stroke="{EDGE}"/>'
@@ -67,25 +70,24 @@ def _table(panel: Panel, lines: Sequence[Line], box: Box) -> Iterator[str]:
             rows.setdefault(key, {})[columns[line.place]] = line.last
     sort = (panel.spec["options"].get("sortBy") or [{}])[0].get("displayName")
     order = sorted(rows.items(), key=lambda row: (-row[1].get(sort or "", 0), row[0]))
-    own, wide = overrides(panel), box.w / (len(keys) + len(columns))
-    for number, name in enumerate([*(titles[key] for key in keys), *columns]):
-        left = number < len(keys)
-        x = box.x + number * wide if left else box.x + (number + 1) * wide - 6
-        yield words(x, box.y + 14, fitting(name, wide - 6), colour=NAMED["blue"], anchor="start" if left else "end")
+    own, wide = overrides(panel), box.w / (len(keys) * _KEY_COLUMN + len(columns))
+    lefts = [box.x + number * _KEY_COLUMN * wide for number in range(len(keys))]
+    rights = [box.x + box.w - (len(columns) - 1 - number) * wide for number in range(len(columns))]
+    for x, label in zip(lefts, keys, strict=True):
+        yield words(x, box.y + 14, titles[label], colour=NAMED["blue"])
+    for x, column in zip(rights, columns, strict=True):
+        yield words(x, box.y + 14, fitting(column, wide - 6), colour=NAMED["blue"], anchor="end")
     fits = int((box.h - 24) / 24)
-    for number, (key, values) in enumerate(order[:fits]):
+    for number, (labels, values) in enumerate(order[:fits]):
         y = box.y + 40 + number * 24
         yield f'<path d="M{box.x} {y - 17}h{box.w}" stroke="{GRID}"/>'
-        for place, each in enumerate(key):
-            yield words(box.x + place * wide, y, fitting(each or "–", wide - 6))
-        for place, column in enumerate(columns, start=len(keys)):
+        for x, each in zip(lefts, labels, strict=True):
+            yield words(x, y, fitting(each or "–", _KEY_COLUMN * wide - 6))
+        for x, column in zip(rights, columns, strict=True):
             if column in values:
                 how = own.get(column, {})
-                steps = (how.get("thresholds") or {}).get("steps") or ()
-                text = written(values[column], how.get("unit") or "short")
-                yield words(
-                    box.x + (place + 1) * wide - 6, y, text, anchor="end", colour=by_steps(values[column], steps)
-                )
+                colour = by_steps(values[column], (how.get("thresholds") or {}).get("steps") or ())
+                yield words(x, y, written(values[column], how.get("unit") or "short"), anchor="end", colour=colour)
 
 
 def _bars(panel: Panel, lines: Sequence[Line], box: Box) -> Iterator[str]:

@@ -11,6 +11,7 @@ from panels import Panel
 
 GROUND, CARD, EDGE, GRID, TEXT, FAINT = "#111217", "#181b1f", "#2a2d33", "#2b2e35", "#d5d6da", "#8e9099"
 NAMED = {"green": "#73bf69", "yellow": "#f2cc0c", "orange": "#ff9830", "red": "#f2495c", "blue": "#5794f2"}
+HEAT = "#ff9830"
 PALETTE = ("#73bf69", "#f2cc0c", "#8ab8ff", "#ff9830", "#f2495c", "#5794f2", "#b877d9", "#ffcb7d", "#37872d", "#ffa6b0")
 SIZE = 14
 #: how wide the bold letters of that size are, as a size
@@ -82,3 +83,9 @@ def fixed(override: Mapping[str, Any]) -> str | None:
     colour = json.loads(json.dumps(override.get("color"))) or {}
     named: str | None = colour.get("fixedColor")
     return NAMED.get(named, named) if named else None
+
+
+def mixed(ground: str, colour: str, share: float) -> str:
+    """Of two colours one that is solid: where cells overlap by a pixel, nothing shows."""
+    parts = (int(ground[at : at + 2], 16) * (1 - share) + int(colour[at : at + 2], 16) * share for at in (1, 3, 5))
+    return "#" + "".join(f"{round(part):02x}" for part in parts)

@@ -15,14 +15,10 @@ from stack import Stack
 pytestmark = [needs_prometheus, pytest.mark.timeout(400)]
 SHORT = os.environ.get("TRUST") == "short"
 SECONDS, RATE = (20, 8.0) if SHORT else (120, 8.0)
-#: What has nothing to show as long as all is well, or on a machine without a GPU, by dashboard, panel and legend.
+#: What has nothing to show as long as all is well, by dashboard, panel and legend.
 EMPTY = {
     ("overview", "Errors of the store", "{{op}}"): "none failed",
     ("spend", "Made by a provider and not priced", "Images"): "every model has its price",
-    ("workers", "Memory in use", "{{worker}} used"): "the simulated engine has no GPU",
-    ("workers", "Memory in use", "{{worker}} reserved"): "the simulated engine has no GPU",
-    ("workers", "Workers", "Used"): "the simulated engine has no GPU",
-    ("workers", "Workers", "Of"): "the simulated engine has no GPU",
 }
 #: As long as no minute has gone by since the start.
 UNREAD = {
@@ -71,6 +67,15 @@ def test_two_replicas_count_twice_where_each_has_its_own_and_once_where_they_sha
         circuits[labels["provider"]] += int(replicas)
     assert set(circuits.values()) == {2}
     assert answers(seen, "workers", "Workers up") == [({}, 1.0)]
+
+
+def test_phases_add_up_to_the_time_of_a_request(seen: Stack) -> None:
+    took = 'sum(imagegate_request_duration_seconds_sum{route=~"images[.].+"})'
+    ((_, share),) = [
+        (series["metric"], float(series["value"][1]))
+        for series in seen.prometheus.query(f"sum(imagegate_phase_duration_seconds_sum) / {took}")
+    ]
+    assert share == pytest.approx(1, abs=0.02)
 
 
 def test_budgets_show_what_the_books_say(seen: Stack) -> None:

@@ -66,7 +66,7 @@ def _now(board: Dashboard) -> None:
     )
     board.with_panel(
         number(
-            Said("To answer, p95", "Of those answered with pictures. High: see Where the time goes.", "s", 1),
+            Said("To answer, p95", "Of those answered with pictures. High: see Where the time goes.", "s"),
             quantile(0.95, "request_duration_seconds", IMAGES, 'outcome="ok"'),
         )
     )
@@ -76,10 +76,9 @@ def _now(board: Dashboard) -> None:
                 "Own time, p99",
                 "What a request took beside waiting for a provider. High: see Inside for the store and the event loop.",
                 "s",
-                1,
             ),
             quantile(0.99, "overhead_seconds", IMAGES),
-            ((None, GREEN), (0.25, ORANGE), (1, RED)),
+            ((None, GREEN), (0.1, ORANGE), (0.25, RED)),
         )
     )
     board.with_panel(
@@ -224,7 +223,7 @@ def _providers(board: Dashboard) -> None:
                 "Jobs by how they ended",
                 "upstream_unconfirmed may have been bought: imagegate jobs list --unconfirmed.",
             ),
-            ("{{provider}} {{outcome}}", f"{ended} * 60"),
+            ("{{provider}} {{outcome}}", f"{ended} * 60 > 0"),
             stacked=True,
         ).span(6)
     )
@@ -246,7 +245,7 @@ def _refusals(board: Dashboard) -> None:
     board.with_panel(
         curves(
             Said("Refused requests", "By reason, before anything was bought. insufficient_quota: see Spend.", "reqps"),
-            ("{{reason}}", rate("rejections_total", TEAM, by="reason")),
+            ("{{reason}}", f"{rate('rejections_total', TEAM, by='reason')} > 0"),
             stacked=True,
         ).span(6)
     )

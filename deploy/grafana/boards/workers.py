@@ -18,10 +18,11 @@ from boards.panel_kinds import (
     number,
     rows,
 )
-from boards.promql import MODEL, RATE, SHOWN, alike, mean, quantile, rate, series, told, told_rate
+from boards.promql import MODEL, RATE, SHOWN, alike, mean, quantile, rate, series, summed, told, told_rate
 
 _STATES = {"busy": GREEN, "idle": BLUE, "draining": YELLOW, "missing": RED}
 _MISSING = 'state="missing"'
+# Replicas look at different moments: of one worker, one may say busy and another idle. What each counts is added up first.
 _LIVE = 'state=~"idle|busy|draining"'
 
 
@@ -36,14 +37,14 @@ def _now(board: Dashboard) -> None:
     board.with_panel(
         number(
             Said("Workers up", "Idle, busy or draining. 0: orders go to the next leg of their route, or wait."),
-            f"sum({told('workers', MODEL, _LIVE, by='model, state')})",
+            alike(summed(series("workers", MODEL, _LIVE), "instance")),
             ((None, RED), (1, GREEN)),
         )
     )
     board.with_panel(
         number(
             Said("Missing", "Fell silent without a word in the last quarter of an hour: look at that machine."),
-            f"sum({told('workers', MODEL, _MISSING, by='model')})",
+            alike(summed(series("workers", MODEL, _MISSING), "instance")),
             ((None, GREEN), (1, RED)),
         )
     )
@@ -62,7 +63,7 @@ def _now(board: Dashboard) -> None:
     )
     board.with_panel(
         number(
-            Said("Oldest waits", "Above wait_below of the route, new orders spill to the next leg.", "s", 1),
+            Said("Oldest waits", "Above wait_below of the route, new orders spill to the next leg.", "s"),
             told("queue_oldest_age_seconds", MODEL),
             ((None, GREEN), (10, ORANGE), (60, RED)),
         )
@@ -75,7 +76,7 @@ def _now(board: Dashboard) -> None:
     )
     board.with_panel(
         number(
-            Said("Seconds a call, p95", "Of one call of the engine, which may make several pictures.", "s", 2),
+            Said("A call, p95", "Of one call of the engine, which may make several pictures.", "s"),
             quantile(0.95, "worker_generation_seconds", MODEL),
         )
     )
@@ -124,7 +125,7 @@ def _making(board: Dashboard) -> None:
     board.with_row(Row("Making"))
     states = curves(
         Said("Workers by state", "missing: fell silent without draining, told for 15 minutes."),
-        ("{{state}}", f"sum by (state) ({told('workers', MODEL, by='model, state')})"),
+        ("{{state}}", f"avg by (state) ({summed(series('workers', MODEL), 'instance, state')})"),
         stacked=True,
     )
     board.with_panel(coloured(states, _STATES))
