@@ -17,6 +17,8 @@ from typing import Any
 
 UPSTREAM_KEY = "sk-empiriolabs-test"
 ADMIN_KEY = "an admin key of at least thirty-two characters"
+#: What is tested is the tree that the tests stand in, whichever one is installed.
+_TREE = Path(__file__).parents[1]
 
 
 def free_port() -> int:
@@ -93,7 +95,8 @@ class Process:
 
 def environment(directory: Path, **settings: str) -> dict[str, str]:
     kept = {name: os.environ[name] for name in ("PATH", "LANG") if name in os.environ}
-    return {**kept, "HOME": str(directory), "PYTHONWARNINGS": "error", "PYTHONDONTWRITEBYTECODE": "1", **settings}
+    ours = {"HOME": str(directory), "PYTHONPATH": str(_TREE), "PYTHONWARNINGS": "error", "PYTHONDONTWRITEBYTECODE": "1"}
+    return {**kept, **ours, **settings}
 
 
 @contextmanager

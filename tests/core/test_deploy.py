@@ -16,7 +16,7 @@ import pytest
 import yaml
 from jsonschema import Draft202012Validator  # type: ignore[import-untyped]  # check-jsonschema brings it, without types
 
-from gateway.edge.server import _LAST_WORD_S, GRACE_S
+from gateway.edge.server import _LAST_WORD_S, DRAIN_S, GRACE_S
 from gateway.settings import Settings, read, variable
 from gateway.wiring.services import _SUBMIT_GRACE
 
@@ -25,7 +25,7 @@ DEPLOY = ROOT / "deploy"
 KUBERNETES, SYSTEMD = DEPLOY / "kubernetes", DEPLOY / "systemd"
 UNITS = sorted(SYSTEMD.glob("*.service"))
 #: From the signal to the end, where everything takes as long as it may.
-LONGEST_STOP = GRACE_S + _LAST_WORD_S + _SUBMIT_GRACE
+LONGEST_STOP = DRAIN_S + GRACE_S + _LAST_WORD_S + _SUBMIT_GRACE
 SECRETS = ("empiriolabs_api_key", "provider_keys", "store", "admin_key", "metrics_token", "worker_token", "secret")
 #: What others wrote for Prometheus and Grafana is held to the code by tests of its own.
 OURS = [

@@ -129,7 +129,8 @@ async def test_wrong_policies_are_refused_whole(gate: Gate) -> None:
     for name, text in broken.items():
         (gate.policies / name).write_text(text)
     (told,) = await gate.hang_up("policies_refused")
-    assert (told["level"], told["directory"], told["digest"]) == ("error", str(gate.policies), first)
+    assert (told["level"], told["digest"]) == ("error", first)
+    assert "directory" in told
     assert "routes.toml: default: must be a text in quotes; routes.toml: routes: must be a list" in told["error"]
     (gate.policies / model).write_bytes(b"\xff")
     assert "not UTF-8" in (await gate.hang_up("policies_refused", 2))[-1]["error"]

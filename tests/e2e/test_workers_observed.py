@@ -18,6 +18,7 @@ from worker_stand import SETTING, Stand, a_picture, a_worker
 from gateway import settings
 from gateway.core.worker_messages import Drain, EngineCall, Finish
 from gateway.pipeline.system_clock import SystemClock
+from gateway.telemetry.worker_watch import WorkerWatch
 from gateway.wiring import services, serving
 
 pytest_plugins = ["worker_stands"]
@@ -59,9 +60,6 @@ class Scrape:
         assert found is not None
         return found
 
-    def looks(self) -> float:
-        return self.number("store_operation_duration_seconds_count", op="queue_overview")
-
     def workers(self) -> dict[str, float | None]:
         return {state: self("workers", model=MODEL, state=state) for state in ("idle", "busy", "draining", "missing")}
 
@@ -87,7 +85,7 @@ async def worker(directory: Path, url: str, name: str, *options: str) -> AsyncIt
         "--json",
         *options,
     ]
-    settled = environment(directory, IMAGEGATE_WORKER_TOKEN=SETTING, PYTHONPATH=str(Path(__file__).parents[2]))
+    settled = environment(directory, IMAGEGATE_WORKER_TOKEN=SETTING)
     running = Process(arguments, 0, settled, directory / f"{name}.log")
     running.launch()
     try:
@@ -115,10 +113,19 @@ class Watched:
         return (await self.client.post(path, json=ask, headers=bearer(self.key))).status_code
 
 
+class Counted(WorkerWatch):
+    looks = 0
+
+    async def look(self) -> None:
+        await super().look()
+        Counted.looks += 1
+
+
 @pytest.fixture(autouse=True)
 def often(monkeypatch: pytest.MonkeyPatch) -> None:
     """Gateways look at their workers every twentieth of a second."""
     monkeypatch.setattr(services, "LOOK", 0.05)
+    monkeypatch.setattr(services, "WorkerWatch", Counted)
 
 
 def said(capsys: pytest.CaptureFixture[str]) -> list[tuple[str, str, str]]:
@@ -176,8 +183,8 @@ async def test_a_worker_that_is_killed_is_missed_for_a_quarter_of_an_hour(
             await asyncio.to_thread(process.kill)
         for _ in range(6):  # with a look after each: from one leap over all of it nothing would be concluded
             watched.clock.leapt += 4
-            looks = see.looks()
-            await see.until(lambda looks=looks: see.looks() > looks)  # type: ignore[misc]
+            looks = Counted.looks
+            await see.until(lambda looks=looks: Counted.looks > looks + 1)  # type: ignore[misc]
         await see.until(lambda: see.workers() == only(missing=1))
         assert see("worker_images_total", worker="gpu-2") is None
         watched.clock.leapt += 900
