@@ -180,7 +180,7 @@ class Leg:
         if isinstance(outcome, Declined) and outcome.limited:
             outcome = replace(outcome, after=after)
             await self.governor.exhausted(after or 0.0)
-        await self._show("submit", self._submits)
+        await self.show()
         return outcome
 
     def enter_submit(self) -> float:
@@ -224,7 +224,7 @@ class Leg:
                 await self.governor.exhausted(outcome.after or _DEFAULT_PAUSE)
         else:
             self._reads.succeeded(now)
-        await self._show("read", self._reads)
+        await self.show()
         return outcome
 
     async def prices(self) -> Mapping[str, Decimal] | None:
@@ -258,11 +258,15 @@ class Leg:
         fields = {"provider": self.name, "op": op, **about, "raised": origin(error)}
         self._telemetry.log("error", "provider_failed", fields)
 
-    async def _show(self, op: str, circuit: Circuit) -> None:
-        state = circuit.state(self._clock.monotonic())
-        if self._shown.get(op) != state:  # three gauges a call, and it hardly ever changes
-            self._shown[op] = state
-            self._telemetry.circuit(self.name, op, state)
+    async def show(self) -> None:
+        """Told after each call, and now and then: an open circuit is half open by time alone, and an allowance fills up, also
+        where no order comes."""
+        now = self._clock.monotonic()
+        for op, circuit in (("submit", self._submits), ("read", self._reads)):
+            state = circuit.state(now)
+            if self._shown.get(op) != state:  # three gauges a call, and it hardly ever changes
+                self._shown[op] = state
+                self._telemetry.circuit(self.name, op, state)
         left = await self.governor.left()
         if left is not None:
             self._telemetry.allowance(self.name, left)

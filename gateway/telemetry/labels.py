@@ -1,6 +1,7 @@
 """What keeps label sets closed: a label value is one we declared or one of a bounded number, never what a request said."""
 
 import re
+from collections.abc import Set as AbstractSet
 
 #: stands for "there is none", such as the model of `/healthz`
 NONE = "none"
@@ -43,9 +44,9 @@ class Bounded:
         return value if self.admits(value) else OTHER
 
     @property
-    def seen(self) -> tuple[str, ...]:
+    def seen(self) -> AbstractSet[str]:
         """Those that have a series of their own."""
-        return tuple(self._seen)
+        return self._seen
 
     def admits(self, value: str) -> bool:
         """Does the value have a series of its own? Asking takes a place while there are some."""

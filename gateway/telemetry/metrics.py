@@ -1,8 +1,5 @@
 """The metrics of the gateway, by the names of the public contract, in a registry of their own."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-
 from prometheus_client import (
     CollectorRegistry,
     Counter,
@@ -30,24 +27,6 @@ STORE_BUCKETS = (0.001, 0.005, 0.025, 0.1, 0.5)
 #: seconds between a job's end and our collecting it; 170 ms is the aim, a fixed poll of 5 s the worst
 EXCESS_BUCKETS = (0.025, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10)
 POLL_BUCKETS = (1, 2, 3, 5, 8, 13, 21, 34)
-
-
-@dataclass(frozen=True, slots=True)
-class Vocabulary:
-    """The label values known at the start: they begin at 0, and for route and provider there are no others. Nor for model,
-    but for those that new policies have."""
-
-    version: str
-    routes: tuple[str, ...]
-    #: those of `routes` that make images
-    image_routes: tuple[str, ...]
-    models: tuple[str, ...]
-    providers: tuple[str, ...]
-    #: who may make the images of a model, where that are not all providers
-    legs: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-
-    def makers(self, model: str) -> tuple[str, ...]:
-        return self.legs.get(model, self.providers)
 
 
 class Metrics:
@@ -136,6 +115,9 @@ class Metrics:
         self.budgets = BudgetGauges()
         self.registry.register(self.budgets)
         self.drift = self._gauge("ledger_drift_dollars", "Difference of counters and ledger: must be 0.")
+        self.unpriced_images = self._counter(
+            "unpriced_images_total", "Images of who takes money for each, that are booked at nothing.", "model"
+        )
         self.rate_card_drift = self._gauge(
             "rate_card_drift", "Dollars an image: the provider's price less the policy's; none while unknown.", "model"
         )

@@ -3,66 +3,40 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from decimal import Decimal
-from typing import get_args
 
 from prometheus_client import Counter, Histogram
 
 from gateway.core import errors
-from gateway.core.job import Job, PassedFor
+from gateway.core.job import Job
 from gateway.core.money import MICROS
 from gateway.core.phases import PHASES
-from gateway.core.rate import KINDS
 from gateway.ports import BudgetState, Fields, Telemetry, Unconfirmed
 from gateway.telemetry.job_line import job_line
 from gateway.telemetry.labels import NONE, OTHER, Declared, names, words
 from gateway.telemetry.logs import Answered, Log, request_line
-from gateway.telemetry.metrics import Metrics, Vocabulary
+from gateway.telemetry.metrics import Metrics
+from gateway.telemetry.vocabulary import (
+    CACHE,
+    CIRCUIT_STATES,
+    CIRCUITS,
+    DECISIONS,
+    MODELS_CODES,
+    MOST_KEYS,
+    MOST_MODELS,
+    MOST_TEAMS,
+    OF_A_MODEL,
+    OF_NO_MODEL,
+    OUTCOMES,
+    REJECTIONS,
+    REQUEST_OUTCOMES,
+    RESULTS,
+    STORE_OPS,
+    SUBMIT_ENDS,
+    UPSTREAM_CODES,
+    UPSTREAM_OPS,
+    Vocabulary,
+)
 from gateway.telemetry.worker_gauges import Seen
-
-MOST_TEAMS = 500
-MOST_KEYS = 200
-#: those that were in force since the start: policies may be reloaded without end
-MOST_MODELS = 200
-
-_OUTCOMES = (
-    "completed",
-    errors.UpstreamFailed.code,
-    errors.UpstreamUnconfirmed.code,
-    errors.ModerationBlocked.code,
-)
-_REQUEST_OUTCOMES = ("ok", "refused", "failed", "left")
-#: how orders come to their jobs; and the source of images that were found made
-_RESULTS = ("miss", "bypass", "hit", "joined", "replayed")
-_CACHE = "cache"
-#: what may become of a leg when an order's way is chosen
-_DECISIONS = ("taken", *get_args(PassedFor))
-_CIRCUITS = ("submit", "read")
-_CIRCUIT_STATES = ("closed", "half_open", "open")
-_UPSTREAM_OPS = ("submit", "upload", "poll", "download", "models")
-#: What upstreams and the proxies before them answer; any other status is `other`, and so are mistakes of theirs.
-_UPSTREAM_CODES = (
-    *("200", "201", "202", "400", "401", "402", "403", "404", "408", "409", "413", "422", "429"),
-    *("500", "502", "503", "504", "520", "524", "timeout", "unreachable", "cut"),
-)
-#: Operations that a request for images, or a piece of a worker's, waits for; any other is `other`.
-_STORE_OPS = (
-    *("find_key", "share", "reserve", "submitting", "submitted", "settle", "release", "job", "budgets"),
-    *("queue_enqueue", "queue_claim", "queue_became"),
-)
-#: How a submit may end that an alert counts: `increase()` misses a first one that did not begin at 0.
-_SUBMIT_ENDS = ("401", "402", "403", "429", "500", "502", "503", "504", "timeout", "cut", "unreachable")
-#: Failures that dashboards and alerts divide by requests: `increase()` misses a first one that did not begin at 0. Those of a
-#: model, in the making; whatever else is answered would be so of any, and thirty codes for each model would say no more.
-_OF_A_MODEL = (errors.UpstreamFailed, errors.UpstreamUnconfirmed, errors.NoCapacity, errors.WaitedTooLong)
-_OF_NO_MODEL = (
-    errors.BudgetSpent,
-    errors.BudgetReserved,
-    errors.RateLimited,
-    errors.UpstreamUnavailable,
-    errors.InternalError,
-)
-_MODELS_CODES = frozenset({None, *(error.code for error in _OF_A_MODEL)})
-_REJECTIONS = (errors.BudgetSpent.code, errors.BudgetReserved.code, *KINDS)
 
 
 class Recorder(Telemetry):
@@ -79,20 +53,28 @@ class Recorder(Telemetry):
         self._key = names(MOST_KEYS)
         self._budgeted = names(MOST_KEYS)
         self._status, self._error = words(), words()
-        self._reason, self._source = Declared(_REJECTIONS), Declared((*vocabulary.providers, _CACHE))
-        self._outcome, self._store_op = Declared(_OUTCOMES, OTHER), Declared(_STORE_OPS, OTHER)
-        self._op, self._upstream_code = Declared(_UPSTREAM_OPS), Declared(_UPSTREAM_CODES, OTHER)
-        self._result, self._decision, self._circuit = Declared(_RESULTS), Declared(_DECISIONS), Declared(_CIRCUITS)
+        self._reason, self._source = Declared(REJECTIONS), Declared((*vocabulary.providers, CACHE))
+        self._outcome, self._store_op = Declared(OUTCOMES, OTHER), Declared(STORE_OPS, OTHER)
+        self._op, self._upstream_code = Declared(UPSTREAM_OPS), Declared(UPSTREAM_CODES, OTHER)
+        self._result, self._decision, self._circuit = Declared(RESULTS), Declared(DECISIONS), Declared(CIRCUITS)
         self._store_series: dict[str, tuple[Histogram, Counter]] = {}
         self._start_at_zero()
 
     def known_key(self, team: str, key_id: str) -> None:
-        """A key exists: its series and its team's begin at 0. Told at the start for each, and when one is made."""
+        """A key exists: its series and its team's begin at 0. Told when one is made, and again and again of all there
+        are: another replica may have made it."""
+        if key_id in self._key.seen:
+            return
         team_label = self._team(team)
         self._money_at_zero(team_label)
-        for reason in _REJECTIONS:
+        for reason in REJECTIONS:
             self._metrics.rejections.labels(self._reason(reason), team_label)
         self._metrics.key_cost.labels(team_label, self._key(key_id))
+
+    @property
+    def knows_no_more_keys(self) -> bool:
+        """Those that are made from now on share one series."""
+        return len(self._key.seen) >= MOST_KEYS
 
     def policies(self, digest: str, legs: Mapping[str, tuple[str, ...]]) -> None:
         """They are in force, with who may make each model's images: series that are new begin at 0. Those of models that went
@@ -130,7 +112,7 @@ class Recorder(Telemetry):
     def circuit(self, provider: str, op: str, state: str) -> None:
         """`state`: closed, half_open or open."""
         circuit = f"{self._provider(provider)}/{self._circuit(op)}"
-        for each in _CIRCUIT_STATES:
+        for each in CIRCUIT_STATES:
             self._metrics.circuit_state.labels(circuit, each).set(each == state)
 
     def allowance(self, provider: str, left: int) -> None:
@@ -149,6 +131,8 @@ class Recorder(Telemetry):
         self._metrics.images.labels(model, team, self._source(source)).inc(images)
         self._metrics.cost.labels(team, model).inc(dollars)
         self._metrics.key_cost.labels(team, self._key(key_id)).inc(dollars)
+        if amount == 0 and source in self._vocabulary.sellers:
+            self._metrics.unpriced_images.labels(model).inc(images)
 
     def cached(self, model: str, result: str) -> None:
         self._metrics.cache_requests.labels(self._model(model), self._result(result)).inc()
@@ -157,7 +141,7 @@ class Recorder(Telemetry):
         """`amount` in micro-dollars."""
         model = self._model(model)
         self._metrics.cache_saved.labels(model).inc(amount / MICROS)
-        self._metrics.images.labels(model, self._team(team), self._source(_CACHE)).inc(images)
+        self._metrics.images.labels(model, self._team(team), self._source(CACHE)).inc(images)
 
     def routed(self, model: str, provider: str, decision: str) -> None:
         label = self._decision(decision)
@@ -183,7 +167,7 @@ class Recorder(Telemetry):
         """One request was answered: its log line and its metrics."""
         self._log.write(answered.level, "request", request_line(answered))
         route, outcome, metrics = self._route(answered.route), _outcome(answered.status), self._metrics
-        model = self._model(answered.model) if answered.code in _MODELS_CODES else NONE
+        model = self._model(answered.model) if answered.code in MODELS_CODES else NONE
         metrics.requests.labels(route, model, self._status(str(answered.status)), self._error(answered.code)).inc()
         if route not in self._vocabulary.image_routes:
             return
@@ -234,14 +218,14 @@ class Recorder(Telemetry):
     def _start_at_zero(self) -> None:
         known, metrics = self._vocabulary, self._metrics
         for route in known.image_routes:
-            for outcome in _REQUEST_OUTCOMES:
+            for outcome in REQUEST_OUTCOMES:
                 metrics.request_duration.labels(route, outcome)
             metrics.overhead.labels(route)
-            self._errors_at_zero(route, NONE, _OF_NO_MODEL)
+            self._errors_at_zero(route, NONE, OF_NO_MODEL)
         self._models_at_zero(known.models)
         for phase in PHASES:
             metrics.phase_duration.labels(phase)
-        for op in (*_STORE_OPS, OTHER):
+        for op in (*STORE_OPS, OTHER):
             metrics.store_duration.labels(op)
             metrics.store_errors.labels(op)
         for provider in known.providers:
@@ -257,20 +241,21 @@ class Recorder(Telemetry):
         for model in models:
             for route in known.image_routes:
                 metrics.requests.labels(route, model, self._status("200"), NONE)
-                self._errors_at_zero(route, model, _OF_A_MODEL)
+                self._errors_at_zero(route, model, OF_A_MODEL)
             metrics.cache_saved.labels(model)
-            for result in _RESULTS:
+            metrics.unpriced_images.labels(model)
+            for result in RESULTS:
                 metrics.cache_requests.labels(model, result)
             for provider in known.makers(model):
-                for outcome in _OUTCOMES:
+                for outcome in OUTCOMES:
                     metrics.jobs.labels(provider, model, outcome)
-                for decision in _DECISIONS:
+                for decision in DECISIONS:
                     metrics.route_legs.labels(model, provider, decision)
 
     def _money_at_zero(self, team: str) -> None:
         for model in self._vocabulary.models:
             self._metrics.cost.labels(team, model)
-            for source in (*self._vocabulary.makers(model), _CACHE):
+            for source in (*self._vocabulary.makers(model), CACHE):
                 self._metrics.images.labels(model, team, self._source(source))
 
     def _provider_at_zero(self, provider: str) -> None:
@@ -278,11 +263,11 @@ class Recorder(Telemetry):
         metrics.jobs_in_flight.labels(provider)
         metrics.job_polls.labels(provider)
         metrics.job_excess_wait.labels(provider)
-        for op in _UPSTREAM_OPS:
+        for op in UPSTREAM_OPS:
             metrics.upstream_requests.labels(provider, self._op(op), self._upstream_code("200"))
-        for code in _SUBMIT_ENDS:
+        for code in SUBMIT_ENDS:
             metrics.upstream_requests.labels(provider, self._op("submit"), self._upstream_code(code))
-        for op in _CIRCUITS:
+        for op in CIRCUITS:
             self.circuit(provider, op, "closed")
 
 

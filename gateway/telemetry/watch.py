@@ -1,9 +1,9 @@
-"""What no request tells: budgets, drift, unconfirmed money and the loop's lag, looked up now and then."""
+"""What no request tells: keys, budgets, drift, unconfirmed money and the loop's lag, looked up now and then."""
 
 from collections.abc import Awaitable, Callable
 from itertools import count
 
-from gateway.ports import Clock, Jobs, Ledger, StoreDown
+from gateway.ports import Clock, Jobs, Keys, Ledger, StoreDown
 from gateway.telemetry.recorder import Recorder
 
 #: seconds of sleep whose lateness is the loop's lag, and how many of them lie between two looks
@@ -16,7 +16,8 @@ Rest = Callable[[float], Awaitable[None]]
 
 
 class Watch:
-    def __init__(self, ledger: Ledger, jobs: Jobs, recorder: Recorder, clock: Clock) -> None:
+    def __init__(self, keys: Keys, ledger: Ledger, jobs: Jobs, recorder: Recorder, clock: Clock) -> None:
+        self._keys = keys
         self._ledger = ledger
         self._jobs = jobs
         self._recorder = recorder
@@ -39,6 +40,7 @@ class Watch:
 
     async def _look(self, *, drift: bool) -> None:
         now = self._clock.now()
+        await self._look_for_keys()
         self._recorder.budgets(await self._ledger.budgets(None, now))
         self._recorder.unconfirmed(await self._jobs.unconfirmed_total())
         oldest = await self._jobs.oldest_submitted()
@@ -48,3 +50,9 @@ class Watch:
             self._recorder.drift(amount)
             if amount:
                 self._recorder.log("error", "ledger_drift", {"microdollars": amount})
+
+    async def _look_for_keys(self) -> None:
+        """Those that another replica has made begin at 0 here, too: `increase()` would miss the first order of each."""
+        if not self._recorder.knows_no_more_keys:
+            for key in await self._keys.list_keys():
+                self._recorder.known_key(key.team, key.id)

@@ -3,7 +3,7 @@
 import asyncio
 import secrets
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -28,6 +28,7 @@ from gateway.pipeline.admission import Admission
 from gateway.pipeline.bells import Ears
 from gateway.pipeline.crew import Crew
 from gateway.pipeline.in_force import InForce
+from gateway.pipeline.leg import Leg
 from gateway.pipeline.limiting import Limiting
 from gateway.pipeline.previews import Previews
 from gateway.pipeline.rate_card import RateCard
@@ -52,6 +53,8 @@ from gateway.wiring.workers import serve_workers
 #: seconds for submits under way when the gateway stops, as long as one with four images may take: their answers must
 #: reach the journal
 _SUBMIT_GRACE = 100.0
+#: seconds between two looks at the circuits and the allowance of a leg that nobody uses
+_LEG_LOOK = 15.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,15 +109,13 @@ async def open_services(settings: Settings, clock: Clock | None = None) -> Async
         images = await open_image_source(stack, settings, clock)
         await _say_if_not_durable(store, recorder)
         pipeline = build_pipeline(ground)
-        for key in await store.list_keys():
-            recorder.known_key(key.team, key.id)
         await pipeline.sweeping.claim()
         await pipeline.recovery.resume()
         pipeline.recovery.watch()
         pipeline.sweeping.watch(crew)
         rate_card = RateCard(legs, policies, crew=crew, clock=clock, telemetry=recorder)
         rate_card.watch()
-        _watch(stores, crew, recorder, clock)
+        _watch(stores, legs, crew, recorder, clock)
         administration = administer(stores, clock, keyring, policies, recorder, rates=rate_card.rates)
         workers = serve_workers(
             settings, stores, blobs, keyring=keyring, ears=ears, crew=crew, clock=clock, recorder=recorder
@@ -129,9 +130,11 @@ async def open_services(settings: Settings, clock: Clock | None = None) -> Async
         )
 
 
-def _watch(stores: Stores, crew: Crew, recorder: Recorder, clock: Clock) -> None:
-    crew.start("watch", Watch(stores.store, stores.store, recorder, clock).run(crew.rest))
+def _watch(stores: Stores, legs: Mapping[str, Leg], crew: Crew, recorder: Recorder, clock: Clock) -> None:
+    crew.start("watch", Watch(stores.store, stores.store, stores.store, recorder, clock).run(crew.rest))
     crew.every("workers", LOOK, WorkerWatch(stores.queue, recorder, clock).look)
+    for leg in legs.values():
+        crew.every(f"leg {leg.name}", _LEG_LOOK, leg.show)
 
 
 async def _leave(store: Store, replica: str) -> None:

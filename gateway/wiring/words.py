@@ -4,14 +4,15 @@ from importlib.metadata import version
 
 from gateway.core.policy import Policies
 from gateway.edge.app import IMAGE_ROUTES, ROUTES
-from gateway.telemetry.metrics import Vocabulary
+from gateway.telemetry.vocabulary import Vocabulary
 
 EMPIRIOLABS = "empiriolabs"
 
 
 def vocabulary(policies: Policies) -> Vocabulary:
     providers = ("workers", EMPIRIOLABS, *(server.name for server in policies.routes.servers))
-    return Vocabulary(version("imagegate"), ROUTES, IMAGE_ROUTES, tuple(policies.models), providers, makers(policies))
+    models, sellers = tuple(policies.models), (EMPIRIOLABS,)
+    return Vocabulary(version("imagegate"), ROUTES, IMAGE_ROUTES, models, providers, makers(policies), sellers)
 
 
 def makers(policies: Policies) -> dict[str, tuple[str, ...]]:

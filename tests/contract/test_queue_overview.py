@@ -11,8 +11,9 @@ from queues import LINE, SMALL, Rig, a_worker
 from gateway.ports import Overview
 from gateway.ports.queue import PRESENCE, Depth
 from gateway.telemetry.logs import Log
-from gateway.telemetry.metrics import Metrics, Vocabulary
+from gateway.telemetry.metrics import Metrics
 from gateway.telemetry.recorder import Recorder
+from gateway.telemetry.vocabulary import Vocabulary
 from gateway.telemetry.worker_watch import WorkerWatch
 
 

@@ -9,10 +9,12 @@ import pytest
 from fakes import HandClock
 from samples import NOON, SECOND, a_job
 
+from gateway.ports import Key
 from gateway.stores.sqlite.store import SqliteStore, open_store
 from gateway.telemetry.logs import Log
-from gateway.telemetry.metrics import Metrics, Vocabulary
+from gateway.telemetry.metrics import Metrics
 from gateway.telemetry.recorder import Recorder
+from gateway.telemetry.vocabulary import Vocabulary
 from gateway.telemetry.watch import Watch
 
 #: naps between two looks
@@ -33,7 +35,7 @@ class Lookout:
         recorder = Recorder(
             self.metrics, Log(self.log, "json", "info", self.clock.now), Vocabulary("0", (), (), (), ())
         )
-        self.watch = Watch(store, store, recorder, self.clock)
+        self.watch = Watch(store, store, store, recorder, self.clock)
 
     async def see(self, late: Iterator[float]) -> None:
         async def rest(seconds: float) -> None:
@@ -45,8 +47,8 @@ class Lookout:
         with pytest.raises(EnoughSeen):
             await self.watch.run(rest)
 
-    def value(self, name: str) -> float | None:
-        return self.metrics.registry.get_sample_value(f"imagegate_{name}")
+    def value(self, name: str, **labels: str) -> float | None:
+        return self.metrics.registry.get_sample_value(f"imagegate_{name}", labels)
 
 
 async def test_how_late_a_nap_ends_is_the_lag_of_the_loop(tmp_path: Path) -> None:
@@ -82,3 +84,14 @@ async def test_drift_is_an_alarm(tmp_path: Path) -> None:
     assert lookout.value("ledger_drift_dollars") == 1
     line = json.loads(lookout.log.getvalue())
     assert (line["level"], line["event"], line["microdollars"]) == ("error", "ledger_drift", 1_000_000)
+
+
+async def test_a_key_that_another_replica_has_made_begins_at_zero(tmp_path: Path) -> None:
+    async with open_store(tmp_path / "gateway.db") as store:
+        lookout = Lookout(store)
+        await lookout.see(iter([]))
+        await store.add_key(Key("aaaaaaaaaaaa", "red", "laptop", b"digest", NOON))
+        labels = {"team": "red", "key": "aaaaaaaaaaaa"}
+        assert lookout.value("key_cost_dollars_total", **labels) is None
+        await lookout.see(iter([0.0] * NAPS))
+    assert lookout.value("key_cost_dollars_total", **labels) == 0

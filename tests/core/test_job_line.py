@@ -9,8 +9,9 @@ from samples import NOON, ORDER, PRICE, TIMEOUT, a_job, a_picture
 
 from gateway.core.job import Attempt, Failure, Job, Passed, State
 from gateway.telemetry.logs import Log
-from gateway.telemetry.metrics import Metrics, Vocabulary
+from gateway.telemetry.metrics import Metrics
 from gateway.telemetry.recorder import Recorder
+from gateway.telemetry.vocabulary import Vocabulary
 
 MADE: dict[str, object] = {
     "state": State.DONE,

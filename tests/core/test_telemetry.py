@@ -5,7 +5,7 @@ import json
 import shutil
 import subprocess
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 
 import pytest
@@ -15,8 +15,9 @@ from prometheus_client.parser import text_string_to_metric_families
 from gateway.core.phases import PHASES, Phase
 from gateway.ports import BudgetState, Unconfirmed
 from gateway.telemetry.logs import Log
-from gateway.telemetry.metrics import Metrics, Vocabulary
-from gateway.telemetry.recorder import _STORE_OPS, MOST_KEYS, MOST_MODELS, MOST_TEAMS, Recorder
+from gateway.telemetry.metrics import Metrics
+from gateway.telemetry.recorder import Recorder
+from gateway.telemetry.vocabulary import MOST_KEYS, MOST_MODELS, MOST_TEAMS, STORE_OPS, Vocabulary
 
 AT = 1_764_590_400_123  # 2025-12-01T12:00:00.123Z
 VOCABULARY = Vocabulary(
@@ -203,6 +204,16 @@ def test_known_series_begin_at_zero(bench: Bench) -> None:
     assert bench.value("rejections_total", reason="insufficient_quota", team="design") == 0
 
 
+def test_images_of_a_seller_that_cost_nothing_are_unpriced_and_those_of_workers_are_not() -> None:
+    metrics = Metrics(VOCABULARY.version)
+    words = replace(VOCABULARY, providers=("workers", "empiriolabs"), sellers=("empiriolabs",))
+    recorder = Recorder(metrics, Log(io.StringIO(), "json", "info", lambda: AT), words)
+    for source, amount in (("workers", 0), ("empiriolabs", 8500), ("empiriolabs", 0)):
+        recorder.spent(team="design", key_id="k1", model="flux-2-klein-4b", images=2, amount=amount, source=source)
+    labels = {"model": "flux-2-klein-4b"}
+    assert metrics.registry.get_sample_value("imagegate_unpriced_images_total", labels) == 2
+
+
 def test_new_policies_bring_their_models_from_zero_and_their_digest_alone(bench: Bench) -> None:
     bench.recorder.known_key("design", "aB3dE6gH9jK2")
     bench.recorder.policies("one", dict.fromkeys(VOCABULARY.models, ("empiriolabs",)))
@@ -259,7 +270,7 @@ def test_labels_are_closed_whatever_is_told(bench: Bench) -> None:
     assert seen["phase"] == set(PHASES)
     assert seen["reason"] == {"unknown"}
     assert seen["source"] == {"unknown"}
-    assert seen["op"] - {"submit", "upload", "poll", "download", "models"} <= {*_STORE_OPS, "unknown", "other"}
+    assert seen["op"] - {"submit", "upload", "poll", "download", "models"} <= {*STORE_OPS, "unknown", "other"}
     assert len(seen["team"]) == MOST_TEAMS + 1
     assert len(seen["key"]) == MOST_KEYS + 1
     assert "other" in seen["key"]

@@ -6,9 +6,10 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from gateway.core.worker_messages import Memory, Presence
 from gateway.telemetry.logs import Log
-from gateway.telemetry.metrics import Metrics, Vocabulary
+from gateway.telemetry.metrics import Metrics
 from gateway.telemetry.recorder import Recorder
 from gateway.telemetry.roster import STATES
+from gateway.telemetry.vocabulary import Vocabulary
 from gateway.telemetry.worker_gauges import MOST_WORKERS, Seen
 
 MODEL = "klein"

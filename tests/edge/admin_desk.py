@@ -17,8 +17,9 @@ from gateway.pipeline.spending import Spending
 from gateway.pipeline.worker_administration import WorkerAdministration
 from gateway.stores.sqlite.store import SqliteStore
 from gateway.telemetry.logs import Log
-from gateway.telemetry.metrics import Metrics, Vocabulary
+from gateway.telemetry.metrics import Metrics
 from gateway.telemetry.recorder import Recorder
+from gateway.telemetry.vocabulary import Vocabulary
 
 ADMIN_KEY = "an admin key of at least thirty-two characters"
 

@@ -246,17 +246,15 @@ def _leaks(board: Dashboard) -> None:
             stacked=True,
         )
     )
-    bought = added("images_total", MODEL, TEAM, 'source!~"cache|workers"', by="model")
-    booked = added("cost_dollars_total", MODEL, TEAM, by="model")
     board.with_panel(
         rows(
             Said(
                 "Made by a provider and not priced",
-                "Models of which images were bought in the time shown and nothing was booked: their price in"
+                "Models of which images were bought in the time shown and booked at nothing: their price in"
                 " policies/models is 0.",
             ),
             {"model": "Model"},
-            Column("Images", f"({bought} > 0) unless ({booked} > 0)", "short", _ANY),
+            Column("Images", f"{added('unpriced_images_total', MODEL, by='model')} > 0", "short", _ANY),
         )
     )
     board.with_panel(
