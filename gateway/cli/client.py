@@ -71,8 +71,9 @@ def running_gateway(settings: Settings, url: str | None, timeout: float = _TIMEO
         return httpx.AsyncClient(
             transport=transport, base_url=url.rstrip("/") + _BASE, headers=headers, timeout=timeout
         )
-    path = admin_socket_path(settings.data.resolve(), runtime_directory())
-    if not is_trusted(path) or not _is_answered(path):
+    data = settings.data.resolve()
+    path = admin_socket_path(data, runtime_directory())
+    if not is_trusted(path, data) or not _is_answered(path):
         return None
     transport = httpx.AsyncHTTPTransport(uds=str(path))
     return httpx.AsyncClient(transport=transport, base_url=_LOCAL + _BASE, timeout=timeout)

@@ -29,13 +29,21 @@ def admin_socket_path(data: Path, runtime: Path) -> Path:
     return runtime / f"imagegate-{digest}.sock"
 
 
-def is_trusted(path: Path) -> bool:
-    """Whether `path` is a socket that we or root made: a client asks before it speaks to one in a shared directory."""
+def is_trusted(path: Path, data: Path) -> bool:
+    """Whether `path` is a socket that we or root made: a client asks before it speaks to one in a shared directory.
+
+    To root one of the data directory's owner is as good: the administrator, whose store root would open otherwise, and
+    who has no other name than a number where the gateway runs under one of its own (systemd's DynamicUser, containers).
+    To others it is not: whoever owns a directory that they were led to is not obeyed by them.
+    """
     try:
         status = path.lstat()
+        trusted = {os.geteuid(), 0}
+        if os.geteuid() == 0:
+            trusted.add(data.stat().st_uid)
     except (FileNotFoundError, NotADirectoryError):
         return False
-    return stat.S_ISSOCK(status.st_mode) and status.st_uid in (os.geteuid(), 0)
+    return stat.S_ISSOCK(status.st_mode) and status.st_uid in trusted
 
 
 @contextmanager

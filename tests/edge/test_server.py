@@ -195,9 +195,9 @@ def test_a_stale_admin_socket_is_replaced(tmp_path: Path) -> None:
     with admin_listener(path), socket.socket(socket.AF_UNIX) as client:
         client.connect(str(path))
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
-        assert is_trusted(path)
+        assert is_trusted(path, tmp_path)
     assert not path.exists()
-    assert not is_trusted(path)
+    assert not is_trusted(path, tmp_path)
 
 
 def test_a_live_admin_socket_is_left_alone(tmp_path: Path) -> None:
@@ -214,7 +214,7 @@ def test_a_file_in_the_way_is_left_alone(tmp_path: Path) -> None:
     with pytest.raises(AdminSocketError, match="is no socket"), admin_listener(path):
         pass
     assert path.read_text() == "mine"
-    assert not is_trusted(path)
+    assert not is_trusted(path, tmp_path)
 
 
 def test_the_socket_of_a_successor_is_not_unlinked(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Opening the one SQLite connection: private file, exclusive lock, full durability, known schema."""
 
 import os
+from contextlib import suppress
 from importlib.resources import files
 from pathlib import Path
 
@@ -196,13 +197,22 @@ def open_database(path: Path, lock_wait: float) -> apsw.Connection:
 def _create_private(path: Path) -> None:
     """Make a missing file ourselves, for its mode; SQLite gives the files beside it the same one.
 
-    An existing file is not opened: closing it again would drop every lock that this process holds on it (POSIX).
+    An existing file is not opened: closing it again would drop every lock that this process holds on it (POSIX). What root
+    makes is the directory's owner's, as SQLite does with the files beside it: an `imagegate keys create` before the first
+    start must not leave a store that the gateway cannot open.
     """
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     try:
-        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+        made = os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600)
     except FileExistsError:
         return
+    try:
+        if os.geteuid() == 0:
+            owner = path.parent.stat()
+            with suppress(OSError):  # root of a container that may give nothing away
+                os.fchown(made, owner.st_uid, owner.st_gid)
+    finally:
+        os.close(made)
 
 
 def _bring_schema(db: apsw.Connection, path: Path) -> None:
