@@ -57,6 +57,7 @@ requirements: | $(UV) ## pin what pyproject.toml asks for (UPGRADE=1: at its new
 	$(COMPILE) pyproject.toml --output-file requirements.txt
 	$(COMPILE) pyproject.toml --group dev --constraint requirements.txt --output-file requirements-dev.txt
 	$(COMPILE) pyproject.toml --extra worker --constraint requirements.txt --output-file requirements-worker.txt
+	$(COMPILE) --group build --constraint requirements.txt --output-file deploy/requirements-build.txt
 
 dashboards: .venv/.dev ## write the Grafana dashboards' JSON anew from deploy/grafana/boards
 	@PYTHONPATH=deploy/grafana $(BIN)/python -m boards
