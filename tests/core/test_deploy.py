@@ -7,9 +7,11 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.resources import files
 from itertools import pairwise
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pytest
@@ -155,6 +157,60 @@ def test_the_image_is_no_roots_and_of_this_version() -> None:
     assert f'image.version="{version}"' in text
     (overlay,) = documents(KUBERNETES / "overlays/example/kustomization.yaml")
     assert {image["newTag"] for image in overlay["images"]} == {version}
+
+
+def test_a_pod_writes_into_directories_that_it_made_itself() -> None:
+    """A volume's own directory has mode 2777 by its fsGroup: `doctor` would advise a chmod for ever, which no pod may do."""
+    container = of_kind("Deployment")["imagegate"]["spec"]["template"]["spec"]["containers"][0]
+    data = next(each["value"] for each in container["env"] if each["name"] == "IMAGEGATE_DATA")
+    pictures = of_kind("ConfigMap")["imagegate"]["data"]["IMAGEGATE_BLOBS"].removeprefix("file://")
+    mounts = {Path(each["mountPath"]) for each in container["volumeMounts"] if not each.get("readOnly")}
+    assert {Path(data).parent, Path(pictures).parent} <= mounts
+
+
+def test_workers_of_compose_ask_a_site_of_the_proxy(compose: Mapping[str, Any], tmp_path: Path) -> None:
+    """Where clients call it by a name, plain HTTP under any other is sent on to an https:// that is not there."""
+    commands = [compose["services"][name]["command"] for name in ("worker", "worker-simulated")]
+    (asked,) = {command[command.index("--gateway") + 1] for command in commands}
+    assert asked == "http://proxy"
+    tool = found("caddy", "Debian: apt-get install caddy")
+    home = {"HOME": str(tmp_path), "XDG_DATA_HOME": str(tmp_path), "XDG_CONFIG_HOME": str(tmp_path)}
+    adapted = run(tool, "adapt", "--config", str(DEPLOY / "Caddyfile"), **home, SITE="images.example.com")
+    servers = json.loads(adapted[adapted.index("{") : adapted.rindex("}") + 1])["apps"]["http"]["servers"].values()
+    sites = {tuple(each["listen"]): each["routes"] for each in servers}
+    assert sorted(sites) == [(":443",), (":80",)]
+    bodies = {
+        site["match"][0]["host"][0]: re.sub(r"group\d+", "", json.dumps(site["handle"]))
+        for routes in sites.values()
+        for site in routes
+    }
+    assert bodies["proxy"] == bodies["images.example.com"]
+    assert "/metrics/*" in bodies["proxy"]
+
+
+class Healthy(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        self.send_response(200 if self.path == "/healthz" else 404)
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+def test_the_health_check_of_the_image_asks_through_no_proxy() -> None:
+    (command,) = re.findall(r"^HEALTHCHECK .* CMD (\[.*\])$", (DEPLOY / "Dockerfile").read_text(), re.MULTILINE)
+
+    def check(port: int) -> int:
+        proxy = {"HTTP_PROXY": "http://127.0.0.1:9", "http_proxy": "http://127.0.0.1:9", "no_proxy": ""}
+        variables = {**os.environ, **proxy, "IMAGEGATE_PORT": str(port)}
+        words = [sys.executable, *json.loads(command)[1:]]
+        return subprocess.run(words, env=variables, stderr=subprocess.DEVNULL, check=False).returncode
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Healthy) as server:
+        Thread(target=server.serve_forever).start()
+        healthy = check(server.server_port)
+        server.shutdown()
+    assert (healthy, check(server.server_port)) == (0, 1)
 
 
 def test_secrets_that_compose_mounts_are_those_that_the_page_has_made(compose: Mapping[str, Any]) -> None:

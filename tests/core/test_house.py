@@ -102,6 +102,7 @@ def test_every_library_has_its_reason_in_contributing() -> None:
         ("requirements-dev.txt", RUNTIME, "imagegate (pyproject.toml)"),
         ("requirements-dev.txt", DEVELOPMENT, "imagegate (pyproject.toml:dev)"),
         ("requirements-worker.txt", [*RUNTIME, *WORKER], "imagegate (pyproject.toml)"),
+        ("deploy/requirements-build.txt", PYPROJECT["build-system"]["requires"], "imagegate (pyproject.toml:build)"),
     ],
 )
 def test_requirements_are_those_of_pyproject(filename: str, asked: list[str], by: str) -> None:
@@ -122,7 +123,10 @@ def test_all_requirements_files_pin_the_same_versions(filename: str) -> None:
     }
 
 
-@pytest.mark.parametrize("filename", ["requirements.txt", "requirements-dev.txt", "requirements-worker.txt"])
+@pytest.mark.parametrize(
+    "filename",
+    ["requirements.txt", "requirements-dev.txt", "requirements-worker.txt", "deploy/requirements-build.txt"],
+)
 def test_requirements_are_hashed_and_name_no_place(filename: str) -> None:
     assert [name for name, (_version, rest) in pins(filename).items() if "--hash=sha256:" not in rest] == []
     places = re.compile(r"://|--(?:index|extra-index|find-links|trusted)|file:|[ =]/")

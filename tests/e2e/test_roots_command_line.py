@@ -37,7 +37,9 @@ def a_key_is_made(data: Path) -> None:
 def test_root_asks_the_gateway_of_another_user(tmp_path: Path) -> None:
     with gateway(tmp_path, "http://127.0.0.1:9") as process:
         give(tmp_path / "data", OWNER)
-        made = manage(process, "keys", "create", "--team", "design")  # its store is locked: nobody else can have made it
+        made = manage(
+            process, "keys", "create", "--team", "design"
+        )  # its store is locked: nobody else can have made it
         assert (made["team"], process.stop()) == ("design", 0)
 
 
