@@ -1,17 +1,16 @@
 """A run after which every panel of the dashboards that can has something to show."""
 
 import asyncio
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from mixed_load import Tally, drive
-from processes import manage
+from processes import eventually, manage
 from stack import Stack, stack
 
 #: Each of a few in a hundred: what fails, and what is lost on the way and may have been bought. The price is not the policy's.
-UPSTREAM = (
+SIMULATOR = (
     *("--median", "0.7", "--sigma", "0.4", "--rpm", "3000", "--failure-rate", "0.02", "--price", "0.0090"),
     *(
         "--fault",
@@ -25,7 +24,7 @@ UPSTREAM = (
     ),
 )
 #: Beside those of the stack: one of which much is used up, and one that ends tonight.
-BUDGETS = (("team:gamma", "0.01/week"), ("team:alpha", "40/month", "0.5/day"))
+NARROW_BUDGETS = (("team:gamma", "0.01/week"), ("team:alpha", "40/month", "0.5/day"))
 _KEYS_WITH_A_DAY = 'count(imagegate_budget_limit_dollars{scope="key", window="day"})'
 _STEP = 0.5
 
@@ -33,21 +32,10 @@ _STEP = 0.5
 @contextmanager
 def dashboard_run(directory: Path, seconds: float, rate: float) -> Iterator[tuple[Stack, Tally]]:
     """After so many seconds of so many calls a second, and once both replicas have looked up what no request tells."""
-    with stack(directory, UPSTREAM) as running:
-        for scope, *budgets in BUDGETS:
+    with stack(directory, SIMULATOR) as running:
+        for scope, *budgets in NARROW_BUDGETS:
             manage(running.cluster.one, "budgets", "set", scope, *budgets)
         tally = asyncio.run(drive(running.urls, running.keys, seconds=seconds, rate=rate))
-        assert comes(running, f"{_KEYS_WITH_A_DAY} == 2 * {len(running.urls)}", 40), (
-            "the replicas do not tell of budgets"
-        )
+        told = f"{_KEYS_WITH_A_DAY} == 2 * {len(running.urls)}"
+        eventually(lambda: running.prometheus.query(told), 40, _STEP)
         yield running, tally
-
-
-def comes(running: Stack, expression: str, patience: float) -> bool:
-    """Does Prometheus come to answer that with anything at all?"""
-    until = time.monotonic() + patience
-    while not running.prometheus.query(expression):
-        if time.monotonic() > until:
-            return False
-        time.sleep(_STEP)
-    return True

@@ -168,7 +168,7 @@ async def open_house(
             sweeping=pipeline.sweeping,
             quoting=recipe.quoting,
             legs=ground.legs,
-            routing=recipe.routing,
+            routing=recipe.generate._routing,
         )
         await store.set_budgets("org", [Budget("total", 10 * MICROS)])
         try:

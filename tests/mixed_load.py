@@ -16,16 +16,16 @@ import aiohttp
 from load_client import PATIENCE, Client, Keys, Tally
 from load_kinds import DECK
 
-__all__ = ["UPSTREAM", "Keys", "Tally", "drive", "surprises"]
+__all__ = ["TROUBLE_UPSTREAM", "Keys", "Tally", "drive", "surprises"]
 
 #: Answers that a faulty upstream brings about, however right the gateway is.
-UPSTREAM = frozenset(
+TROUBLE_UPSTREAM = frozenset(
     {"502 upstream_error", "502 upstream_unconfirmed", "503 upstream_unavailable", "503 no_capacity"}
     | {"200 upstream_error", "200 upstream_unconfirmed"}  # of a stream that had begun
 )
 
 
-def surprises(tally: Tally, allowed: frozenset[str] = UPSTREAM) -> Counter[str]:
+def surprises(tally: Tally, allowed: frozenset[str] = TROUBLE_UPSTREAM) -> Counter[str]:
     """What should not have been said to that kind, beside what a faulty upstream may bring about: `kind: answer`."""
     return Counter(
         {

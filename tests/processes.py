@@ -9,7 +9,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -91,6 +91,15 @@ class Process:
     def end(self) -> None:
         if self.running is not None:
             self.kill()
+
+
+def eventually(look: Callable[[], Any], patience: float = 15.0, pause: float = 0.02) -> Any:
+    """What `look` finds, once that is anything: of what another process or thread brings about."""
+    until = time.monotonic() + patience
+    while not (found := look()):
+        assert time.monotonic() < until, f"not within {patience} s"
+        time.sleep(pause)
+    return found
 
 
 def environment(directory: Path, **settings: str) -> dict[str, str]:

@@ -16,7 +16,7 @@ from prometheus_server import PrometheusServer, prometheus
 
 RULES = Path(__file__).parents[1] / "deploy" / "prometheus" / "rules"
 #: A few in a hundred fail, each in a way that costs nothing, so that no money is left unconfirmed.
-UPSTREAM = (
+SIMULATOR = (
     *("--median", "0.7", "--sigma", "0.4", "--rpm", "3000", "--failure-rate", "0.02"),
     *("--fault", "submit_503=0.02", "--fault", "poll_500=0.03", "--fault", "cdn_500=0.02"),
 )
@@ -61,7 +61,7 @@ def check_tools() -> None:
 @contextmanager
 def stack(
     directory: Path,
-    upstream: Sequence[str] = UPSTREAM,
+    upstream: Sequence[str] = SIMULATOR,
     *,
     every: str = "1s",
     tell: Callable[[str], object] = lambda _: None,

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import click
-from mixed_load import UPSTREAM, Tally, drive, surprises
+from mixed_load import TROUBLE_UPSTREAM, Tally, drive, surprises
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
 from rich.table import Table
@@ -87,7 +87,9 @@ def _tour(running: Stack, reporter: "Reporter", seconds: int) -> Seen:
 
 def _failures(tally: Tally, panels: list[Shown], alerts: list[str]) -> list[str]:
     failures = [f"{often} × {answer}" for answer, often in sorted(surprises(tally).items())]
-    unlucky = sum(often for each in tally.kinds.values() for said, often in each.said.items() if said in UPSTREAM)
+    unlucky = sum(
+        often for each in tally.kinds.values() for said, often in each.said.items() if said in TROUBLE_UPSTREAM
+    )
     if unlucky > tally.answered * _UNLUCKY:
         failures.append(f"{unlucky} calls failed, more than the simulator's faults explain")
     if tally.broken:

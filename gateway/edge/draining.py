@@ -33,7 +33,7 @@ async def drain(
     while _connections(state) and not hurried() and loop.time() < began + seconds:
         settled, coming = loop.time() >= began + _SETTLE_S, False
         for connection in _connections(state):
-            if not connection.busy and (not settled or _has_unread(connection)):
+            if not connection.busy and (not settled or connection.beginning or _has_unread(connection)):
                 coming = True
             else:
                 connection.shutdown()

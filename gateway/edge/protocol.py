@@ -194,6 +194,11 @@ class EdgeProtocol(HttpToolsProtocol):
         """Is a request of it under way?"""
         return self.cycle is not None and not self.cycle.response_complete
 
+    @property
+    def beginning(self) -> bool:
+        """Has a request begun to come, whose head is not whole yet?"""
+        return self._stage is Stage.HEAD and self._unparsed + self._head_size > 0
+
     def shutdown(self) -> None:
         if self.lingering:
             self.transport.abort()

@@ -24,9 +24,9 @@ from gateway.edge.protocol import EdgeProtocol, ObservedState
 
 BACKLOG = 4096
 KEEP_ALIVE_S = 75
-#: for answers under way when the server is told to stop; below the 30 s that Kubernetes gives
+#: for answers under way when the server is told to stop
 GRACE_S = 10
-#: before it, where other replicas take what comes: for pictures that clients wait for. Both together fit into those 30 s
+#: before it, where other replicas take what comes: for pictures that clients wait for
 DRAIN_S = 18
 #: and after it, for what was cancelled to say so
 _LAST_WORD_S = 2.0
@@ -169,6 +169,8 @@ class EdgeServer(uvicorn.Server):
         self._on_draining()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        # A signal between two looks of uvicorn's loop comes here before the loop has told us which one it was.
+        await asyncio.sleep(0)
         if self._draining:
             await drain(self, self._state, self._sockets, DRAIN_S, lambda: self._stopping)
         self.stop()

@@ -66,7 +66,7 @@ class Recorder(Telemetry):
         if key_id in self._key.seen:
             return
         team_label = self._team(team)
-        self._money_at_zero(team_label)
+        self._money_at_zero(team_label, self._vocabulary.models)
         for reason in REJECTIONS:
             self._metrics.rejections.labels(self._reason(reason), team_label)
         self._metrics.key_cost.labels(team_label, self._key(key_id))
@@ -81,12 +81,12 @@ class Recorder(Telemetry):
         stay, as their jobs do."""
         self._metrics.policies.info({"digest": digest})
         self._metrics.policies_reloaded.set(1)
-        new = self._model.declare(tuple(legs), MOST_MODELS)
-        known = (*self._vocabulary.models, *new)
+        known = (*self._vocabulary.models, *self._model.declare(tuple(legs), MOST_MODELS))
         self._vocabulary = replace(self._vocabulary, models=known, legs={**self._vocabulary.legs, **legs})
-        self._models_at_zero(known)
+        present = legs.keys() & {*known}  # beyond the cap they share a series
+        self._models_at_zero(present)
         for team in self._team.seen:
-            self._money_at_zero(team)
+            self._money_at_zero(team, present)
 
     def policies_refused(self) -> None:
         self._metrics.policies_reloaded.set(0)
@@ -235,9 +235,9 @@ class Recorder(Telemetry):
         for kind in kinds:
             self._metrics.requests.labels(route, model, self._status(str(kind.status)), self._error(kind.code))
 
-    def _models_at_zero(self, models: tuple[str, ...]) -> None:
+    def _models_at_zero(self, models: Iterable[str]) -> None:
         known, metrics = self._vocabulary, self._metrics
-        metrics.workers.begin(models)
+        metrics.workers.begin(known.models)
         for model in models:
             for route in known.image_routes:
                 metrics.requests.labels(route, model, self._status("200"), NONE)
@@ -252,8 +252,8 @@ class Recorder(Telemetry):
                 for decision in DECISIONS:
                     metrics.route_legs.labels(model, provider, decision)
 
-    def _money_at_zero(self, team: str) -> None:
-        for model in self._vocabulary.models:
+    def _money_at_zero(self, team: str, models: Iterable[str]) -> None:
+        for model in models:
             self._metrics.cost.labels(team, model)
             for source in (*self._vocabulary.makers(model), CACHE):
                 self._metrics.images.labels(model, team, self._source(source))

@@ -50,7 +50,6 @@ class Recipe:
     """What requests pass through: of one set of policies, from the first step to the last."""
 
     catalogue: Catalogue
-    routing: Routing
     generate: Generate
     quoting: Quoting
 
@@ -138,7 +137,7 @@ def _recipe(  # noqa: PLR0913 - wired once
         legs=ground.legs,
         clock=clock,
     )
-    return Recipe(catalogue, routing, generate, quoting)
+    return Recipe(catalogue, generate, quoting)
 
 
 def _dispatch(ground: Ground, routing: Callable[[], Routing], spending: Spending, flights: Flights) -> Dispatch:

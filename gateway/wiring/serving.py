@@ -1,6 +1,7 @@
 """The gateway as a server: on its TCP address and its admin socket, until it is told to stop."""
 
 import asyncio
+import os
 import signal
 import socket
 from collections.abc import AsyncIterator
@@ -29,9 +30,17 @@ async def serve(settings: Settings) -> None:
     Raises as `open_services`, and ListenError, AdminSocketError, StartError.
     """
     raise_file_limit()
-    hung_up = asyncio.Event()
+    hung_up, attended = asyncio.Event(), _has_terminal()
+
+    def hang_up() -> None:
+        # Who closes the terminal that it was started in means to end it, and would not find it again.
+        if attended and not _has_terminal():
+            signal.raise_signal(signal.SIGTERM)
+        else:
+            hung_up.set()
+
     # before anything else: one that comes while the gateway starts would end it
-    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, hung_up.set)
+    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, hang_up)
     async with _serving(settings) as (server, sockets, services):
         services.reloading.watch(hung_up)
         await server.run_on(sockets)
@@ -72,3 +81,12 @@ async def _serving(
             log=services.log.logger,
         )
         yield server, sockets, services
+
+
+def _has_terminal() -> bool:
+    """A controlling one, that has not been hung up."""
+    try:
+        os.close(os.open("/dev/tty", os.O_RDONLY | os.O_NOCTTY))
+    except OSError:
+        return False
+    return True

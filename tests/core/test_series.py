@@ -6,7 +6,7 @@ from decimal import Decimal
 from itertools import product
 
 from prometheus_client.parser import text_string_to_metric_families
-from test_telemetry import Answer
+from telemetry_bench import Answer
 from test_worker_gauges import presence
 
 from gateway.core import errors

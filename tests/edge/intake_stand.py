@@ -4,7 +4,6 @@ import asyncio
 import json
 import os
 import socket
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
@@ -18,6 +17,7 @@ from house import packaged
 from litestar import Litestar, post
 from loopback import Answer, Loopback, TinyApp, parse, read_to_end, serving
 from PIL import Image
+from processes import eventually
 
 from gateway.core.ask import Ask, Edit, Generation, Variation
 from gateway.core.catalogue import Catalogue
@@ -208,16 +208,8 @@ def open_files(directory: Path) -> list[str]:
     return found
 
 
-def eventually(check: Any) -> Any:
-    ends = time.monotonic() + 20
-    while not (found := check()):
-        assert time.monotonic() < ends
-        time.sleep(0.002)
-    return found
-
-
 def child() -> psutil.Process:
-    found: psutil.Process = eventually(lambda: next(iter(readers()), None))
+    found: psutil.Process = eventually(lambda: next(iter(readers()), None), pause=0.002)
     return found
 
 

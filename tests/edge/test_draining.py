@@ -11,6 +11,7 @@ import pytest
 import structlog
 from loopback import TinyApp, Told, parse
 
+from gateway.edge import draining
 from gateway.edge.draining import drain
 from gateway.edge.exchange import Observed
 from gateway.edge.guard import Guard, GuardLimits
@@ -161,3 +162,34 @@ async def test_with_nobody_there_it_ends_at_once() -> None:
         async with asyncio.timeout(1):
             await there.over()
         assert there.stopped.is_set()
+
+
+async def test_a_request_whose_head_has_come_in_part_is_served(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One of whom nothing has come by then is closed: its proxy asks elsewhere."""
+    monkeypatch.setattr(draining, "_SETTLE_S", 0.0)
+    async with served() as there:
+        idle, begun = await there.connect(), await there.connect(ASK[:20])
+        waiting = await there.holding()
+        there.signal()
+        assert await ended(idle) == b""
+        begun[1].write(ASK[20:])
+        assert b"HTTP/1.1 200 OK" in await ended(begun)
+        there.app.stopping.set()
+        assert parse(await ended(waiting)).status == 200
+
+
+async def test_a_signal_in_the_midst_of_a_look_of_the_loop_drains_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The server goes on to its shutdown before the loop can tell it of the signal that it saw."""
+    async with served() as there:
+        address, waiting = there.address, await there.holding()
+
+        async def look(_: int) -> bool:
+            there.signal()
+            return True
+
+        monkeypatch.setattr(there.server, "on_tick", look)
+        await there.drained.wait()
+        await refused(address)
+        assert not there.stopped.is_set(), "it is still waited for"
+        there.app.stopping.set()
+        assert parse(await ended(waiting)).status == 200

@@ -15,7 +15,6 @@ from intake_stand import (
     Served,
     check_nothing_left,
     check_refused,
-    eventually,
     held_child,
     intake,
     open_files,
@@ -23,6 +22,7 @@ from intake_stand import (
     result,
 )
 from loopback import parse, read_to_end, serving
+from processes import eventually
 
 from gateway.edge.intake import Intake
 from gateway.edge.intake_limits import IntakeLimits

@@ -6,9 +6,9 @@ from collections import Counter
 from collections.abc import Iterator
 
 import pytest
-from dashboard_run import comes, dashboard_run
+from dashboard_run import dashboard_run
 from panels import DASHBOARDS, panels
-from processes import administer
+from processes import administer, eventually
 from prometheus_server import needs_prometheus
 from stack import Stack
 
@@ -88,7 +88,8 @@ def test_budgets_show_what_the_books_say(seen: Stack) -> None:
     for (scope, window), spent in books.items():
         kind, _, name = scope.partition(":")
         budget = f'imagegate_budget_spent_dollars{{scope="{kind}", id="{name}", window="{window}"}}'
-        assert comes(seen, f"count({budget} == {spent}) == 2", 40), (scope, window, spent)
+        told = f"count({budget} == {spent}) == 2"
+        assert eventually(lambda told=told: seen.prometheus.query(told), 40, 0.5)  # type: ignore[misc]
     shown = {
         (f"{labels['scope']}:{labels['id']}" if "id" in labels else labels["scope"], labels["window"]): dollars
         for labels, dollars in answers(seen, "spend", "Budgets", "Spent")

@@ -5,8 +5,7 @@ import json
 import os
 import signal
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ from typing import Any
 import httpx
 import pytest
 from policy_sets import SHIPPED_SET, edited, write
-from processes import ADMIN_KEY, Process, administer, gateway, simulator
+from processes import ADMIN_KEY, Process, administer, eventually, gateway, simulator
 from prometheus_client.parser import text_string_to_metric_families
 from two_models import SHIPPED, two_models
 
@@ -88,13 +87,6 @@ def running(tmp_path: Path, texts: dict[str, str], *options: str) -> Iterator[Ru
         process.start()
         found.key = administer(process, "keys", {"team": "alpha", "budgets": ["100/month"]})["secret"]
         yield found
-
-
-def eventually(look: Callable[[], object], patience: float = 15.0) -> None:
-    ends = time.monotonic() + patience
-    while not look():
-        assert time.monotonic() < ends
-        time.sleep(0.02)
 
 
 class _Server(BaseHTTPRequestHandler):
