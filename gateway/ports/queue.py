@@ -39,14 +39,13 @@ CANCELLED = "It was cancelled while a worker had it."
 @dataclass(frozen=True, slots=True)
 class Piece:
     """`id` is the attempt's, `line` what it waits in (core.worker_batch.line); `deadline` in ms since the epoch: nobody
-    claims it after that."""
+    claims it after that. Since when it waits, the store writes down."""
 
     id: str
     team: str
     line: str
     order: Order
     part: Part
-    queued_at: int
     deadline: int
     #: what it may share a call with (core.worker_batch.batch)
     batch: str | None = None
@@ -110,11 +109,11 @@ class Became:
 
 @dataclass(frozen=True, slots=True)
 class Depth:
-    """Pieces that wait, and those that workers have; `oldest`: the least `queued_at` of the former, ms since the epoch;
-    None where none waits."""
+    """Pieces that wait, and those that workers have; `oldest_age`: ms since the first of the former was enqueued; None where
+    none waits."""
 
     waiting: int
-    oldest: int | None
+    oldest_age: int | None
     claimed: int
 
 

@@ -131,7 +131,6 @@ class Workers(Provider):
             team=share.team,
             order=order,
             part=part,
-            queued_at=self._clock.now(),
             deadline=share.deadline,
             batch=batch(order),
             tokens=part.images * tokens(order.width, order.height),

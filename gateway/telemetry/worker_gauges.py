@@ -1,6 +1,5 @@
 """The queue and the workers as metrics: replaced as a whole at each look, so that a worker that is gone has no series."""
 
-from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -11,7 +10,7 @@ from prometheus_client.registry import Collector
 from gateway.core.worker_messages import Presence
 from gateway.telemetry.roster import STATES, State
 
-#: Workers that have series of their own: the first by their names, which are the same in each replica.
+#: Workers that have series of their own. More would be series without a bound.
 MOST_WORKERS = 64
 BATCH_BUCKETS = (1, 2, 3, 4, 6, 8, 12, 16)
 #: seconds of a call: of one small picture on a large GPU, and of sixteen large ones on a small one
@@ -31,12 +30,17 @@ class Seen:
 
 
 class WorkerMetrics(Collector):
-    """`imagegate_queue_*` and `imagegate_worker*`."""
+    """`imagegate_queue_*` and `imagegate_worker*`.
+
+    Whoever has series keeps them while it lives, and those for whom there is no room have none; `imagegate_workers` counts
+    all. A sum of the rest would fall whenever one of them leaves, which Prometheus takes for counters that began anew.
+    """
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._models: tuple[str, ...] = ()
         # Swapped in one step: scrapes read it from another thread and must not see half a look.
         self._seen = Seen()
+        self._shown: Sequence[Presence] = ()
         self.batch_size = Histogram(
             "imagegate_worker_batch_size",
             "Images in a call of a worker's engine.",
@@ -65,12 +69,13 @@ class WorkerMetrics(Collector):
         self.generation.labels(model).observe(seconds)
 
     def show(self, seen: Seen) -> None:
-        self._seen = seen
+        before = {worker.worker for worker in self._shown}
+        shown = sorted(seen.workers, key=lambda each: (each.worker not in before, each.worker))
+        self._seen, self._shown = seen, shown[:MOST_WORKERS]
 
     def collect(self) -> Iterable[Metric]:
-        seen = self._seen
-        yield from self._by_model(seen)
-        yield from _by_worker(seen.workers)
+        yield from self._by_model(self._seen)
+        yield from _by_worker(self._shown)
 
     def _by_model(self, seen: Seen) -> Iterable[Metric]:
         depth = GaugeMetricFamily("imagegate_queue_depth", "Pieces of orders that wait for a worker.", labels=["model"])
@@ -90,37 +95,27 @@ class WorkerMetrics(Collector):
 
 
 def _by_worker(workers: Sequence[Presence]) -> Iterable[Metric]:
-    """What those told from their start on. Those beyond the cap share a series, in which what they told is summed up."""
-    busy, images, ooms, load = (defaultdict[str, float](float) for _ in range(4))
-    memory = defaultdict[tuple[str, str], int](int)
-    for number, worker in enumerate(sorted(workers, key=lambda each: each.worker)):
-        label = worker.worker if number < MOST_WORKERS else "other"
-        busy[label] += worker.busy_seconds
-        images[label] += worker.images
-        ooms[label] += worker.ooms
-        load[label] = max(load[label], worker.load_seconds)
-        if worker.memory is not None:
-            for kind in _KINDS:
-                memory[label, kind] += getattr(worker.memory, kind)
-    yield _counter("busy_seconds", "Time in which the engine made something, from the worker's start on.", busy)
-    yield _counter("images", "Images that its engine made, from the worker's start on.", images)
-    yield _counter("oom", "How often its GPU's memory gave out, from the worker's start on.", ooms)
-    loaded = GaugeMetricFamily("imagegate_worker_load_seconds", "From its start until it was ready.", labels=["worker"])
-    for label, value in load.items():
-        loaded.add_metric((label,), value)
-    yield loaded
+    """What each told from its start on."""
+    busy = _counter("busy_seconds", "Time in which the engine made something, from the worker's start on.")
+    images = _counter("images", "Images that its engine made, from the worker's start on.")
+    ooms = _counter("oom", "How often its GPU's memory gave out, from the worker's start on.")
+    load = GaugeMetricFamily("imagegate_worker_load_seconds", "From its start until it was ready.", labels=["worker"])
     bytes_ = GaugeMetricFamily(
         "imagegate_worker_gpu_memory_bytes",
         "Memory of its GPU: what the last call held at most, what is set aside, all there is.",
         labels=["worker", "kind"],
     )
-    for labels, value in memory.items():
-        bytes_.add_metric(labels, value)
-    yield bytes_
+    for worker in workers:
+        label = (worker.worker,)
+        busy.add_metric(label, worker.busy_seconds)
+        images.add_metric(label, worker.images)
+        ooms.add_metric(label, worker.ooms)
+        load.add_metric(label, worker.load_seconds)
+        if worker.memory is not None:
+            for kind in _KINDS:
+                bytes_.add_metric((worker.worker, kind), getattr(worker.memory, kind))
+    return busy, images, ooms, load, bytes_
 
 
-def _counter(what: str, documentation: str, values: Mapping[str, float]) -> Metric:
-    family = CounterMetricFamily(f"imagegate_worker_{what}", documentation, labels=["worker"])
-    for label, value in values.items():
-        family.add_metric((label,), value)
-    return family
+def _counter(what: str, documentation: str) -> CounterMetricFamily:
+    return CounterMetricFamily(f"imagegate_worker_{what}", documentation, labels=["worker"])

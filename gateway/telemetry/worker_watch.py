@@ -33,13 +33,12 @@ class WorkerWatch:
 
     def _seen(self, overview: Overview) -> Seen:
         """By the models of whoever told of them; they may be any."""
-        now, label = self._clock.now(), self._recorder.model_label
+        label = self._recorder.model_label
         waiting, oldest = Counter[str](), dict[str, float]()
         for line, depth in overview.lines.items():
             model = label(model_of(line))
             waiting[model] += depth.waiting
-            age = 0.0 if depth.oldest is None else max(0.0, (now - depth.oldest) / 1000)
-            oldest[model] = max(age, oldest.get(model, 0.0))
+            oldest[model] = max((depth.oldest_age or 0) / 1000, oldest.get(model, 0.0))
         states = Counter((label(presence.model), state) for presence, state in self._roster.states())
         return Seen(waiting, oldest, states, [live.presence for live in overview.workers])
 

@@ -26,7 +26,7 @@ for _, name in ipairs({'leases', 'deadlines', 'workers', 'pictured'}) do
   for _, member in ipairs(redis.call('ZRANGE', name, 0, -1)) do redis.call('ZINCRBY', name, -ARGV[1], member) end
 end
 for _, name in ipairs(redis.call('KEYS', '{imagegate}:queue:piece:*')) do
-  redis.call('HINCRBY', name, 'deadline', -ARGV[1])
+  for _, moment in ipairs({'queued_at', 'deadline'}) do redis.call('HINCRBY', name, moment, -ARGV[1]) end
   local left = redis.call('PTTL', name)
   if left > 0 then redis.call('PEXPIRE', name, left - ARGV[1]) end
 end
@@ -85,7 +85,6 @@ class Rig:
             line=worker_batch.line(order.model, "fast"),
             order=order,
             part=Part(0, images, order.seed),
-            queued_at=self.now(),
             deadline=self.now() + int(wanted * 1000),
             batch=worker_batch.batch(order),
             tokens=images * worker_batch.tokens(order.width, order.height),

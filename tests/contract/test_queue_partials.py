@@ -126,7 +126,7 @@ def queue_of(store: Store) -> Queue:
 async def made_by_workers(queue: Queue, letters: str) -> None:
     """A finished piece of each letter, with a picture on the way of the same letter in upper case."""
     for letter in letters:
-        await queue.enqueue(Piece(letter, "red", LINE, SMALL, Part(0, 1, 7), NOON, 2**52))
+        await queue.enqueue(Piece(letter, "red", LINE, SMALL, Part(0, 1, 7), 2**52))
         (given,) = await queue.claim("gpu-1", f"claim-{letter}", FITS)
         assert await queue.partial(given.piece.id, f"claim-{letter}", 0, a_picture(letter.upper()))
         assert await queue.finish(given.piece.id, f"claim-{letter}", [a_picture(letter)], 1.0)
@@ -140,7 +140,7 @@ async def test_needed_is_what_pieces_have_become_and_are_becoming(opening: Openi
     async with opening("one") as store:
         queue = queue_of(store)
         await made_by_workers(queue, "ab")
-        await queue.enqueue(Piece("c", "red", LINE, SMALL, Part(0, 1, 7), NOON, 2**52))
+        await queue.enqueue(Piece("c", "red", LINE, SMALL, Part(0, 1, 7), 2**52))
         assert await queue.claim("gpu-1", "c", FITS)
         assert await needed(store) == set("aAbB")
         assert await queue.partial("c", "c", 0, a_picture("C"))

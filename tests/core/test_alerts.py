@@ -7,12 +7,13 @@ import shutil
 import subprocess
 from collections.abc import Iterator
 from decimal import Decimal
-from itertools import product
+from itertools import pairwise, product
 from pathlib import Path
 
 import click
 import pytest
 from alert_rules import PROMETHEUS, ROOT, RULES, alerts, hastened, rules
+from panels import DASHBOARDS, Panel, panels
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
 
@@ -104,9 +105,15 @@ def test_each_alert_is_tested_to_fire_and_to_keep_silent(name: str) -> None:
     assert re.search(rf'expr: ALERTS\{{alertname="{name}"[^\n]*\n *eval_time: \w+\n *exp_samples: \[\]', expected)
 
 
-def test_commands_that_runbooks_name_are_there() -> None:
-    named = {line for path in RUNBOOKS for line in re.findall(r"`imagegate ([^`]+)`", path.read_text())}
+def test_commands_that_runbooks_and_panels_name_are_there() -> None:
+    advice = [text for name in DASHBOARDS for panel in panels(name) for text in said(panel)]
+    assert [text for text in advice if re.search(r"(?<!`)\bimagegate [a-z]", text)] == [], "unmarked, nobody checks it"
+    texts = [*advice, *(path.read_text() for path in RUNBOOKS)]
+    named = {line for text in texts for line in re.findall(r"`imagegate ([^`]+)`", text)}
     assert len(named) > 20
+    assert "jobs list --status unconfirmed" in {
+        line for text in advice for line in re.findall(r"`imagegate (.+?)`", text)
+    }
     for line in named:
         command: click.Command | None = main
         words = shlex.split(line)
@@ -115,6 +122,28 @@ def test_commands_that_runbooks_name_are_there() -> None:
         assert command is not None, line
         options = {name for option in command.params for name in option.opts}
         assert {word for word in words if word.startswith("--")} <= options, line
+        choices = {
+            name: option.type.choices
+            for option in command.params
+            if isinstance(option.type, click.Choice)
+            for name in option.opts
+        }
+        assert all(value in choices.get(name, [value]) for name, value in pairwise(words)), line
+
+
+def said(panel: Panel) -> Iterator[str]:
+    yield panel.spec.get("description", "")
+    yield panel.spec.get("options", {}).get("content", "")
+
+
+def test_prometheus_asks_each_gateway_of_the_compose_file_by_its_name() -> None:
+    """One that is looked up in a DNS is gone from there when it stops: no target is down then, and no alert fires."""
+    configuration = (PROMETHEUS / "prometheus.yml").read_text()
+    services = re.findall(r"^  (gateway-\d+):$", (ROOT / "deploy" / "compose.yaml").read_text(), re.MULTILINE)
+    (targets,) = re.findall(r"job_name: imagegate\n(?: .*\n)*? *- targets: \[(.*)\]", configuration)
+    assert len(services) > 1
+    assert re.findall(r'"(.+?)"', targets) == [f"{service}:8080" for service in services]
+    assert "_sd_configs:" not in configuration
 
 
 def test_the_readme_tells_of_each_and_no_other() -> None:
@@ -146,6 +175,20 @@ def test_each_metric_and_label_of_a_rule_exists() -> None:
         if metric not in recorded and (metric not in known or label not in {"", *known[metric], *ADDED})
     }
     assert unknown == set()
+
+
+def test_rules_and_their_tests_go_by_buckets_that_there_are() -> None:
+    """By each bound as it is told; and a percentile is compared with a bound alone: between two of them it is a guess."""
+    metrics, _ = new_gateway()
+    told = {(sample.name, sample.labels["le"]) for sample in samples(metrics) if "le" in sample.labels}
+    text = "\n".join([*(rule.expression for rule in rules()), *(path.read_text() for path in TESTS)])
+    named = re.findall(r'(imagegate_\w+)\{[^}]*\ble="([^"]*)"', text)
+    assert len(named) == len(re.findall(r"\ble[=!]", text)) > 10
+    assert set(named) <= told
+    expressions = "\n".join(rule.expression for rule in rules())
+    compared = re.findall(r"histogram_quantile\([^<>\n]*(imagegate_\w+)[^<>\n]*[<>]=? *([\d.]+)", expressions)
+    assert len(compared) == expressions.count("histogram_quantile") > 0
+    assert {(name, float(bound)) for name, bound in compared} <= {(name, float(bound)) for name, bound in told}
 
 
 def new_gateway() -> tuple[Metrics, Recorder]:

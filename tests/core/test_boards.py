@@ -100,6 +100,10 @@ def test_queries_count_nothing_once_a_replica() -> None:
             how, by = (around[1], around[2] or "") if around else ("nothing", "")
             within = how == "sum" and "instance" in by.split(", ")  # of one replica: what is done with them comes after
             right = how == "max" or within if ALIKE.fullmatch(found[0]) else how in {"sum", "min"}
+            if (
+                found[0] == "imagegate_workers"
+            ):  # replicas look at different moments: by each state's largest, one is two
+                right = within
             wrong += [] if right else [f"{place(panel)}: {how} of {found[0]}"]
     assert wrong == []
 

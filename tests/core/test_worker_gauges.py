@@ -1,6 +1,7 @@
 """The queue and the workers as Prometheus reads them."""
 
 import io
+from collections.abc import Iterable
 
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -93,14 +94,18 @@ def test_each_call_of_an_engine_is_counted_and_timed() -> None:
     assert desk.value("worker_batch_size_count", model="unknown") == 1
 
 
-def test_beyond_the_cap_workers_share_a_series() -> None:
+def test_no_series_of_a_worker_ever_falls_for_want_of_room() -> None:
+    """Whoever is shown stays shown, whatever names come; there is none of several workers, which would fall as one leaves."""
     desk = Desk()
-    memory = Memory(used=1, reserved=2, total=3)
-    many = [presence(f"gpu-{number:03}", number, memory=memory) for number in range(MOST_WORKERS + 3)]
-    desk.recorder.workers(Seen(workers=many[::-1]))
-    labels = {dict(labels)["worker"] for name, labels in desk.series() if name == "worker_images_total"}
-    assert len(labels) == MOST_WORKERS + 1
-    assert desk.value("worker_images_total", worker="gpu-063") == 63
-    assert desk.value("worker_images_total", worker="other") == 64 + 65 + 66
-    assert desk.value("worker_load_seconds", worker="other") == 66
-    assert desk.value("worker_gpu_memory_bytes", worker="other", kind="total") == 9
+    names = [f"gpu-{number:03}" for number in range(10, 10 + MOST_WORKERS + 3)]
+    first, beyond = set(names[:MOST_WORKERS]), names[MOST_WORKERS:]
+
+    def shown(names: Iterable[str]) -> set[str]:
+        desk.recorder.workers(Seen(workers=[presence(name) for name in names]))
+        return {dict(labels)["worker"] for name, labels in desk.series() if name == "worker_images_total"}
+
+    assert shown(names[::-1]) == first
+    assert shown(["gpu-000", *names]) == first, "its name comes first, and it came last"
+    assert shown(["gpu-000", *names[1:]]) == first - {names[0]} | {"gpu-000"}
+    assert shown(["gpu-000", *names[2:]]) == first - set(names[:2]) | {"gpu-000", beyond[0]}
+    assert shown(["gpu-000", *names]) == first - set(names[:2]) | {"gpu-000", beyond[0]}

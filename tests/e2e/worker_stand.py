@@ -56,7 +56,6 @@ class Stand:
                     line=LINE,
                     order=order,
                     part=Part(0, images, order.seed),
-                    queued_at=now,
                     deadline=now + 600_000,
                     tokens=images * worker_batch.tokens(order.width, order.height),
                     partials=partials,

@@ -121,7 +121,6 @@ class Gpu:
             line=line,
             order=order,
             part=Part(0, 1, order.seed),
-            queued_at=now,
             deadline=now + 3_600_000,
             partials=order.partials,
         )

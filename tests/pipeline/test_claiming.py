@@ -39,9 +39,7 @@ class Desk:
 
     async def put(self, piece_id: str) -> None:
         part = Part(0, 1, A_CAT.seed)
-        await self.queue.enqueue(
-            Piece(piece_id, team="red", line=LINE, order=A_CAT, part=part, queued_at=NOON, deadline=NOON + 10**9)
-        )
+        await self.queue.enqueue(Piece(piece_id, team="red", line=LINE, order=A_CAT, part=part, deadline=NOON + 10**9))
 
     async def poll(
         self, claim: str = "one", gone: asyncio.Future[None] | None = None, presence: Presence = PRESENCE

@@ -179,7 +179,7 @@ def _providers(board: Dashboard) -> None:
             Said(
                 "Circuits",
                 "How many replicas see it so. open: nothing is sent there for a while, since it fails, refuses our key or"
-                " wants credit: imagegate doctor tells which.",
+                " wants credit: `imagegate doctor` tells which.",
             ),
             {"provider": "Circuit", "state": "State"},
             states,
@@ -221,7 +221,7 @@ def _providers(board: Dashboard) -> None:
         curves(
             Said(
                 "Jobs by how they ended",
-                "upstream_unconfirmed may have been bought: imagegate jobs list --unconfirmed.",
+                "upstream_unconfirmed may have been bought: `imagegate jobs list --status unconfirmed`.",
             ),
             ("{{provider}} {{outcome}}", f"{ended} * 60 > 0"),
             stacked=True,

@@ -21,7 +21,9 @@ def inside() -> Row:
     row.with_panel(
         curves(
             Said(
-                "Errors of the store", "Not 0: requests are answered 503 meanwhile; imagegate doctor tells more.", "ops"
+                "Errors of the store",
+                "Not 0: requests are answered 503 meanwhile; `imagegate doctor` tells more.",
+                "ops",
             ),
             ("{{op}}", f"{rate('store_errors_total', by='op')} > 0"),
         ).span(6)

@@ -96,7 +96,7 @@ def _now(board: Dashboard) -> None:
             Said(
                 "Unconfirmed",
                 "Submits whose answer was lost: charged 65 minutes later unless policies/gateway.toml says otherwise."
-                " imagegate jobs list shows them, imagegate jobs resolve ends one.",
+                " `imagegate jobs list --status unconfirmed` shows them, `imagegate jobs resolve` ends one.",
                 "currencyUSD",
                 4,
             ),
@@ -132,7 +132,7 @@ def _budgets(board: Dashboard) -> None:
         bars(
             Said(
                 "Used of each team's budgets",
-                "Spent and held. At 1 the team's orders are refused until its window ends: imagegate budgets set.",
+                "Spent and held. At 1 the team's orders are refused until its window ends: `imagegate budgets set`.",
                 "percentunit",
             ),
             "{{id}} · {{window}}",
@@ -192,7 +192,7 @@ def _spent(board: Dashboard) -> None:
         curves(
             Said(
                 "Dollars an hour, by team",
-                "A leap that nobody ordered: imagegate spend --by key, and keys set or revoke.",
+                "A leap that nobody ordered: `imagegate spend --by key`, and `imagegate keys set` or `imagegate keys revoke`.",
                 "currencyUSD",
             ),
             ("{{team}}", f"{rate('cost_dollars_total', MODEL, TEAM, by='team')} * 3600 > 0"),

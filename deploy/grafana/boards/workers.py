@@ -71,7 +71,7 @@ def _now(board: Dashboard) -> None:
     board.with_panel(
         number(
             Said("Images a minute", "Of all workers together.", "short", 1),
-            f"sum({told_rate('worker_images_total', by='worker')}) * 60",
+            f"{rate('worker_batch_size_sum', MODEL)} * 60",
         )
     )
     board.with_panel(

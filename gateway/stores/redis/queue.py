@@ -107,7 +107,7 @@ class RedisQueue(Queue):
         return int(await self._ask("ahead", line=to_json(line), team=to_json(team)))
 
     async def depth(self, line: str) -> Depth:
-        return _depth(*await self._ask("depth", line=to_json(line)))
+        return Depth(*await self._ask("depth", line=to_json(line)))
 
     async def present(self, presence: Presence) -> None:
         await self._ask("present", worker=presence.worker, presence=to_json(presence))
@@ -125,7 +125,7 @@ class RedisQueue(Queue):
             Live(msgspec.json.decode(presence, type=Presence), left, claimed) for presence, left, claimed in workers
         ]
         return Overview(
-            {msgspec.json.decode(line, type=str): _depth(*depth) for line, *depth in lines},
+            {msgspec.json.decode(line, type=str): Depth(*depth) for line, *depth in lines},
             sorted(live, key=lambda each: each.presence.worker),
         )
 
@@ -146,7 +146,6 @@ def _fields(piece: Piece) -> list[str]:
         "images": piece.part.images,
         "tokens": piece.tokens,
         "batch": piece.batch or "",
-        "queued_at": piece.queued_at,
         "deadline": piece.deadline,
         "delivery": 0,
         "step": 0,
@@ -159,10 +158,6 @@ def _fields(piece: Piece) -> list[str]:
         "partials": "{}",
     }
     return [str(each) for pair in row.items() for each in pair]
-
-
-def _depth(waiting: int, oldest: bytes, claimed: int) -> Depth:
-    return Depth(waiting, int(oldest) if oldest else None, claimed)
 
 
 def _delivered(piece: bytes, delivery: bytes, until: bytes) -> Delivered:

@@ -38,13 +38,13 @@ WITH own AS (
 """
 
 _DEPTH = """
-SELECT count(*), min(queued_at), (SELECT count(*) FROM pieces WHERE state = 'claimed' AND line = ?1)
+SELECT count(*), max(0, ?2 - min(queued_at)), (SELECT count(*) FROM pieces WHERE state = 'claimed' AND line = ?1)
 FROM pieces WHERE state = 'queued' AND line = ?1
 """
 
 
 _DEPTHS = """
-SELECT line, count(*) FILTER (WHERE state = 'queued'), min(queued_at) FILTER (WHERE state = 'queued'),
+SELECT line, count(*) FILTER (WHERE state = 'queued'), max(0, ?1 - min(queued_at) FILTER (WHERE state = 'queued')),
     count(*) FILTER (WHERE state = 'claimed')
 FROM (
     SELECT line, state, queued_at FROM pieces WHERE state = 'queued'
@@ -68,12 +68,12 @@ def ahead(db: apsw.Connection, line: str, team: str) -> int:
     return before
 
 
-def depth(db: apsw.Connection, line: str) -> Depth:
-    return Depth(*db.execute(_DEPTH, (line,)).get)
+def depth(db: apsw.Connection, line: str, now: int) -> Depth:
+    return Depth(*db.execute(_DEPTH, (line, now)).get)
 
 
 def overview(db: apsw.Connection, now: int) -> Overview:
-    lines = {line: Depth(*depth) for line, *depth in db.execute(_DEPTHS)}
+    lines = {line: Depth(*depth) for line, *depth in db.execute(_DEPTHS, (now,))}
     live = [
         Live(msgspec.json.decode(presence, type=Presence), left, claimed)
         for presence, left, claimed in db.execute(_LIVE, (now,))

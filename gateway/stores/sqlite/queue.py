@@ -121,7 +121,8 @@ class SqliteQueue(SqlitePort, Queue):
         self._clock = clock
 
     async def enqueue(self, piece: Piece) -> None:
-        await self._writer.call("queue_enqueue", lambda db: _enqueue(db, piece))
+        now = self._clock.now()
+        await self._writer.call("queue_enqueue", lambda db: _enqueue(db, piece, now))
 
     async def claim(self, worker: str, claim: str, fits: Fits) -> Sequence[Delivered]:
         now = self._clock.now()
@@ -172,7 +173,7 @@ class SqliteQueue(SqlitePort, Queue):
 
     async def depth(self, line: str) -> Depth:
         now = self._clock.now()
-        return await self._writer.call("queue_depth", lambda db: places.depth(_tidied(db, now), line))
+        return await self._writer.call("queue_depth", lambda db: places.depth(_tidied(db, now), line, now))
 
     async def present(self, presence: Presence) -> None:
         row = (presence.worker, _json(presence), self._clock.now() + PRESENCE)
@@ -197,7 +198,7 @@ class SqliteQueue(SqlitePort, Queue):
         )
 
 
-def _enqueue(db: apsw.Connection, piece: Piece) -> None:
+def _enqueue(db: apsw.Connection, piece: Piece, now: int) -> None:
     order = piece.order
     row = (
         piece.id,
@@ -210,7 +211,7 @@ def _enqueue(db: apsw.Connection, piece: Piece) -> None:
         piece.part.images,
         piece.tokens,
         piece.batch,
-        piece.queued_at,
+        now,
         piece.deadline,
         _json(piece),
     )

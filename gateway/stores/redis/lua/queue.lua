@@ -161,7 +161,7 @@ local DO = {}
 
 function DO.enqueue()
   if redis.call('EXISTS', row(ask.id)) == 1 then return end
-  redis.call('HSET', row(ask.id), 'seq', redis.call('INCR', key('queue:seq')), unpack(ask.fields))
+  redis.call('HSET', row(ask.id), 'seq', redis.call('INCR', key('queue:seq')), 'queued_at', now, unpack(ask.fields))
   wait(ask.id)
 end
 
@@ -314,16 +314,16 @@ function DO.ahead()
   return before(ask.line, ask.team, redis.call('ZCARD', rank(ask.line, ask.team)))
 end
 
--- How many pieces wait in a line, and since when the first of them.
+-- How many pieces wait in a line, and for how many ms the first of them has.
 local function waits(line)
-  local waiting, oldest = 0, ''
+  local waiting, oldest = 0, now
   for _, each in ipairs(in_turn({line})) do
     local own = rank(line, each[2])
     waiting = waiting + redis.call('ZCARD', own)
     local queued_at = redis.call('HGET', row(redis.call('ZRANGE', own, 0, 0)[1]), 'queued_at')
-    if oldest == '' or tonumber(queued_at) < tonumber(oldest) then oldest = queued_at end
+    oldest = math.min(oldest, tonumber(queued_at))
   end
-  return waiting, oldest
+  return waiting, waiting > 0 and now - oldest
 end
 
 -- How many pieces are claimed of each line, and by each worker: no more than there are workers' hands.
@@ -339,22 +339,22 @@ end
 
 function DO.depth()
   tidy()
-  local waiting, oldest = waits(ask.line)
+  local waiting, age = waits(ask.line)
   local claimed = hands()
-  return {waiting, oldest, claimed[ask.line] or 0}
+  return {waiting, age, claimed[ask.line] or 0}
 end
 
--- {line, waiting, oldest, claimed} of each line, and {presence, ms left, claimed} of each live worker.
+-- {line, waiting, age of the oldest, claimed} of each line, and {presence, ms left, claimed} of each live worker.
 function DO.overview()
   tidy()
   local claimed, hand = hands()
   local lines, workers = {}, {}
   for _, line in ipairs(redis.call('SMEMBERS', key('queue:lines'))) do
-    local waiting, oldest = waits(line)
-    lines[#lines + 1] = {line, waiting, oldest, claimed[line] or 0}
+    local waiting, age = waits(line)
+    lines[#lines + 1] = {line, waiting, age, claimed[line] or 0}
     claimed[line] = nil
   end
-  for line, count in pairs(claimed) do lines[#lines + 1] = {line, 0, '', count} end
+  for line, count in pairs(claimed) do lines[#lines + 1] = {line, 0, false, count} end
   local flat = redis.call('ZRANGE', key('queue:workers'), 0, -1, 'WITHSCORES')
   for n = 1, #flat, 2 do
     local presence, left = redis.call('HGET', key('queue:presences'), flat[n]), tonumber(flat[n + 1]) - now
