@@ -1,5 +1,7 @@
 """What is said of policies: all that is wrong, what is odd, and what changes from one set to the next."""
 
+from decimal import Decimal
+
 import pytest
 from policy_sets import SHIPPED_SET, edited
 from two_models import FREE, SHIPPED, two_models
@@ -48,8 +50,9 @@ def test_a_whole_number_is_a_number_wherever_one_is_asked_for() -> None:
         )
     )
     model = whole.models[SHIPPED]
-    assert (model.unit_price, whole.gateway.budgets.warn_at) == (2_000_000, [1])
-    assert (model.limits.guidance, model.defaults.guidance) == ([0, 8], 1)
+    assert model.unit_price == 2_000_000
+    assert whole.gateway.budgets.warn_at == [Decimal(1)]
+    assert (model.limits.guidance, model.defaults.guidance) == ([Decimal(0), Decimal(8)], Decimal(1))
     yes = edited(("price = 0.0085", "price = true"))
     assert told(yes) == [f"{MODEL_FILE}: price: must be a number, such as 10 or 1.5"]
 
