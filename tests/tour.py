@@ -177,12 +177,14 @@ def _print(seen: Seen, *, as_json: bool) -> None:
         said = ", ".join(f"{often} × {answer}" for answer, often in told["said"].items())
         load.add_row(kind, str(told["asked"]), said, f"{told['mean']:.2f} s", f"{told['longest']:.2f} s")
     console.print(load)
-    table = Table("dashboard", "panel", "value", title="What the dashboards show")
+    caption = "Sums and rates are Prometheus' estimates from a scrape a second; the ledger is the bill."
+    table = Table("dashboard", "panel", "value", title="What the dashboards show", caption=caption)
     for panel in seen.panels:
         table.add_row(panel.dashboard, panel.title, panel.text, style="red" if panel.missing else None)
     console.print(table)
     totals = f"{seen.load['answered']} answers, {seen.load['images']} images for ${seen.load['dollars']}"
-    console.print(f"{totals}; alerts firing: {', '.join(seen.alerts) or 'none'}.", highlight=False)
+    expected = ", ".join(f"{name} (as it should)" for name in seen.alerts if name in EXPECTED_ALERTS)
+    console.print(f"{totals}. Alerts firing: {expected or 'none that were brought about yet'}.", highlight=False)
     for failure in seen.failures:
         console.print(f"FAILED: {failure}", style="red", highlight=False, soft_wrap=True)
 

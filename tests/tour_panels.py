@@ -18,12 +18,13 @@ MAY_BE_EMPTY = frozenset(
     }
 )
 _RATE = "15s"
+_OF_ROWS = ("table", "heatmap")
 
 
 @dataclass(frozen=True, slots=True)
 class Shown:
     """`value`: the last that there was, over all series of the panel's first query that has any: their sum, or the largest
-    where a sum says nothing. `missing`: it has none, and should."""
+    where a sum says nothing; of a table or a heat map how many rows it has. `missing`: it has none, and should."""
 
     dashboard: str
     title: str
@@ -48,10 +49,11 @@ def _shown(server: PrometheusServer, panel: Panel, seconds: float) -> Shown:
     for _, asked in panel.queries:
         if not lasts:
             lasts = _lasts(server, asked, seconds)
-    value = (sum(lasts) if _adds_up(panel) else max(lasts)) if lasts else None
     missing = not lasts and (panel.dashboard, panel.title) not in MAY_BE_EMPTY
-    unit = "" if panel.kind == "heatmap" else panel.unit  # its buckets count
-    return Shown(panel.dashboard, panel.title, unit, value, len(lasts), missing)
+    if panel.kind in _OF_ROWS:
+        return Shown(panel.dashboard, panel.title, "rows", float(len(lasts)) or None, len(lasts), missing)
+    value = (sum(lasts) if _adds_up(panel) else max(lasts)) if lasts else None
+    return Shown(panel.dashboard, panel.title, panel.unit, value, len(lasts), missing)
 
 
 def _lasts(server: PrometheusServer, asked: str, seconds: float) -> list[float]:
@@ -64,7 +66,7 @@ def _lasts(server: PrometheusServer, asked: str, seconds: float) -> list[float]:
 
 
 def _adds_up(panel: Panel) -> bool:
-    return panel.unit not in ("s", "percentunit") and panel.kind != "heatmap"
+    return panel.unit not in ("s", "percentunit")
 
 
 def written(value: float, unit: str) -> str:
@@ -81,4 +83,4 @@ def written(value: float, unit: str) -> str:
     return f"{number} {_UNITS[unit]}" if unit in _UNITS else number
 
 
-_UNITS = {"reqps": "/s", "ops": "/s"}
+_UNITS = {"reqps": "/s", "ops": "/s", "rows": "rows"}

@@ -88,7 +88,7 @@ async def test_a_page_of_those_that_stay_hides_none_that_may_go(
 async def test_a_look_over_the_queue_reads_no_piece_that_has_ended(tmp_path: Path) -> None:
     """Those of a day are kept, and looks come every few seconds."""
     async with open_store(tmp_path / "gateway.db") as store:
-        for statement, bindings in ((places._DEPTHS, ()), (places._LIVE, (NOON,))):
+        for statement, bindings in ((places._DEPTHS, (NOON,)), (places._LIVE, (NOON,))):
             rows = await store._writer.execute("test", f"EXPLAIN QUERY PLAN {statement}", bindings)
             read = [str(row[3]) for row in rows if "pieces" in str(row[3])]
             assert read
