@@ -5,6 +5,7 @@ import asyncio
 import socket
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, closing
+from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
@@ -47,7 +48,7 @@ def ask(  # noqa: PLR0913 - the parts of a request
     params = {name: value for name, value in (query or {}).items() if value is not None}
 
     async def call() -> dict[str, Any]:
-        async with _gateway_or_store(settings, url, patience, offline=offline) as client:
+        async with _gateway_or_store(settings, url, patience, offline=offline, reads=method == "GET") as client:
             return read(await client.request(method, path, params=params, json=json))
 
     try:
@@ -79,17 +80,26 @@ def running_gateway(settings: Settings, url: str | None, timeout: float = _TIMEO
     return httpx.AsyncClient(transport=transport, base_url=_LOCAL + _BASE, timeout=timeout)
 
 
-def running_policies(settings: Settings) -> str | None:
-    """The digest of the policies that the gateway on the data directory runs on; None: none runs, or it does not say."""
+@dataclass(frozen=True, slots=True)
+class RunningPolicies:
+    """Of a gateway that runs. `directory`: where SIGHUP has it read them anew; None: it does not say, being an older one."""
 
-    async def call() -> str | None:
+    digest: str
+    directory: str | None
+
+
+def running_policies(settings: Settings) -> RunningPolicies | None:
+    """What the gateway on the data directory runs on; None: none runs, or it does not say."""
+
+    async def call() -> RunningPolicies | None:
         client = running_gateway(settings, None)
         if client is None:
             return None
         async with client:
             answer = await client.get(f"{_LOCAL}/readyz")
-        digest: str | None = answer.json().get("policies")
-        return digest
+        said = answer.json()
+        digest = said.get("policies")
+        return RunningPolicies(digest, said.get("policies_from")) if digest is not None else None
 
     try:
         return asyncio.run(call())
@@ -118,7 +128,7 @@ def read(answer: httpx.Response) -> dict[str, Any]:
 
 @asynccontextmanager
 async def _gateway_or_store(
-    settings: Settings, url: str | None, patience: float, *, offline: bool
+    settings: Settings, url: str | None, patience: float, *, offline: bool, reads: bool
 ) -> AsyncIterator[httpx.AsyncClient]:
     client = running_gateway(settings, url, patience)
     if client is not None:
@@ -127,6 +137,11 @@ async def _gateway_or_store(
         return
     if not offline:
         raise click.ClickException(f"No gateway runs on {settings.data}.")
+    absent = settings.redis_url is None and not settings.store_path.exists()
+    if absent and reads:  # opening it would make it, and an empty answer would pass for the gateway's
+        named = "IMAGEGATE_DATA" if settings.store is None else "IMAGEGATE_STORE"
+        where = settings.store_path.parent
+        raise click.ClickException(f"No store in {where}: is {named} the gateway's? (no gateway runs on it)")
     # Half a second of imports that the other two roads do not need.
     from gateway.wiring.administration import offline_admin  # noqa: PLC0415
 
@@ -134,6 +149,8 @@ async def _gateway_or_store(
         offline_admin(settings) as app,
         httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=_LOCAL + _BASE, timeout=patience) as client,
     ):
+        if absent:
+            click.echo(f"made the store {settings.store_path}", err=True)
         yield client
 
 

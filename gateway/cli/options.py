@@ -14,9 +14,14 @@ def json_option(command: _Command) -> _Command:
 
 def admin_options(command: _Command) -> _Command:
     """For commands that speak to /admin/v1: where to, and how to print."""
-    url = click.option(
-        "--url",
-        metavar="URL",
-        help="Gateway to speak to, with IMAGEGATE_ADMIN_KEY; else the local gateway, or its store when none runs.",
-    )
-    return url(json_option(command))
+    return _url_option("the local gateway, or its store when none runs", json_option(command))
+
+
+def gateway_options(command: _Command) -> _Command:
+    """As `admin_options`, for what only a gateway that runs can do."""
+    return _url_option("the local gateway, which must run", json_option(command))
+
+
+def _url_option(otherwise: str, command: _Command) -> _Command:
+    told = f"Gateway to speak to, with IMAGEGATE_ADMIN_KEY; else {otherwise}."
+    return click.option("--url", metavar="URL", help=told)(command)

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from gateway.cli.client import running_policies
+from gateway.cli.client import RunningPolicies, running_policies
 from gateway.cli.configuration import load
 from gateway.cli.options import json_option
 from gateway.cli.output import print_facts, print_json, print_table
@@ -60,10 +60,18 @@ def check(context: click.Context, directory: Path | None, *, as_json: bool) -> N
 def show(*, as_json: bool) -> None:
     """Show the policies that the settings name, and whether the running gateway is on them."""
     settings = load()
-    found = _parse(policy_directory(settings))
+    root = policy_directory(settings)
+    found = _parse(root)
     running = running_policies(settings)
     if as_json:
-        print_json(found.model_dump(mode="json") | {"running": running})
+        print_json(
+            found.model_dump(mode="json")
+            | {
+                "directory": str(root),
+                "running": running and running.digest,
+                "running_from": running and running.directory,
+            }
+        )
         return
     _print_models(found)
     click.echo()
@@ -71,9 +79,20 @@ def show(*, as_json: bool) -> None:
     click.echo()
     print_facts(_facts(found.gateway.model_dump(mode="json")))
     click.echo()
-    print_facts([("digest", found.digest), ("in the running gateway", running or "- (none runs)")])
-    if running not in {None, found.digest}:
-        click.echo("The files differ from what the gateway runs on: send it SIGHUP to have it read them.")
+    in_force = running.digest if running is not None else "- (none runs)"
+    print_facts([("files", str(root)), ("digest", found.digest), ("in the running gateway", in_force)])
+    if running is not None:
+        _print_difference(root, found, running)
+
+
+def _print_difference(root: Path, found: Policies, running: RunningPolicies) -> None:
+    """This shell may name another directory than the gateway's did: no SIGHUP has it read that."""
+    if running.directory is not None and Path(running.directory).resolve() != root.resolve():
+        click.echo(f"The gateway reads {running.directory}; these are the files of {root.absolute()}.")
+    elif running.digest != found.digest:
+        told = f"The files in {root} differ from what the gateway runs on."
+        sure = running.directory is not None
+        click.echo(f"{told} {'Send' if sure else 'If it reads them (IMAGEGATE_POLICIES), send'} it SIGHUP.")
 
 
 def _print_models(found: Policies) -> None:

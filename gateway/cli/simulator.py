@@ -17,7 +17,11 @@ from gateway.simulator.wire import PRICE
 _RATE = click.FloatRange(0, 1)
 
 
-@click.command(epilog="Faults: " + "; ".join(f"{fault}: {what}" for fault, what in DOES.items()) + ".")
+_FAULTS = "Faults: " + "; ".join(f"{fault}: {what}" for fault, what in DOES.items()) + "."
+_SHAPES = f"Shapes: {ROTATE}: all but unknown, in turn; {', '.join(SHAPES)}."
+
+
+@click.command(epilog=f"{_FAULTS}\n\n{_SHAPES}")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option("--port", default=8090, show_default=True, type=click.IntRange(0, 65535), help="Port; 0: a free one.")
 @click.option("--rpm", default=50, show_default=True, type=click.IntRange(0), help="Requests a minute; 0: no limit.")
@@ -28,7 +32,12 @@ _RATE = click.FloatRange(0, 1)
 @click.option("--failure-rate", default=0.0, type=_RATE, help="Share of jobs that fail.")
 @click.option("--fewer-rate", default=0.0, type=_RATE, help="Share of jobs that return fewer images than asked.")
 @click.option(
-    "--shape", default="result_data", type=click.Choice([ROTATE, *SHAPES]), help="Shape of a finished job's answer."
+    "--shape",
+    default="result_data",
+    show_default=True,
+    metavar="NAME",
+    type=click.Choice([ROTATE, *SHAPES]),
+    help="Shape of a finished job's answer.",
 )
 @click.option("--fault", "faults", multiple=True, metavar="NAME=RATE", help="A fault and its rate; repeatable.")
 @click.option(

@@ -15,7 +15,7 @@ from gateway.core import rate
 from gateway.core.money import micros
 from gateway.core.order import Codec, ResponseFormat
 from gateway.core.policy_problems import PolicyError, Problem, problems_of
-from gateway.core.route_policy import DEAREST, Policy, Route, Routes
+from gateway.core.route_policy import DEAREST, Number, Policy, Route, Routes
 
 _Kind = TypeVar("_Kind", bound=Policy)
 
@@ -29,7 +29,7 @@ def _size(text: str) -> str:
 
 Size = Annotated[str, AfterValidator(_size)]
 IntRange = Annotated[list[int], Field(min_length=2, max_length=2)]
-DecimalRange = Annotated[list[Decimal], Field(min_length=2, max_length=2)]
+DecimalRange = Annotated[list[Number], Field(min_length=2, max_length=2)]
 
 
 class Limits(Policy):
@@ -44,7 +44,7 @@ class Limits(Policy):
 
 class Defaults(Policy):
     steps: int
-    guidance: Decimal
+    guidance: Number
     max_sequence_length: int
     codec: Codec
     response_format: ResponseFormat
@@ -72,7 +72,7 @@ class ModelPolicy(Policy):
     created: date
     owned_by: str
     aliases: list[str] = Field(default_factory=list)
-    price: Annotated[Decimal, Field(ge=0, le=DEAREST)]
+    price: Annotated[Number, Field(ge=0, le=DEAREST)]
     images_per_call: Annotated[int, Field(ge=1, le=10)]
     variation_prompt: Annotated[str, Field(min_length=1)]
     limits: Limits
@@ -103,7 +103,7 @@ class QueuePolicy(Policy):
 
 class BudgetsPolicy(Policy):
     #: shares of a budget
-    warn_at: list[Annotated[Decimal, Field(gt=0, le=1)]] = Field(default_factory=list)
+    warn_at: list[Annotated[Number, Field(gt=0, le=1)]] = Field(default_factory=list)
 
 
 _Most = Annotated[int, Field(ge=0, le=rate.MOST)]

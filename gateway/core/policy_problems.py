@@ -41,7 +41,7 @@ _WORDS = {
     "string_type": "must be a text in quotes",
     "bool_type": "must be true or false",
     "int_type": "must be a whole number",
-    "is_instance_of": "must be a number with a decimal point, such as 1.0",
+    "is_instance_of": "must be a number, such as 10 or 1.5",
     "decimal_type": "must be a number",
     "finite_number": "must be a finite number",
     "date_type": "must be a date, such as 2026-01-15, without quotes",

@@ -25,7 +25,7 @@ def _exact(value: object) -> object:
 
 
 #: TOML's whole numbers count as well: a price of 0, a wait of 20 seconds.
-_Number = Annotated[Decimal, BeforeValidator(_exact)]
+Number = Annotated[Decimal, BeforeValidator(_exact)]
 
 
 class LegPolicy(Policy):
@@ -36,9 +36,9 @@ class LegPolicy(Policy):
     """
 
     provider: str
-    price: Annotated[_Number, Field(ge=0, le=DEAREST)] | None = None
-    wait_below: Annotated[_Number, Field(gt=0)] | None = None
-    budget_below: Annotated[_Number, Field(gt=0, le=1)] | None = None
+    price: Annotated[Number, Field(ge=0, le=DEAREST)] | None = None
+    wait_below: Annotated[Number, Field(gt=0)] | None = None
+    budget_below: Annotated[Number, Field(gt=0, le=1)] | None = None
     #: what an OpenAI-compatible server calls the model, if not as we do
     model: str | None = None
 

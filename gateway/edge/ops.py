@@ -32,7 +32,10 @@ _PAGE = (
 
 @dataclass(frozen=True, slots=True)
 class Operations:
-    """`tokens`: any of them opens /metrics from afar. `providers` tells of each circuit, and never flips readiness."""
+    """`tokens`: any of them opens /metrics from afar. `providers` tells of each circuit, and never flips readiness.
+
+    `policies_from`: the directory of the policies, for those on the admin socket alone.
+    """
 
     jobs: Jobs
     version: str
@@ -40,6 +43,7 @@ class Operations:
     exposition: Callable[[str], tuple[bytes, str]]
     providers: Callable[[], dict[str, dict[str, str]]]
     stopping: Callable[[], bool]
+    policies_from: str
 
 
 @get("/healthz", name="healthz")
@@ -49,17 +53,19 @@ async def healthz() -> ASGIApp:
 
 
 @get("/readyz", name="readyz")
-async def readyz(operations: NamedDependency[Operations], front: NamedDependency[Front]) -> ASGIApp:
+async def readyz(request: Call, operations: NamedDependency[Operations], front: NamedDependency[Front]) -> ASGIApp:
     """Store and policies are there; 503 otherwise, and while stopping. Providers are reported only."""
     if operations.stopping():
         raise NoCapacity("The gateway is stopping.", retry_after=5)
     await operations.jobs.unconfirmed_total()  # StoreDown renders as 503
+    own = {"policies_from": operations.policies_from} if request.scope["state"]["admin_socket"] else {}
     return _json(
         {
             "status": "ready",
             "version": operations.version,
             "policies": front.catalogue.policies.digest,
             "providers": operations.providers(),
+            **own,
         }
     )
 

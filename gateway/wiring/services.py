@@ -44,7 +44,7 @@ from gateway.telemetry.worker_watch import LOOK, WorkerWatch
 from gateway.wiring.administration import administer, care_of, open_keyring
 from gateway.wiring.legs import open_image_source, open_legs
 from gateway.wiring.pipeline import Ground, Pipeline, build_pipeline
-from gateway.wiring.policy_files import read_policies
+from gateway.wiring.policy_files import policy_directory, read_policies
 from gateway.wiring.reloading import Reloading
 from gateway.wiring.stores import Store, Stores, open_stores
 from gateway.wiring.words import vocabulary
@@ -179,6 +179,7 @@ def _app(
         exposition=base.metrics.exposition,
         providers=lambda: {name: leg.states() for name, leg in ground.legs.items()},
         stopping=lambda: ground.crew.draining,
+        policies_from=str(policy_directory(settings).absolute()),
     )
     limiting = Limiting(base.limiter, base.recorder)
 

@@ -1,5 +1,7 @@
 """What is said of policies: all that is wrong, what is odd, and what changes from one set to the next."""
 
+from decimal import Decimal
+
 import pytest
 from policy_sets import SHIPPED_SET, edited
 from two_models import FREE, SHIPPED, two_models
@@ -24,7 +26,7 @@ def test_all_that_is_wrong_is_said_at_once_and_in_words() -> None:
     broken = edited(
         ("after = 3900", "after = 3\nbefore = 1"),
         ('outcome = "charge"', 'outcome = "ask"'),
-        ("price = 0.0085", "price = 1"),
+        ("price = 0.0085", 'price = "x"'),
         ("images_per_call = 4", "images_per_call = 4.5"),
         ("created = 2026-01-15", 'created = "2026-01-15"'),
     )
@@ -33,9 +35,26 @@ def test_all_that_is_wrong_is_said_at_once_and_in_words() -> None:
         "gateway.toml: unconfirmed.outcome: must be 'charge' or 'release'",
         "gateway.toml: unconfirmed.before: is no key of this table",
         f"{MODEL_FILE}: created: must be a date, such as 2026-01-15, without quotes",
-        f"{MODEL_FILE}: price: must be a number with a decimal point, such as 1.0",
+        f"{MODEL_FILE}: price: must be a number, such as 10 or 1.5",
         f"{MODEL_FILE}: images_per_call: must be a whole number",
     ]
+
+
+def test_a_whole_number_is_a_number_wherever_one_is_asked_for() -> None:
+    whole = parse(
+        edited(
+            ("price = 0.0085", "price = 2"),
+            ("warn_at = [0.8, 0.95]", "warn_at = [1]"),
+            ("guidance = [0.0, 8.0]", "guidance = [0, 8]"),
+            ("guidance = 1.0", "guidance = 1"),
+        )
+    )
+    model = whole.models[SHIPPED]
+    assert model.unit_price == 2_000_000
+    assert whole.gateway.budgets.warn_at == [Decimal(1)]
+    assert (model.limits.guidance, model.defaults.guidance) == ([Decimal(0), Decimal(8)], Decimal(1))
+    yes = edited(("price = 0.0085", "price = true"))
+    assert told(yes) == [f"{MODEL_FILE}: price: must be a number, such as 10 or 1.5"]
 
 
 def test_what_files_say_of_each_other_is_told_together() -> None:
