@@ -29,9 +29,10 @@ async def drain(
     """Until everybody is answered, `seconds` have passed, or somebody is `hurried`."""
     loop = asyncio.get_running_loop()
     await _close(server, sockets)
-    began = loop.time()
-    while _connections(state) and not hurried() and loop.time() < began + seconds:
-        settled, coming = loop.time() >= began + _SETTLE_S, False
+    began, looked = loop.time(), False
+    # Twice at least: what the loop itself had accepted by then is among the connections some turns later.
+    while (_connections(state) or not looked) and not hurried() and loop.time() < began + seconds:
+        settled, coming = loop.time() >= began + _SETTLE_S, not looked
         for connection in _connections(state):
             if not connection.busy and (not settled or connection.beginning or _has_unread(connection)):
                 coming = True
@@ -39,6 +40,7 @@ async def drain(
                 connection.shutdown()
         if not coming and not state.tasks:
             return
+        looked = True
         await asyncio.sleep(_LOOK_S)
 
 
