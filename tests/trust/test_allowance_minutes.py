@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil
 from pathlib import Path
-from statistics import mean
+from statistics import mean, median
 from typing import Any
 
 import aiohttp
@@ -75,11 +75,11 @@ class Run:
 
 
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("median", [1.5, 6.0])
+@pytest.mark.parametrize("seconds", [1.5, 6.0])
 async def test_fifty_requests_a_minute_carry_22_jobs_a_minute_and_forget_none(
-    tmp_path: Path, record_property: Any, median: float
+    tmp_path: Path, record_property: Any, seconds: float
 ) -> None:
-    options = ("--rpm", str(ACCOUNT_RPM), "--speed", str(SPEED), "--median", str(median), "--picture-pool", "1")
+    options = ("--rpm", str(ACCOUNT_RPM), "--speed", str(SPEED), "--median", str(seconds), "--picture-pool", "1")
     with simulator(tmp_path, *options) as upstream:
         clock = SystemClock(SPEED)
         settings = read(
@@ -104,11 +104,12 @@ async def test_fifty_requests_a_minute_carry_22_jobs_a_minute_and_forget_none(
     said = Counter(str(each.status) if each.code is None else f"{each.status} {each.code}" for each in run.heard)
     tell(
         record_property,
-        f"{ORDERS_A_MINUTE} orders and {ACCOUNT_RPM} requests a minute, jobs of {median} s, {MINUTES} simulated minutes",
+        f"{ORDERS_A_MINUTE} orders and {ACCOUNT_RPM} requests a minute, jobs of {seconds} s, {MINUTES} simulated minutes",
         {
             "orders": len(run.heard),
             "held and journalled": len(run.jobs),
             "answers": dict(said),
+            "collected a minute, median": median(run.collected()),
             "collected a minute, mean": round(mean(run.collected()), 1),
             "collected a minute, worst": min(run.collected()),
             "requests for each job": round(
@@ -123,7 +124,8 @@ async def test_fifty_requests_a_minute_carry_22_jobs_a_minute_and_forget_none(
             "still held": budget.held,
         },
     )
-    assert mean(run.collected()) >= LEAST_COLLECTED
+    # The median: a stall of this machine by a second is ten of the account's, and costs the one minute that it falls into.
+    assert median(run.collected()) >= LEAST_COLLECTED
     assert run.forgotten() == 0
     assert {job.status for job in run.jobs} == {Status.COMPLETED}
     assert len(run.jobs) == len(run.upstream["jobs"]) == len({each.job for each in run.heard if each.job})
