@@ -133,14 +133,29 @@ class Writer:
     def _run(self, batch: list[_Call]) -> list[_Outcome]:
         try:
             self._db.execute("BEGIN IMMEDIATE")
-            outcomes = [self._apply(call.operation) for call in batch]
+            outcomes = self._bare(batch)
+            if outcomes is None:
+                self._db.execute("BEGIN IMMEDIATE")
+                outcomes = [self._apply(call.operation) for call in batch]
             self._db.execute("COMMIT")
         except Exception as error:  # noqa: BLE001 - the thread's outermost guard: every caller of the batch is told
-            if self._db.in_transaction:
-                with suppress(apsw.Error):  # then the next BEGIN fails as well, and this is tried again
-                    self._db.execute("ROLLBACK")
+            self._undo()
             return [_Outcome(error=self._down(error)) for _ in batch]
         return outcomes
+
+    def _bare(self, batch: list[_Call]) -> list[_Outcome] | None:
+        """All of them, or None when one fails, with nothing done: operations hardly ever do, and savepoints for all would
+        cost each of them two statements more. What is done to the connection alone may be done twice."""
+        try:
+            return [_Outcome(call.operation(self._db)) for call in batch]
+        except Exception:  # noqa: BLE001 - it is done again, and its caller told
+            self._undo()
+            return None
+
+    def _undo(self) -> None:
+        if self._db.in_transaction:
+            with suppress(apsw.Error):  # then the next BEGIN fails as well, and this is tried again
+                self._db.execute("ROLLBACK")
 
     def _apply(self, operation: Operation[object]) -> _Outcome:
         """One operation under a savepoint of its own, so that its failure undoes nothing of the others."""
