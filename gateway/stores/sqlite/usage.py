@@ -8,6 +8,7 @@ import apsw
 
 from gateway.core.money import WINDOWS, period, resets_at
 from gateway.ports import BudgetState, Refusal
+from gateway.stores.sqlite.database import Database
 
 #: org, team and key
 Payers = tuple[str, str, str]
@@ -42,9 +43,10 @@ FROM budgets LEFT JOIN usage
 _OF_SCOPES = "WHERE budgets.scope IN (SELECT value FROM json_each(:scopes))"
 
 
-def count(db: apsw.Connection, payers: Payers, at: int, *, spent: int, held: int) -> None:
+def count(db: Database, payers: Payers, at: int, *, spent: int, held: int) -> None:
     """Add to the counters of every payer, in each window that `at` lies in."""
     db.execute(_COUNT, (spent, held, *payers, period("day", at), period("week", at), period("month", at)))
+    db.known.counters.count(payers, at, spent, held)
 
 
 def least_spent(db: apsw.Connection, payers: Payers, at: int) -> int:
@@ -54,7 +56,7 @@ def least_spent(db: apsw.Connection, payers: Payers, at: int) -> int:
     return min(amount or 0 for amount in spent)
 
 
-def budget_states(db: apsw.Connection, of: Sequence[str] | None, at: int) -> list[BudgetState]:
+def budget_states(db: Database, of: Sequence[str] | None, at: int) -> list[BudgetState]:
     """The budgets of these scopes (None: all) as they stand at `at`: org, then teams, then keys, shortest window first."""
     periods = json.dumps({window: period(window, at) for window in WINDOWS})
     if of is None:
@@ -65,10 +67,13 @@ def budget_states(db: apsw.Connection, of: Sequence[str] | None, at: int) -> lis
         BudgetState(scope, window, limit, spent, held, resets_at(window, at))
         for scope, window, limit, spent, held in rows
     ]
-    return sorted(states, key=attrgetter("rank"))
+    states.sort(key=attrgetter("rank"))
+    if of is not None:
+        db.known.counters.learn(of, states, at)
+    return states
 
 
-def refusal(db: apsw.Connection, payers: Payers, at: int, asked: int) -> Refusal | None:
+def refusal(db: Database, payers: Payers, at: int, asked: int) -> Refusal | None:
     """The first budget of the payers without room for `asked` more; one that is spent before one that is only held. There is
     always room for nothing."""
     if not asked or not _is_full(db, payers, at, asked):
