@@ -59,7 +59,7 @@ class Intake:
 
         Raises InvalidRequest, UnsupportedMediaType, NotFound, NoCapacity, Interrupted and ClientLeft.
         """
-        content_type = request.headers.get("content-type", "")
+        content_type = of(request).head.get("content-type", "")
         is_form(content_type, kind.operation)  # what is neither is refused unread
         wish = Wish(kind.operation, content_type, catalogue.policies.most_references)
         async with self._received(request) as body:
@@ -77,7 +77,7 @@ class Intake:
 
         Raises InvalidRequest and ClientLeft.
         """
-        content_type, length = (request.headers.get(name, "") for name in ("content-type", "content-length"))
+        content_type, length = (of(request).head.get(name, "") for name in ("content-type", "content-length"))
         if is_form(content_type, kind.operation) or not length.isdigit() or int(length) > _GLANCE:
             return None
         parsed = parse(b"".join([chunk async for chunk in chunks(request)]), content_type, kind.operation, 0)
