@@ -1,6 +1,7 @@
-"""A request's headers by name, read once for everybody who asks for one."""
+"""A request's headers by name, read once for everybody who asks for one; and how much of them a peer may send."""
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 from gateway.edge.envelope import Header
 
@@ -25,3 +26,16 @@ class Head(dict[str, str]):
         for name, value in given:
             self._all.setdefault(name, []).append(value)
         self.update((name, values[0]) for name, values in self._all.items())
+
+
+@dataclass(frozen=True, slots=True)
+class HeadLimits:
+    """Bounds on what a peer may send before the app sees a request, and after it was answered."""
+
+    #: seconds for a whole head, from the connection or from the first byte of a next request
+    head_s: float = 10.0
+    head_bytes: int = 32 * 1024
+    header_count: int = 100
+    target_bytes: int = 8 * 1024
+    #: seconds in which a sender may finish a body that was answered early; nginx's lingering_time
+    linger_s: float = 30.0
