@@ -93,6 +93,8 @@ class Exchange:
 
     def headers(self) -> list[Header]:
         """Those that any answer to this request has, whoever makes it."""
+        if not (self.rooms or self.warning):
+            return []
         told = [("x-imagegate-budget-warning", self.warning)] if self.warning else []
         for what, room in self.rooms.items():
             told.append((f"x-ratelimit-limit-{what}", str(room.limit)))
