@@ -99,7 +99,7 @@ def _body_hash(ask: Ask, uploads: Sequence[Upload], wish: CacheWish | None) -> s
     references, mask = apart(uploads)
     parsed = {
         "operation": ask.operation,
-        "ask": ask.model_dump(exclude_none=True),
+        "ask": {name: value for name, value in ask.__dict__.items() if value is not None},  # plain values all
         "images": [each.name for each in references],
         **({"mask": mask.name} if mask is not None else {}),
         **({"cache": wish} if wish == "bypass" else {}),
@@ -109,13 +109,17 @@ def _body_hash(ask: Ask, uploads: Sequence[Upload], wish: CacheWish | None) -> s
 
 def patience(head: Head, max_wait: float) -> float:
     """Seconds that its client waits for an answer, from the request's arrival on."""
-    hints = (_seconds(head.get(name)) for name in _TIMEOUT_HEADERS)
-    return max(_LEAST, min([max_wait, *(hint - _MARGIN for hint in hints if hint is not None)]))
+    for name in _TIMEOUT_HEADERS:
+        if (hint := _seconds(head.get(name))) is not None:
+            max_wait = min(max_wait, hint - _MARGIN)
+    return max(_LEAST, max_wait)
 
 
 def _preferences(value: str) -> dict[str, float | None]:
     """`Prefer: respond-async, wait=20` (RFC 7240)."""
     found: dict[str, float | None] = {}
+    if not value:
+        return found
     for part in value.lower().split(","):
         name, _, argument = part.partition(";")[0].strip().partition("=")
         name = name.rstrip()
