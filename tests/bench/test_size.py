@@ -1,6 +1,7 @@
 """What an installation takes: packages and megabytes, beside the web framework alone and beside the peers."""
 
 import os
+import re
 import shutil
 from pathlib import Path
 
@@ -33,7 +34,8 @@ def test_installed_size_and_packages(uv: str) -> None:
     installed.environment(uv, ours, "--require-hashes", "--requirement", pinned)
     gateway = installed.add(uv, ours, "--no-deps", ROOT)
     litestar = installed.environment(uv, bare, "--constraint", pinned, "litestar", "uvicorn")
-    beside = {"imagegate": gateway, "a bare litestar and uvicorn": litestar}
+    image = installed.remove(uv, ours, *left_out())
+    beside = {"imagegate": gateway, "imagegate in its image": image, "a bare litestar and uvicorn": litestar}
     if (_PEERS / "litellm/bin/python").exists():
         beside["LiteLLM proxy"] = installed.of_python(_PEERS / "litellm")
     if (_PEERS / "portkey/node_modules").exists():
@@ -63,6 +65,13 @@ def test_installed_size_and_packages(uv: str) -> None:
     )
     assert "imagegate" in gateway.unpacked
     assert litestar.unpacked.keys() < gateway.unpacked.keys()
+
+
+def left_out() -> list[str]:
+    """What the Dockerfile takes out again."""
+    found = re.search(r"uninstall --quiet --yes \\\n +([^\\]+) ", (ROOT / "deploy/Dockerfile").read_text())
+    assert found
+    return found[1].split()
 
 
 def _whole(each: Installed) -> int:
