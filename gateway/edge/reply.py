@@ -38,6 +38,12 @@ class Body:
         self._blobs = blobs
         self.length = sum(len(piece) if isinstance(piece, bytes) else piece.length for piece in pieces)
 
+    @property
+    def whole(self) -> bytes | None:
+        """All of it, where nothing is still to be read."""
+        pieces = self._pieces
+        return pieces[0] if len(pieces) == 1 and isinstance(pieces[0], bytes) else None
+
     async def check(self) -> None:
         """Raises FileNotFoundError for a picture that is gone or cut: once sending has begun, only a broken connection
         could say so."""
@@ -68,6 +74,10 @@ class Reply:
         self._body = body or Body(())
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - the shape of ASGI
+        if (whole := self._body.whole) is not None and scope.get("method") != "HEAD":
+            await send({"type": "http.response.start", "status": self._status, "headers": self._headers})
+            await send({"type": "http.response.body", "body": whole, "more_body": False})
+            return
         await self._body.check()
         chunks = self._body.chunks() if scope.get("method") != "HEAD" else _nothing()
         held = await anext(chunks, b"")
