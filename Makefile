@@ -31,7 +31,7 @@ trust: .venv/.dev ## the long proofs: crashes, disconnects, hostile input (TRUST
 	TRUST=$(TRUST) $(BIN)/pytest tests/trust $(ARGS)
 
 bench: .venv/.dev ## the measurements, printed (BENCH=short for a taste)
-	BENCH=$(BENCH) $(BIN)/pytest tests/bench -s $(ARGS)
+	BENCH=$(BENCH) $(BIN)/pytest tests/bench -s -p report $(ARGS)
 
 clients: .venv/.dev $(CLIENTS) .cache/clients/node/.installed ## the README's snippets, run by the clients they are for (downloads these)
 	$(BIN)/pytest tests/clients $(ARGS)
