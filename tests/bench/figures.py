@@ -16,7 +16,7 @@ def times(short: int, long: int) -> int:
 
 def spread(values: Sequence[float], unit: str, scale: float = 1.0, digits: int = 1) -> str:
     """`median unit (quartile to quartile)`."""
-    low, _, high = quantiles(values, n=4) if len(values) > 1 else (values[0], values[0], values[0])
+    low, _, high = quantiles(values, n=4, method="inclusive") if len(values) > 1 else (values[0], values[0], values[0])
     return f"{median(values) * scale:,.{digits}f} {unit} ({low * scale:,.{digits}f} to {high * scale:,.{digits}f})"
 
 
