@@ -1,13 +1,13 @@
 """What visits to imagegate and its peers show: ratios, tables and plots."""
 
 from collections.abc import Callable, Mapping, Sequence
-from statistics import median, quantiles
+from statistics import median
 
 import report
 import wrk
-from figures import spread
+from figures import quartiles, spread, times_of
 from peers import Peer
-from plots import Axis, Panel, Series, draw, over_counts, over_percentiles, over_seconds
+from plots import Panel, Series, draw, over_counts, over_percentiles, over_seconds
 from visits import WORKS, Visit
 
 CLIENTS = 64
@@ -49,7 +49,7 @@ def show_loaded(work: str, found: Found, note: str) -> None:
         [
             (
                 name,
-                spread(beside[name], "×", digits=2) if name != "imagegate" else "",
+                times_of(beside[name]) if name != "imagegate" else "",
                 spread(rates(visits, work), "/s", digits=0),
                 spread(latency(visits, work, CLIENTS, 50), "ms"),
                 spread(latency(visits, work, CLIENTS, 99), "ms"),
@@ -145,15 +145,10 @@ def p50(work: str) -> Figure:
 
 
 def draw_plots(peers: Sequence[Peer], found: Found) -> None:
+    """Floors would press gateways to the bottom where the scale is even, and are left to where it is not."""
     ours = found["imagegate"]
     clients = sorted({clients for _, clients in ours[0].loads})
-
-    def both(name: str, title: str, axis: Axis, series: Callable[[Peer, str], list[Series]], *, log: bool) -> None:
-        panels = [
-            Panel(f"{NAMES[work]}: {title}", [one for peer in peers for one in series(peer, work)], log=log)
-            for work in WORKS
-        ]
-        draw(report.picture(name), panels, axis, f"{report.where()}; median of {len(ours)} rounds, quartiles shaded")
+    gateways = [peer for peer in peers if peer.name not in FLOORS]
 
     def throughput(peer: Peer, work: str) -> list[Series]:
         return [banded(peer, [(number, rates(found[peer.name], work, number)) for number in clients])]
@@ -163,20 +158,36 @@ def draw_plots(peers: Sequence[Peer], found: Found) -> None:
         return [banded(peer, [(share, latency(found[peer.name], work, CLIENTS, share)) for share in shares])]
 
     def memory(peer: Peer, work: str) -> list[Series]:
-        if peer.name == UPSTREAM:
-            return []
         looks = [[(second, size / 1e6) for second, size in each.memory[work]] for each in found[peer.name]]
         return [Series("" if number else peer.name, peer.colour, each, line=True) for number, each in enumerate(looks)]
 
-    longest = max(second for each in found.values() for v in each for looks in v.memory.values() for second, _ in looks)
-    both("throughput", "requests/s by clients", over_counts(clients), throughput, log=True)
-    both("latency", f"ms by percentile, {CLIENTS} clients", over_percentiles(), tail, log=True)
-    both("memory", "resident MB under load", over_seconds(longest), memory, log=False)
+    def panels(
+        title: str, shown: Sequence[Peer], series: Callable[[Peer, str], list[Series]], *, log: bool
+    ) -> list[Panel]:
+        return [
+            Panel(f"{NAMES[work]}: {title}", [one for peer in shown for one in series(peer, work)], log=log)
+            for work in WORKS
+        ]
+
+    looked = (looks for peer in gateways for each in found[peer.name] for looks in each.memory.values())
+    longest = max(second for looks in looked for second, _ in looks)
+    medians, each = (
+        f"{report.where()}; median of {len(ours)} rounds, quartiles shaded",
+        f"{report.where()}; a line a round",
+    )
+    loaded = panels("requests/s by clients", gateways, throughput, log=False)
+    draw(report.picture("throughput"), loaded, over_counts(clients), medians)
+    waits = panels(f"ms by percentile, {CLIENTS} clients", peers, tail, log=True)
+    draw(report.picture("latency"), waits, over_percentiles(), medians)
+    draw(
+        report.picture("memory"),
+        panels("resident MB under load", gateways, memory, log=False),
+        over_seconds(longest),
+        each,
+    )
 
 
 def banded(peer: Peer, values: Sequence[tuple[float, Sequence[float]]]) -> Series:
-    quartiles = [(place, *quantiles(each, n=4, method="inclusive")) for place, each in values]
-    points = [(place, middle) for place, _, middle, _ in quartiles]
-    return Series(
-        peer.name, peer.colour, points, line=True, band=[(place, low, high) for place, low, _, high in quartiles]
-    )
+    cuts = [(place, *quartiles(each)) for place, each in values]
+    points = [(place, middle) for place, _, middle, _ in cuts]
+    return Series(peer.name, peer.colour, points, line=True, band=[(place, low, high) for place, low, _, high in cuts])

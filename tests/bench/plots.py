@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 
-_WIDTH, _HEIGHT, _LEFT, _RIGHT, _TOP, _BOTTOM = 860, 170, 60, 20, 34, 24
+_WIDTH, _HEIGHT, _LEFT, _RIGHT, _TOP, _BOTTOM = 860, 170, 60, 24, 34, 24
 _MOST_TICKS = 6
+_TWO_DECADES = 100.0
 _CAPTION = 22
 _NINES = (0.0, 50.0, 90.0, 99.0, 99.9)
 
@@ -109,13 +110,15 @@ class _Scale:
         if not self._log:
             return _ticks(self.most)
         powers = range(math.ceil(math.log10(self.least)), math.floor(math.log10(self.most)) + 1)
-        return [10.0**power for power in powers]
+        steps = (1, 2, 5) if self.most / self.least < _TWO_DECADES else (1,)
+        ticks = [step * 10.0**power for power in (powers.start - 1, *powers) for step in steps]
+        return [tick for tick in ticks if self.least <= tick <= self.most]
 
 
 def _panel(panel: Panel, top: float, axis: Axis) -> list[str]:
     scale = _Scale(panel, top, axis)
     first = axis.ticks[0][0]
-    parts, legend, floor = [], _LEFT + 8.0 * len(panel.title), top + _HEIGHT
+    parts, legend, floor = [], _LEFT + 6.6 * len(panel.title), top + _HEIGHT
     if panel.shaded is not None:
         (left, _), (right, _) = (scale.at(place, scale.least) for place in panel.shaded)
         parts.append(f'<rect x="{left}" y="{top}" width="{right - left:.1f}" height="{_HEIGHT}" fill="#f3f1ea"/>')
@@ -133,9 +136,9 @@ def _panel(panel: Panel, top: float, axis: Axis) -> list[str]:
     for series in panel.series:
         parts += _curve(series, scale)
         if series.name:
-            parts.append(f'<rect x="{legend}" y="{top - 19}" width="10" height="10" fill="{series.colour}"/>')
-            parts.append(f'<text x="{legend + 14}" y="{top - 10}">{escape(series.name)}</text>')
-            legend += 34 + 7 * len(series.name)
+            parts.append(f'<rect x="{legend:.1f}" y="{top - 19}" width="10" height="10" fill="{series.colour}"/>')
+            parts.append(f'<text x="{legend + 14:.1f}" y="{top - 10}">{escape(series.name)}</text>')
+            legend += 28 + 6.6 * len(series.name)
     return parts
 
 

@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from textwrap import wrap
 
 import pytest
 from rich.console import Console
@@ -48,7 +49,7 @@ class Table:
         aim = f" (aim: {self.aim})" if self.aim else ""
         lines = [f"{self.title}{aim}  [{os.cpu_count()} processors, load {self.load}]"]
         lines += ["  " + "  ".join(map(str.ljust, row, widths)).rstrip() for row in table]
-        return "\n".join([*lines, *([f"  {self.note}"] if self.note else [])])
+        return "\n".join([*lines, *wrap(self.note, 118, initial_indent="  ", subsequent_indent="  ")])
 
     def markdown(self, pictures: str = "") -> str:
         rows = [self.headers, tuple("---" for _ in self.headers), *self.rows]

@@ -11,7 +11,7 @@ from statistics import median
 import pytest
 import report
 import wrk
-from figures import spread, times
+from figures import spread, times, times_of
 from floors import bare_app, immediate_upstream, nginx
 from peers import MODEL, PATH, Stand
 from processes import gateway, new_key
@@ -65,14 +65,14 @@ def show(
     rates = {name: [each.load.rate for each in several] for name, several in loads.items()}
     ours = rates["imagegate"]
     beside = {name: [own / other for own, other in zip(ours, each, strict=True)] for name, each in rates.items()}
-    ratios = ", ".join(f"{median(each):.2f} × {name}" for name, each in beside.items() if name != "imagegate")
+    ratios = ", ".join(f"{median(each):.2g} × {name}" for name, each in beside.items() if name != "imagegate")
     report.table(
         f"(c) Hit, {response_format} of {size:,} bytes, {CLIENTS} clients: {ratios}",
         ("", "imagegate to it (quartiles)", "requests/s", "p50", "p99", "CPU a request"),
         [
             (
                 name,
-                spread(beside[name], "×", digits=2) if name != "imagegate" else "",
+                times_of(beside[name]) if name != "imagegate" else "",
                 spread(rates[name], "/s", digits=0),
                 spread([each.load.latency[50] for each in several], "ms"),
                 spread([each.load.latency[99] for each in several], "ms"),
