@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from litestar import Litestar, Router
 from litestar.di import Provide
+from litestar.middleware import DefineMiddleware
 
 from gateway.core.images import LARGEST_IMAGE_BODY
 from gateway.edge import files, images, jobs, models, ops, problems, worker_api
@@ -13,13 +14,13 @@ from gateway.edge.files import PictureFiles
 from gateway.edge.front import Front
 from gateway.edge.guard import Guard, GuardLimits
 from gateway.edge.ops import Operations
+from gateway.edge.straight import Straight
 from gateway.pipeline.delivering import LARGEST_PICTURE
 from gateway.pipeline.jobs import TeamJobs
 
+_IMAGES = (images.generations, images.edits, images.variations)
 HANDLERS = (
-    images.generations,
-    images.edits,
-    images.variations,
+    *_IMAGES,
     models.list_models,
     models.get_model,
     jobs.list_jobs,
@@ -61,8 +62,10 @@ class Parts:
 
 
 def create_app(parts: Parts) -> Observed:
+    made = Router("/", route_handlers=_IMAGES, middleware=[DefineMiddleware(Straight, front=parts.front)])
+    others = [handler for handler in HANDLERS if handler not in _IMAGES]
     app = Litestar(
-        route_handlers=[*HANDLERS, parts.admin, parts.workers],
+        route_handlers=[made, *others, parts.admin, parts.workers],
         dependencies={
             "front": Provide(parts.front, sync_to_thread=False),
             "team_jobs": _given(parts.team_jobs),
