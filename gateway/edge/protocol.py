@@ -2,6 +2,7 @@
 parsed, our error envelope, one request at a time, and a close that lets the client read its answer first."""
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Any, ClassVar, cast
@@ -46,6 +47,8 @@ class ObservedState(ServerState):
         self.observer = observer
         #: the server goes down: each connection's next answer is its last
         self.draining = False
+        #: told of each connection that was taken
+        self.took: Callable[[], None] = lambda: None
 
 
 class EdgeProtocol(HttpToolsProtocol):
@@ -72,6 +75,7 @@ class EdgeProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's own
         super().connection_made(transport)
+        cast("ObservedState", self.server_state).took()
         self._arm(self.limits.head_s)
 
     def connection_lost(self, exc: Exception | None) -> None:

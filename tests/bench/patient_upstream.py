@@ -45,7 +45,7 @@ class PatientUpstream(Upstream):
         super().__init__(b"")
         self._patient = jobs
 
-    def _answer(self, head: bytes, body: bytes) -> bytes:  # noqa: ARG002 - as the other
+    def _answer(self, head: bytes, body: bytes) -> bytes:
         if head.startswith(b"GET"):
             return self._patient.show(head.split(b" ", 2)[1].rpartition(b"/")[2].decode())
         return self._patient.accept()

@@ -1,5 +1,5 @@
-"""`crowd.py PORT KEY CALLERS ARRIVING PATIENCE`: so many callers, each on a connection of its own, who come evenly over ARRIVING
-seconds, ask for one picture each and wait for it, PATIENCE seconds in all.
+"""`callers.py PORT KEY CALLERS ARRIVING PATIENCE`: so many callers, each on a connection of its own, who come evenly over
+ARRIVING seconds, ask for one picture each and wait for it, PATIENCE seconds in all.
 
 Prints a line of JSON: of each caller when it came, in seconds since the first was due, how many seconds it waited, and the
 status that it was answered (0: none, in time). As lean as Python allows: what it costs, the gateway does not have.
@@ -39,7 +39,7 @@ class Caller(asyncio.Protocol):
             self.status = int(head[9:12])
             self._transport.close()
 
-    def connection_lost(self, error: Exception | None) -> None:  # noqa: ARG002 - as the protocol has it
+    def connection_lost(self, error: Exception | None) -> None:
         if not self._done.done():
             self._done.set_result(None)
 
