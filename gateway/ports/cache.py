@@ -52,6 +52,9 @@ class Cache(Protocol):
         `made`: only what was made. A hit counts as a use of the entry. Images that are there count as saved at once, others
         when they come. A job that another replica (`follower.maker`) makes, or whose follower is `detached`, is detached as
         well: who waits there is not known here.
+
+        A hit may be answered before it is durable: whatever is asked of the store later sees it, but a crash may lose those of
+        the last moment, and what they saved and counted with them. They cost nothing.
         """
 
     @abstractmethod

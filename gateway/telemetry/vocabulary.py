@@ -35,7 +35,7 @@ UPSTREAM_CODES = (
 )
 #: Operations that a request for images, or a piece of a worker's, waits for; any other is `other`.
 STORE_OPS = (
-    *("find_key", "share", "reserve", "submitting", "submitted", "settle", "release", "job", "budgets"),
+    *("find_key", "share", "reserve", "submitting", "submitted", "settle", "release", "job", "budgets", "hits"),
     *("queue_enqueue", "queue_claim", "queue_became"),
 )
 #: How a submit may end that an alert counts: `increase()` misses a first one that did not begin at 0.

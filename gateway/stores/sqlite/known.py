@@ -32,7 +32,7 @@ class _Made:
 class Made:
     """Jobs that were made whole, by their ids and by what they answer for; and the hits of these that are not written yet.
 
-    A power cut loses the hits of the last moment: they cost nothing, and what they saved and the entry's count go with them.
+    A crash loses the hits of the last moment: they cost nothing, and what they saved and the entry's count go with them.
     """
 
     def __init__(self) -> None:
@@ -128,7 +128,8 @@ class Made:
 
 
 class Counters:
-    """Budgets of the scopes that were asked for, and what their windows hold."""
+    """Budgets of the scopes that were asked for, and what their windows hold; also what is not durable yet: no money is held
+    by what is read here, it is only told."""
 
     def __init__(self) -> None:
         self._budgets: dict[str, dict[Window, int]] = {}
@@ -172,6 +173,8 @@ class Counters:
 
 
 class Known:
+    """All of it."""
+
     def __init__(self) -> None:
         self.made = Made()
         self.counters = Counters()
