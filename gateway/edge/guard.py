@@ -1,5 +1,5 @@
-"""The ASGI layer around the app: one Host, a deadline and a cap for bodies, a gate on open requests, request id and safe
-headers on every answer, and a bland envelope for whatever escapes the app."""
+"""The ASGI layer around the app: one Host, a deadline and a cap for bodies, a gate on open requests, and a bland envelope for
+whatever escapes the app."""
 
 import asyncio
 import re
@@ -24,7 +24,6 @@ from gateway.edge.envelope import (
     Message,
     Receive,
     Send,
-    common_headers,
     send_error,
 )
 from gateway.edge.exchange import Exchange
@@ -78,7 +77,7 @@ class Guard:
             if self._open > self._limits.open_requests and not guarded.admin:
                 raise NoCapacity("Too many requests are open.", retry_after=1)  # noqa: TRY301 - answered like the rest
             await self._app(scope, guarded.receive, guarded.send)
-            if not guarded.started and not guarded.gone:
+            if not guarded.exchange.begun and not guarded.gone:
                 raise RuntimeError("the app returned without an answer")  # noqa: TRY301 - as an app that raised
         except GatewayError as error:
             await guarded.refuse(error)
@@ -88,8 +87,8 @@ class Guard:
             raise
         except Exception as error:
             # uvicorn logs what comes out here, and closes.
-            error.add_note(f"request {guarded.request_id}")
-            failed = InternalError(f"The gateway failed on request {guarded.request_id}.")
+            error.add_note(f"request {guarded.exchange.request_id}")
+            failed = InternalError(f"The gateway failed on request {guarded.exchange.request_id}.")
             await guarded.refuse(failed, origin(error))
             raise
         finally:
@@ -99,16 +98,18 @@ class Guard:
 class _Guarded:
     """One request and its answer."""
 
+    __slots__ = (
+        *("_body_ended", "_cap", "_limits", "_receive", "_received", "_refused", "_send", "_since"),
+        *("admin", "exchange", "gone"),
+    )
+
     def __init__(self, scope: Message, receive: Receive, send: Send, limits: GuardLimits) -> None:
-        self._exchange: Exchange = scope["state"]["exchange"]
-        self.request_id = self._exchange.request_id
+        self.exchange: Exchange = scope["state"]["exchange"]
         # A unix socket has no port (ASGI, "server"): uvicorn asks the kernel, so no byte of a client can say so.
         server = scope.get("server")
         self.admin = server is not None and server[1] is None
-        self.started = False
         self.gone = False
         self._refused = False
-        self._common = common_headers(self.request_id)
         self._receive = receive
         self._send = send
         self._limits = limits
@@ -120,7 +121,7 @@ class _Guarded:
 
     def check_head(self) -> None:
         """Raises InvalidRequest for the Host header, RequestTooLarge for a Content-Length over the cap."""
-        head = self._exchange.head
+        head = self.exchange.head
         hosts = head.every("host")
         if not self.admin and (len(hosts) != 1 or _HOST.fullmatch(hosts[0]) is None):
             raise InvalidRequest("The request needs exactly one valid Host header.")
@@ -159,17 +160,13 @@ class _Guarded:
         return message
 
     async def send(self, message: Message) -> None:
-        if self._refused:
-            return
-        if message["type"] == "http.response.start":
-            self.started = True
-            message = {**message, "headers": [*message.get("headers", ()), *self._common]}
-        await self._send(message)
+        if not self._refused:
+            await self._send(message)
 
     async def refuse(self, error: GatewayError, reason: str | None = None) -> None:
         """Answers for the app if it has not begun to, and closes; from here on the app speaks to nobody."""
-        self._exchange.failed(error, reason)
-        if not self.started:
+        self.exchange.failed(error, reason)
+        if not self.exchange.begun:
             await send_error(self.send, error, ((b"connection", b"close"),))
         self._refused = True
 
