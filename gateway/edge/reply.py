@@ -85,7 +85,7 @@ class Reply:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - the shape of ASGI
         head = scope.get("method") == "HEAD"
-        if (whole := self._body.whole) is not None and not head:
+        if not head and (whole := self._body.whole) is not None:
             await send({"type": "http.response.start", "status": self._status, "headers": self._headers})
             await send({"type": "http.response.body", "body": whole, "more_body": False})
             return
