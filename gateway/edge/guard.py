@@ -53,7 +53,8 @@ class GuardLimits:
 
 
 class Guard:
-    """Wraps the app, and needs Observed around itself. Sets `admin_socket: bool` in the scope's state."""
+    """Wraps the app, and needs Observed around itself. Sets `admin_socket: bool` in the scope's state, and heeds
+    the server's `whole_body` there: what has come needs no deadline."""
 
     def __init__(self, app: App, limits: GuardLimits) -> None:
         self._app = app
@@ -99,12 +100,13 @@ class _Guarded:
     """One request and its answer."""
 
     __slots__ = (
-        *("_body_ended", "_cap", "_limits", "_receive", "_received", "_refused", "_send", "_since"),
+        *("_body_ended", "_cap", "_limits", "_receive", "_received", "_refused", "_send", "_since", "_state"),
         *("admin", "exchange", "gone"),
     )
 
     def __init__(self, scope: Message, receive: Receive, send: Send, limits: GuardLimits) -> None:
-        self.exchange: Exchange = scope["state"]["exchange"]
+        self._state = scope["state"]
+        self.exchange: Exchange = self._state["exchange"]
         # A unix socket has no port (ASGI, "server"): uvicorn asks the kernel, so no byte of a client can say so.
         server = scope.get("server")
         self.admin = server is not None and server[1] is None
@@ -117,7 +119,7 @@ class _Guarded:
         self._body_ended = False
         self._received = 0
         self._since: float | None = None
-        scope["state"]["admin_socket"] = self.admin
+        self._state["admin_socket"] = self.admin
 
     def check_head(self) -> None:
         """Raises InvalidRequest for the Host header, RequestTooLarge for a Content-Length over the cap."""
@@ -141,13 +143,10 @@ class _Guarded:
             message = await self._receive()
             self.gone = message["type"] == "http.disconnect"
             return message
-        try:
-            async with asyncio.timeout_at(self._deadline()):
-                message = await self._receive()
-        except TimeoutError:
-            error = RequestTimeout("The request's body did not arrive in time.")
-            await self._refuse_body(error)
-            raise error from None
+        if self._state.get("whole_body"):
+            message = await self._receive()
+        else:
+            message = await self._receive_in_time()
         if message["type"] == "http.disconnect":
             self.gone = self._body_ended = True
             return message
@@ -158,6 +157,15 @@ class _Guarded:
             await self._refuse_body(too_large)
             raise too_large
         return message
+
+    async def _receive_in_time(self) -> Message:
+        try:
+            async with asyncio.timeout_at(self._deadline()):
+                return await self._receive()
+        except TimeoutError:
+            error = RequestTimeout("The request's body did not arrive in time.")
+            await self._refuse_body(error)
+            raise error from None
 
     async def send(self, message: Message) -> None:
         if not self._refused:
