@@ -29,7 +29,8 @@ class Drafting:
     def job(self, caller: Caller, order: Order, call: Call, course: Course) -> Job:
         """Split into attempts of as many images as the model makes at once, all of them reserved now."""
         now = self._clock.now()
-        order = replace(order, unit_price=course.price)
+        if order.unit_price != course.price:
+            order = replace(order, unit_price=course.price)
         job_id = "job_" + key_form.base62(_LOTS.below(62**_LETTERS), _LETTERS)
         attempts = tuple(
             Attempt(

@@ -259,8 +259,12 @@ class Generate:
         job, cache, call = underway.job, underway.cache, underway.request.call
         self._enter("answer", underway.request)
         warn_at = self._catalogue.policies.gateway.budgets.warn_at
-        now, purse = await asyncio.gather(self._now(job), self._spending.purse(underway.request.caller, warn_at))
-        job = now or job
+        counting = self._spending.purse(underway.request.caller, warn_at)
+        if job.ended:
+            purse = await counting
+        else:
+            now, purse = await asyncio.gather(self._jobs.job(job.id), counting)
+            job = now or job
         if job.status is Status.COMPLETED:
             if cache == "joined" and job.leader is not None:
                 self._sharing.spared(job)
@@ -275,9 +279,6 @@ class Generate:
         raise errors.WaitedTooLong(
             f"The images were not ready in time; the job {job.id} goes on.", job_id=job.id, retry_after=1.0
         )
-
-    async def _now(self, job: Job) -> Job | None:
-        return job if job.ended else await self._jobs.job(job.id)
 
 
 def _repeated(request: _Request, job: Job) -> Underway:
