@@ -39,6 +39,12 @@ class Body:
         self.length = sum(len(piece) if isinstance(piece, bytes) else piece.length for piece in pieces)
 
     @property
+    def whole(self) -> bytes | None:
+        """All of it, where nothing is still to be read."""
+        pieces = self._pieces
+        return pieces[0] if len(pieces) == 1 and isinstance(pieces[0], bytes) else None
+
+    @property
     def pictures(self) -> int:
         return sum(isinstance(piece, BlobPiece) for piece in self._pieces)
 
@@ -79,6 +85,10 @@ class Reply:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - the shape of ASGI
         head = scope.get("method") == "HEAD"
+        if not head and (whole := self._body.whole) is not None:
+            await send({"type": "http.response.start", "status": self._status, "headers": self._headers})
+            await send({"type": "http.response.body", "body": whole, "more_body": False})
+            return
         if head or self._body.pictures > 1:  # one alone is checked as it is opened
             await self._body.check()
         chunks = self._body.chunks() if not head else _nothing()
