@@ -26,9 +26,9 @@ CLIENTS = 64
 ROUNDS = times(2, 4)
 SECONDS = times(8, 30)
 #: of the mixed load, and those of them in which caches fill and the allocator finds its size
-LOAD = times(100, 600)
-WARM = times(40, 120)
-CALLS_A_SECOND = 20.0
+LOAD = times(120, 600)
+WARM = times(60, 240)
+CALLS_A_SECOND = 40.0
 REST = 3.0
 #: The store's own clean-up and a job's last poll come in seconds: what ends meanwhile is none that leaks.
 _LINGER = 8.0
