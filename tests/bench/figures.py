@@ -16,8 +16,20 @@ def times(short: int, long: int) -> int:
 
 def spread(values: Sequence[float], unit: str, scale: float = 1.0, digits: int = 1) -> str:
     """`median unit (quartile to quartile)`."""
-    low, _, high = quantiles(values, n=4) if len(values) > 1 else (values[0], values[0], values[0])
+    low, _, high = quartiles(values)
     return f"{median(values) * scale:,.{digits}f} {unit} ({low * scale:,.{digits}f} to {high * scale:,.{digits}f})"
+
+
+def times_of(ratios: Sequence[float]) -> str:
+    """`median × (quartile to quartile)`, to two digits: one beside a proxy that does nothing is a hundredth."""
+    low, middle, high = quartiles(ratios)
+    return f"{middle:.2g} × ({low:.2g} to {high:.2g})"
+
+
+def quartiles(values: Sequence[float]) -> tuple[float, float, float]:
+    """Within what was seen, also of two values."""
+    low, middle, high = quantiles(values, n=4, method="inclusive") if len(values) > 1 else (values[0],) * 3
+    return low, middle, high
 
 
 def show(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
