@@ -38,7 +38,8 @@ def test_misses_beside_peers() -> None:
                 rates = ", ".join(f"{name} {one.loads[name, CLIENTS].load.rate:,.0f}/s" for name in WORKS)
                 done(f"round {number + 1} of {ROUNDS}, {peer.name}: {rates}")
     for peer in peers:
-        report.version(f"{peer.name} {peer.version}")
+        if peer.version:
+            report.version(f"{peer.name} {peer.version}")
     absent = "".join(f" {peer.name} was not measured: it {peer.missing}." for peer in every if peer.missing)
     draw_plots(peers, found)
     for work in WORKS:
