@@ -20,6 +20,9 @@ SLOWEST = 60.0
 _WEIGHT = 0.1
 _LEARNED = 5
 _TINY = 1e-9
+#: deviations before the mean
+_EARLIEST = 4.5
+_SQRT_2, _SQRT_2_PI = math.sqrt(2), math.sqrt(2 * math.pi)
 
 
 @dataclass(slots=True)
@@ -52,14 +55,17 @@ class Durations:
         # a floor: the next job may differ from a steady run, and a spike of hazard would poll in one instant
         return max(math.sqrt(self.variance), 0.08)
 
-    def next_poll(self, age: float) -> float:
-        """The age in seconds at which to poll next, when the last look (or the submit) was at `age`."""
+    def next_poll(self, age: float, worth: float = POLL_WORTH) -> float:
+        """The age in seconds at which to poll next, when the last look (or the submit) was at `age`.
+
+        `worth`: seconds of waiting that one poll is worth just now; the less time there is for polls, the more.
+        """
         if self.seen < _LEARNED and age < FIRST_POLL:
             return FIRST_POLL
         if self._unforeseen(age):
             # ever slower: a job that hangs for an hour must not spend the account's allowance
             return age + min(max(FIRST_POLL, age / 4), SLOWEST)
-        return min(self._paced(age), age + max(5.0, self.median))
+        return self._paced(age, worth, min(self.due(age), age + max(5.0, self.median)))
 
     def due(self, age: float, *, certainty: float = 0.98) -> float:
         """The age by which the job is done with `certainty`, given that it was not at `age`."""
@@ -68,14 +74,16 @@ class Durations:
         left = self._survival(age) * (1 - certainty)
         return max(age + 0.05, math.exp(self.mean + self.deviation * _NORMAL.inv_cdf(1 - left)))
 
-    def _paced(self, age: float) -> float:
+    def _paced(self, age: float, worth: float, latest: float) -> float:
         """Where the integral of n from `age` reaches 1, by steps of a fiftieth of the median; at the latest when it is done."""
+        mean, deviation = self.mean, self.deviation
         step = max(0.001, self.median / 50)
-        time, polls = age, 0.0
-        while polls < 1.0 and not self._unforeseen(time):
-            polls += step * math.sqrt(self._hazard(time + step / 2) / (2 * POLL_WORTH))
+        # hardly a job is done before, and no step of it would tell
+        time, polls = max(age, math.exp(mean - _EARLIEST * deviation)), 0.0
+        while polls < 1.0 and time < latest:
+            polls += step * math.sqrt(_hazard(time + step / 2, mean, deviation) / (2 * worth))
             time += step
-        return time
+        return min(time, latest)
 
     def _unforeseen(self, age: float) -> bool:
         """Is the job older than the learned curve has anything to say of?"""
@@ -86,10 +94,11 @@ class Durations:
             return 1.0
         return 1 - _NORMAL.cdf((math.log(age) - self.mean) / self.deviation)
 
-    def _hazard(self, age: float) -> float:
-        deviation = self.deviation
-        z = (math.log(age) - self.mean) / deviation
-        survival = 1 - _NORMAL.cdf(z)
-        if survival < _TINY:
-            return 0.0
-        return _NORMAL.pdf(z) / (age * deviation * survival)
+
+def _hazard(age: float, mean: float, deviation: float) -> float:
+    """Of a job that is so old to end within the next second, were it to stay as likely; 0 where the curve says nothing more."""
+    z = (math.log(age) - mean) / deviation
+    survival = math.erfc(z / _SQRT_2) / 2
+    if survival < _TINY:
+        return 0.0
+    return math.exp(-z * z / 2) / (_SQRT_2_PI * age * deviation * survival)

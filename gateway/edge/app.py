@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 from litestar import Litestar, Router
 from litestar.di import Provide
-from litestar.middleware import DefineMiddleware
 
 from gateway.core.images import LARGEST_IMAGE_BODY
 from gateway.edge import files, images, jobs, models, ops, problems, worker_api
@@ -62,10 +61,8 @@ class Parts:
 
 
 def create_app(parts: Parts) -> Observed:
-    made = Router("/", route_handlers=_IMAGES, middleware=[DefineMiddleware(Straight, front=parts.front)])
-    others = [handler for handler in HANDLERS if handler not in _IMAGES]
     app = Litestar(
-        route_handlers=[made, *others, parts.admin, parts.workers],
+        route_handlers=[*HANDLERS, parts.admin, parts.workers],
         dependencies={
             "front": Provide(parts.front, sync_to_thread=False),
             "team_jobs": _given(parts.team_jobs),
@@ -77,7 +74,8 @@ def create_app(parts: Parts) -> Observed:
         logging_config=None,
         request_max_body_size=None,  # the guard caps bodies, by path
     )
-    return Observed(Guard(app, _LIMITS), parts.observer, parts.monotonic)
+    straight = Straight(app, _IMAGES, parts.front)
+    return Observed(Guard(straight, _LIMITS), parts.observer, parts.monotonic)
 
 
 def create_admin_app(admin: Router, observer: Observer) -> Observed:

@@ -8,10 +8,10 @@ import asyncio
 import select
 import socket
 from collections.abc import Callable, Iterable
-from typing import cast
 
 from uvicorn.server import Server
 
+from gateway.edge.accepting import accepted, serve
 from gateway.edge.protocol import EdgeProtocol, ObservedState
 
 #: seconds in which a request still comes on a connection that is open: a proxy had chosen it before it could know
@@ -46,28 +46,11 @@ async def drain(
 
 async def _close(server: Server, sockets: Iterable[socket.socket]) -> None:
     """Closing a listener resets who was connected and not accepted yet; nothing else may run between the two."""
-    late = [connection for listener in sockets for connection in _accepted(listener)]
+    late = [connection for listener in sockets for connection in accepted(listener)]
     for each in server.servers:
         each.close()
     for connection in late:
-        await asyncio.get_running_loop().connect_accepted_socket(lambda: _protocol(server), connection)
-
-
-def _accepted(listener: socket.socket) -> Iterable[socket.socket]:
-    listener.setblocking(False)
-    while True:
-        try:
-            connection, _ = listener.accept()
-        except OSError:
-            return
-        connection.setblocking(False)
-        yield connection
-
-
-def _protocol(server: Server) -> asyncio.Protocol:
-    """As uvicorn makes one for each connection."""
-    protocol = cast("type[EdgeProtocol]", server.config.http_protocol_class)
-    return protocol(server.config, cast("ObservedState", server.server_state), server.lifespan.state)
+        await serve(server, connection)
 
 
 def _connections(state: ObservedState) -> list[EdgeProtocol]:

@@ -32,6 +32,8 @@ class Exchange:
     started: float = field(init=False)
     route: str = "unknown"
     status: int = 499
+    #: has its answer begun to be sent?
+    begun: bool = False
     code: str | None = None
     level: str = "info"
     seconds: float = 0.0
@@ -158,7 +160,7 @@ class Observed:
 
         async def watched(message: Message) -> None:
             if message["type"] == "http.response.start":
-                exchange.status = message["status"]
+                exchange.status, exchange.begun = message["status"], True
                 exchange.answering()
                 message = {**message, "headers": [*message.get("headers", ()), *exchange.headers()]}
             await send(message)

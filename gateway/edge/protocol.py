@@ -2,6 +2,7 @@
 parsed, our error envelope, one request at a time, and a close that lets the client read its answer first."""
 
 import asyncio
+from collections.abc import Callable
 from enum import Enum, auto
 from typing import Any, ClassVar, cast
 from urllib.parse import unquote
@@ -35,6 +36,8 @@ class ObservedState(ServerState):
         self.observer = observer
         #: the server goes down: each connection's next answer is its last
         self.draining = False
+        #: told of each connection that was taken
+        self.took: Callable[[], None] = lambda: None
 
 
 class EdgeProtocol(HttpToolsProtocol):
@@ -62,6 +65,7 @@ class EdgeProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's own
         super().connection_made(transport)
         self._gentle = cast("asyncio.Transport", GentleTransport(transport.write, self.close_gently, self._is_closing))
+        cast("ObservedState", self.server_state).took()
         self._arm(self.limits.head_s)
 
     def connection_lost(self, exc: Exception | None) -> None:

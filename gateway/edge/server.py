@@ -17,6 +17,7 @@ import uvicorn
 from structlog.typing import FilteringBoundLogger
 from uvicorn.server import HANDLED_SIGNALS
 
+from gateway.edge.accepting import Accepting
 from gateway.edge.admin_socket import admin_listener
 from gateway.edge.draining import drain
 from gateway.edge.exchange import Observed
@@ -134,6 +135,7 @@ class EdgeServer(uvicorn.Server):
         # for good: a request may be cancelled as late as when its loop is closed
         logging.getLogger("uvicorn.error").addFilter(_is_no_cancellation)
         self._sockets = sockets
+        self._state.took = Accepting(self, sockets).look
         await self.serve(sockets)
 
     def stop(self) -> None:

@@ -1,31 +1,40 @@
-"""The short way to the handlers that most requests are for: called with what they take, without the framework's model of it.
+"""The short way to the handlers that most requests are for: past the framework, which would first make a model of their
+arguments, a task group for what is injected and an exit stack, at more than it costs to answer from the cache.
 
-What the framework does for any handler (a task group for what is injected, a model of its arguments, an exit stack) costs more
-than all else that happens between the socket and the recipe. Routing, methods and errors stay the framework's.
+What is not just such a request (another method, another spelling of the path) goes the framework's way, to the same handlers.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from typing import Any
 
 from litestar import Request
-from litestar.enums import ScopeType
-from litestar.types import ASGIApp, Receive, Scope, Send
+from litestar.handlers import HTTPRouteHandler
 
+from gateway.edge import problems
+from gateway.edge.envelope import App, Message, Receive, Send
+from gateway.edge.exchange import of
 from gateway.edge.front import Front
 
 
 class Straight:
-    """Middleware of handlers that take `request` and `front`, and return an ASGI application."""
+    """In front of the framework. `handlers` are of POST, take `request` and `front`, and return an ASGI application."""
 
-    def __init__(self, app: ASGIApp, front: Callable[[], Front]) -> None:
+    def __init__(self, app: App, handlers: Iterable[HTTPRouteHandler], front: Callable[[], Front]) -> None:
         self._app = app
+        self._handlers = {path: handler for handler in handlers for path in handler.paths}
         self._front = front
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != ScopeType.HTTP or scope["method"] == "OPTIONS":
-            await self._app(
-                scope, receive, send
-            )  # which methods there are is answered by a handler of the framework's own
+    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+        handler = self._handlers.get(scope["path"]) if scope["type"] == "http" and scope["method"] == "POST" else None
+        if handler is None or scope["state"]["admin_socket"]:
+            await self._app(scope, receive, send)
             return
-        handler = scope["route_handler"].fn
-        answer = await handler(Request(scope, receive), self._front())
-        await answer(scope, receive, send)
+        scope["route_handler"] = handler
+        request: Request[Any, Any, Any] = Request(scope, receive)  # type: ignore[arg-type]  # of ASGI's shapes, in litestar's types
+        try:
+            answer = await handler.fn(request, self._front())
+            await answer(scope, receive, send)
+        except Exception as error:
+            if of(request).begun:
+                raise
+            await problems.tell(request, error, send)

@@ -1,5 +1,6 @@
 """A leg: one provider as the pipeline uses it, with its governor, its two circuits and what was learned of its jobs."""
 
+import asyncio
 import random
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
@@ -12,7 +13,7 @@ from gateway.core.errors import NoCapacity, UpstreamFailed, UpstreamUnavailable
 from gateway.core.job import Failure, job_of
 from gateway.core.order import Order
 from gateway.core.origin import origin
-from gateway.core.pace import Durations
+from gateway.core.pace import POLL_WORTH, Durations
 from gateway.pipeline.arrivals import Arrivals
 from gateway.pipeline.governor import Governor, requests_of
 from gateway.ports import (
@@ -37,6 +38,11 @@ NOT_ANSWERING = "The image provider is not answering just now."
 REFUSED = "The image provider refuses the gateway's account."
 NOT_UPLOADED = Failure(UpstreamFailed.code, "A reference image could not be handed to the image provider.")
 _JITTER = 0.1
+_POLLS_AT_ONCE = 100
+#: seconds that a poll takes of the loop, and by which the loop is late when all in flight wait for it
+_POLL_TAKES, _BEHIND = 0.001, 0.05
+#: how much one rest changes what is known of the loop's lateness
+_RELEARN = 0.05
 #: seconds for which the address of an upload is used again; how long the provider keeps one is not known
 _UPLOAD_LASTS = 600.0
 
@@ -69,6 +75,9 @@ class Leg:
         self._telemetry = telemetry
         self._submits = Circuit()
         self._reads = Circuit()
+        #: polls under way at once: they leave connections to the submits, and rounds of the loop to everybody else
+        self.polling = asyncio.Semaphore(_POLLS_AT_ONCE)
+        self._late = 0.0
         self._shown: dict[str, str] = {}
         self._durations: dict[_Bucket, Durations] = {}
         #: address of each reference by its name, and until when it is used
@@ -245,6 +254,15 @@ class Leg:
     def learn(self, order: Order, images: int, seconds: float) -> None:
         for bucket in (_bucket(order, images), (order.model, 0, 0, 0)):
             self._durations.setdefault(bucket, Durations()).learn(seconds)
+
+    def rested(self, late: float) -> None:
+        """A rest has ended so many seconds late."""
+        self._late += _RELEARN * (max(late, 0.0) - self._late)
+
+    @property
+    def poll_worth(self) -> float:
+        """Seconds of waiting that one poll is worth: in a loop that is behind, all in flight wait for each."""
+        return POLL_WORTH + self.governor.in_flight * _POLL_TAKES * min(1.0, self._late / _BEHIND)
 
     def jitter(self, seconds: float) -> float:
         """Up to a tenth more or less, so that jobs of one burst do not poll in step."""

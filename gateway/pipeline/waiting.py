@@ -45,8 +45,9 @@ class Waiting:
                 await self._until_worthwhile(leg, job, attempt, looked)
             else:
                 await leg.governor.turn_to_poll(job.id, attempt.submitted_at or 0)
-            age = self._age(attempt)
-            outcome = await leg.poll(upstream_id, job.order, age, until_kept)
+            async with leg.polling:
+                age = self._age(attempt)
+                outcome = await leg.poll(upstream_id, job.order, age, until_kept)
             polls, overdue = polls + 1, False
             if isinstance(outcome, Later):
                 failures += 1
@@ -92,7 +93,11 @@ class Waiting:
     async def _until_worthwhile(self, leg: Leg, job: Job, attempt: Attempt, looked: float) -> None:
         """Rest until the planned poll if the allowance is plentiful, else until the job is all but surely done."""
         durations = leg.durations(job.order, attempt.images)
-        await self._crew.rest(leg.jitter(durations.next_poll(looked) - looked) - (self._age(attempt) - looked))
+        planned = leg.jitter(durations.next_poll(looked, leg.poll_worth) - looked)
+        seconds, began = planned - (self._age(attempt) - looked), self._clock.monotonic()
+        await self._crew.rest(seconds)
+        if seconds > 0:
+            leg.rested(self._clock.monotonic() - began - seconds)
         if await leg.governor.early_poll():
             return
         await self._crew.rest(durations.due(looked) - self._age(attempt))

@@ -9,6 +9,7 @@ from pathlib import Path
 from processes import Process, free_port
 
 _UPSTREAM = Path(__file__).with_name("immediate_upstream.py")
+_PATIENT_UPSTREAM = Path(__file__).with_name("patient_upstream.py")
 _BARE_APP = Path(__file__).with_name("bare_app.py")
 #: whatever is asked, and by whatever method, the answer is one file
 _NGINX = """
@@ -42,6 +43,15 @@ class ImmediateUpstream(Process):
         return self.running
 
 
+class PatientUpstream(Process):
+    """As `Process`, but for what runs in it; the arguments say how long its jobs take."""
+
+    def launch(self) -> subprocess.Popen[bytes]:
+        command = [sys.executable, str(_PATIENT_UPSTREAM), str(self.port), *self.arguments]
+        self.running = subprocess.Popen(command, env=self.environment)
+        return self.running
+
+
 class Nginx(Process):
     """With the configuration in its log's directory."""
 
@@ -64,6 +74,17 @@ def bare_app(directory: Path) -> Iterator[Process]:
 @contextmanager
 def immediate_upstream(directory: Path, picture: str = "drawing") -> Iterator[Process]:
     process = ImmediateUpstream([picture], free_port(), {}, directory / "upstream.log")
+    try:
+        process.start("/v1/jobs/none")
+        yield process
+    finally:
+        process.end()
+
+
+@contextmanager
+def patient_upstream(directory: Path, median: float, spread: float = 0.0) -> Iterator[Process]:
+    """`median` seconds a job; `spread`: sigma of their logarithm."""
+    process = PatientUpstream([str(median), str(spread)], free_port(), {}, directory / "upstream.log")
     try:
         process.start("/v1/jobs/none")
         yield process

@@ -55,6 +55,12 @@ def test_learned_polls_cost_about_four_polls_and_a_sixth_of_a_second() -> None:
     assert 0.120 <= excess <= 0.230
 
 
+def test_the_more_a_poll_is_worth_the_fewer_there_are() -> None:
+    polls, excess = means(lambda durations, age: durations.next_poll(age, 1.0))
+    assert 1.1 <= polls <= 1.9
+    assert 0.4 <= excess <= 1.2
+
+
 def test_scarce_polls_come_when_the_job_is_all_but_surely_done() -> None:
     polls, _ = means(Durations.due)
     assert polls <= 1.15
