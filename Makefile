@@ -10,6 +10,7 @@ BENCH ?= long
 WORKERS ?= 2
 BIN := .venv/bin
 CLIENTS := $(patsubst tests/clients/%.txt,.cache/clients/%/.installed,$(wildcard tests/clients/*.txt))
+PEERS := .cache/peers/litellm/.installed .cache/peers/portkey/.installed
 
 # The machine's own interpreters and certificates: uv would download the first and ignores a company's own authority.
 export UV_PYTHON_DOWNLOADS := never
@@ -30,8 +31,8 @@ test: .venv/.dev ## the tests, two files at a time (ARGS='tests/core -k money' f
 trust: .venv/.dev ## the long proofs: crashes, disconnects, hostile input (TRUST=short for a taste)
 	TRUST=$(TRUST) $(BIN)/pytest tests/trust $(ARGS)
 
-bench: .venv/.dev ## the measurements, printed (BENCH=short for a taste)
-	BENCH=$(BENCH) $(BIN)/pytest tests/bench -s $(ARGS)
+bench: .venv/.dev $(PEERS) ## the measurements beside LiteLLM and Portkey, which it downloads (BENCH=short, ARGS='-k peers', PUBLISH=1)
+	BENCH=$(BENCH) PUBLISH=$(PUBLISH) $(BIN)/pytest tests/bench -s -p report $(ARGS)
 
 clients: .venv/.dev $(CLIENTS) .cache/clients/node/.installed ## the README's snippets, run by the clients they are for (downloads these)
 	$(BIN)/pytest tests/clients $(ARGS)
@@ -91,6 +92,13 @@ INSTALL = $(UV) pip install --quiet --compile-bytecode --python $(BIN)/python
 	@$(UV) pip install --quiet --python $(@D)/bin/python -r $<
 	@touch $@
 
+# Compiled, as we are: the first start would be no fair one. What it brings along is what whoever installs it today gets.
+.cache/peers/litellm/.installed: tests/bench/litellm.txt | $(BIN)/python
+	@echo 'Installing LiteLLM, to measure beside it, in $(@D) ...'
+	@$(UV) venv --quiet --clear --python $(BIN)/python $(@D)
+	@$(UV) pip install --quiet --compile-bytecode --python $(@D)/bin/python -r $<
+	@touch $@
+
 # By pip, which can be told of a folder or an index with the build for CPUs: the one for GPUs is several gigabytes.
 .cache/worker/.installed: tests/worker/torch.txt requirements-dev.txt pyproject.toml | $(BIN)/python
 	@echo 'Installing torch and diffusers in $(@D) ...'
@@ -104,6 +112,11 @@ INSTALL = $(UV) pip install --quiet --compile-bytecode --python $(BIN)/python
 .cache/clients/node/.installed: tests/clients/node/package.json tests/clients/node/package-lock.json
 	@mkdir -p $(@D) && cp $^ $(@D)
 	@if npm --version >/dev/null 2>&1; then cd $(@D) && npm ci --ignore-scripts --no-audit --no-fund && touch .installed; fi
+
+.cache/peers/portkey/.installed: tests/bench/portkey/package.json tests/bench/portkey/package-lock.json
+	@mkdir -p $(@D) && cp $^ $(@D)
+	@if npm --version >/dev/null 2>&1; then echo "Installing Portkey's gateway, to measure beside it, in $(@D) ..." && \
+		cd $(@D) && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error && touch .installed; fi
 
 $(BIN)/python: | $(UV)
 	@rm -rf .venv

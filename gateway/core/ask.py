@@ -116,6 +116,8 @@ _WITHOUT_EFFECT = (
     "frame_duration_ms",
 )
 
+_PERHAPS_WITHOUT = frozenset({*_WITHOUT_EFFECT, "partial_images"})
+
 #: OpenAI's own beside those that are made here.
 _OTHER_FORMATS = ("gif", "svg")
 
@@ -161,6 +163,8 @@ def _check_stream(ask: Ask) -> None:
 
 def ignored(ask: Ask) -> tuple[str, ...]:
     """The fields that were given, mean something, and have no effect."""
+    if ask.model_fields_set.isdisjoint(_PERHAPS_WITHOUT):
+        return ()  # as good as always
     nowhere = _WITHOUT_EFFECT if ask.stream else (*_WITHOUT_EFFECT, "partial_images")
     return tuple(name for name in nowhere if getattr(ask, name) not in (None, _NEUTRAL.get(name)))
 

@@ -222,14 +222,14 @@ class Job:
 
     @property
     def status(self) -> Status:
-        states = {attempt.state for attempt in self.attempts}
-        if states & LIVE:
-            return Status.QUEUED if states <= {State.RESERVED} else Status.PROCESSING
-        return Status.COMPLETED if self.pictures else Status.FAILED
+        if self.ended:
+            return Status.COMPLETED if self.pictures else Status.FAILED
+        waits = all(attempt.state == State.RESERVED for attempt in self.attempts)
+        return Status.QUEUED if waits else Status.PROCESSING
 
     @property
     def ended(self) -> bool:
-        return self.status in {Status.COMPLETED, Status.FAILED}
+        return all(attempt.state not in LIVE for attempt in self.attempts)
 
     @property
     def completed_at(self) -> int | None:
@@ -239,6 +239,8 @@ class Job:
 
     @property
     def pictures(self) -> tuple[Picture, ...]:
+        if len(self.attempts) == 1:
+            return self.attempts[0].pictures
         return tuple(picture for attempt in self.attempts for picture in attempt.pictures)
 
     @property

@@ -2,8 +2,10 @@
 
 import datetime as dt
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import ROUND_CEILING, Decimal
+from functools import lru_cache
 from typing import Literal, get_args
 
 Window = Literal["day", "week", "month", "total"]
@@ -16,6 +18,8 @@ MICROS = 1_000_000
 #: A billion dollars; keeps every sum far inside SQLite's 64-bit integers and a Lua double's 2^53.
 MOST = 1_000_000_000 * MICROS
 
+#: ms
+_DAY = 86_400_000
 _AMOUNT = re.compile(r"[0-9]{1,10}(\.[0-9]{1,6})?")
 
 
@@ -76,30 +80,28 @@ def period(window: Window, at: int) -> str:
 
     A new window is a new name and so a new row: nothing is ever reset.
     """
-    day = _utc(at)
-    if window == "day":
-        return f"{day:%Y-%m-%d}"
-    if window == "week":
-        year, week, _ = day.isocalendar()
-        return f"{year}-W{week:02}"
-    if window == "month":
-        return f"{day:%Y-%m}"
-    return ""
+    return _windows_of(at // _DAY)[window][0]
 
 
 def resets_at(window: Window, at: int) -> int | None:
     """When the window that `at` lies in ends, in ms since the epoch; None for a total."""
-    today = _utc(at).replace(hour=0, minute=0, second=0, microsecond=0)
-    if window == "day":
-        end = today + dt.timedelta(days=1)
-    elif window == "week":
-        end = today + dt.timedelta(days=7 - today.weekday())
-    elif window == "month":
-        end = (today.replace(day=1) + dt.timedelta(days=32)).replace(day=1)
-    else:
-        return None
-    return int(end.timestamp()) * 1000
+    return _windows_of(at // _DAY)[window][1]
 
 
-def _utc(at: int) -> dt.datetime:
-    return dt.datetime.fromtimestamp(at // 1000, tz=dt.UTC)
+@lru_cache(maxsize=64)
+def _windows_of(day: int) -> Mapping[Window, tuple[str, int | None]]:
+    """The windows that a day lies in, by its number: what they are called and when they end. Worked out once a day, since
+    calendars are slow and every order asks for a dozen."""
+    today = dt.datetime.fromtimestamp(day * _DAY // 1000, tz=dt.UTC)
+    year, week, _ = today.isocalendar()
+    next_month = (today.replace(day=1) + dt.timedelta(days=32)).replace(day=1)
+    return {
+        "day": (f"{today:%Y-%m-%d}", _ms(today + dt.timedelta(days=1))),
+        "week": (f"{year}-W{week:02}", _ms(today + dt.timedelta(days=7 - today.weekday()))),
+        "month": (f"{today:%Y-%m}", _ms(next_month)),
+        "total": ("", None),
+    }
+
+
+def _ms(instant: dt.datetime) -> int:
+    return int(instant.timestamp()) * 1000

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from datetime import date
 from decimal import Decimal
 from fnmatch import fnmatchcase
+from functools import cached_property
 from hashlib import sha256
 from typing import Annotated, Literal, TypeVar
 
@@ -83,7 +84,7 @@ class ModelPolicy(Policy):
     moderation: Moderation = Moderation()
     empiriolabs: EmpirioLabsModel | None = None
 
-    @property
+    @cached_property
     def unit_price(self) -> int:
         """Micro-dollars an image, rounded up."""
         return micros(self.price)
@@ -125,7 +126,7 @@ class LimitsPolicy(Policy):
     keys: LimitSet = LimitSet()
     teams: LimitSet = LimitSet()
 
-    @property
+    @cached_property
     def defaults(self) -> rate.Defaults:
         return rate.Defaults(self.keys.limits, self.teams.limits)
 
@@ -168,7 +169,7 @@ class Policies(Policy):
     #: first 16 hex digits of a SHA-256 over every file's name and text
     digest: str
 
-    @property
+    @cached_property
     def most_references(self) -> int:
         """Images that an order for any of the models may build on."""
         return max((model.limits.references for model in self.models.values()), default=0)

@@ -13,13 +13,13 @@ from gateway.edge.files import PictureFiles
 from gateway.edge.front import Front
 from gateway.edge.guard import Guard, GuardLimits
 from gateway.edge.ops import Operations
+from gateway.edge.straight import Straight
 from gateway.pipeline.delivering import LARGEST_PICTURE
 from gateway.pipeline.jobs import TeamJobs
 
+_IMAGES = (images.generations, images.edits, images.variations)
 HANDLERS = (
-    images.generations,
-    images.edits,
-    images.variations,
+    *_IMAGES,
     models.list_models,
     models.get_model,
     jobs.list_jobs,
@@ -74,7 +74,8 @@ def create_app(parts: Parts) -> Observed:
         logging_config=None,
         request_max_body_size=None,  # the guard caps bodies, by path
     )
-    return Observed(Guard(app, _LIMITS), parts.observer, parts.monotonic)
+    straight = Straight(app, _IMAGES, parts.front)
+    return Observed(Guard(straight, _LIMITS), parts.observer, parts.monotonic)
 
 
 def create_admin_app(admin: Router, observer: Observer) -> Observed:

@@ -45,6 +45,8 @@ def render_error(error: GatewayError) -> tuple[list[Header], bytes]:
         (b"content-length", b"%d" % len(body)),
         (b"cache-control", b"private, no-store"),
     ]
+    if error.job_id is not None:
+        headers.append((b"x-imagegate-job", error.job_id.encode()))
     if not error.retry:
         headers.append((b"x-should-retry", b"false"))
     if error.retry_after is not None:

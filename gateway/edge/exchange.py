@@ -14,6 +14,7 @@ from gateway.core.job import Job
 from gateway.core.phases import Phase, PhaseMarks, own
 from gateway.core.rate import Room, duration
 from gateway.edge.envelope import App, Header, Message, Receive, Send, new_request_id
+from gateway.edge.head import Head
 from gateway.edge.trace import trace_id
 
 Call = Request[Any, Any, Any]
@@ -25,11 +26,14 @@ class Exchange:
 
     request_id: str
     method: str
+    head: Head = field(default_factory=Head)
     #: the pipeline's clock, by which it tells where the time went
     monotonic: Callable[[], float] = time.monotonic
     started: float = field(init=False)
     route: str = "unknown"
     status: int = 499
+    #: has its answer begun to be sent?
+    begun: bool = False
     code: str | None = None
     level: str = "info"
     seconds: float = 0.0
@@ -91,6 +95,8 @@ class Exchange:
 
     def headers(self) -> list[Header]:
         """Those that any answer to this request has, whoever makes it."""
+        if not (self.rooms or self.warning):
+            return []
         told = [("x-imagegate-budget-warning", self.warning)] if self.warning else []
         for what, room in self.rooms.items():
             told.append((f"x-ratelimit-limit-{what}", str(room.limit)))
@@ -147,13 +153,14 @@ class Observed:
             await self._app(scope, receive, send)
             return
         state = scope.setdefault("state", {})
-        exchange = Exchange(state.setdefault("request_id", new_request_id()), scope["method"], self._monotonic)
-        exchange.trace_id = trace_id(scope["headers"])
+        request_id = state.get("request_id") or state.setdefault("request_id", new_request_id())
+        exchange = Exchange(request_id, scope["method"], Head(scope["headers"]), self._monotonic)
+        exchange.trace_id = trace_id(exchange.head)
         state["exchange"] = exchange
 
         async def watched(message: Message) -> None:
             if message["type"] == "http.response.start":
-                exchange.status = message["status"]
+                exchange.status, exchange.begun = message["status"], True
                 exchange.answering()
                 message = {**message, "headers": [*message.get("headers", ()), *exchange.headers()]}
             await send(message)

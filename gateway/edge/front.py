@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from gateway.core.catalogue import Catalogue
 from gateway.core.errors import InvalidApiKey
 from gateway.edge.exchange import Call, of
+from gateway.edge.head import Head
 from gateway.edge.intake import Intake
 from gateway.edge.render import Renderer, Viewer
 from gateway.pipeline.admission import Admission, Caller
@@ -38,8 +39,8 @@ class Front:
 
     async def identify(self, request: Call) -> Caller:
         """Raises InvalidApiKey. Header only: a key in a query or a cookie ends up in logs."""
-        caller = await self.admission.identify(bearer(request), self.catalogue.policies.gateway.limits.defaults)
         exchange = of(request)
+        caller = await self.admission.identify(bearer(exchange.head), self.catalogue.policies.gateway.limits.defaults)
         exchange.key_id, exchange.team = caller.key_id, caller.team
         return caller
 
@@ -48,13 +49,13 @@ class Front:
         of(request).left("requests", await self.limiting.admit(caller))
 
     def viewer(self, request: Call, caller: Caller) -> Viewer:
-        base = self.public_url or f"{request.scope['scheme']}://{request.headers.get('host', '')}"
+        base = self.public_url or f"{request.scope['scheme']}://{of(request).head.get('host', '')}"
         return Viewer(caller.key_id, base)
 
 
-def bearer(request: Call) -> str | None:
+def bearer(head: Head) -> str | None:
     """The one bearer token (or EmpirioLabs' `x-api-key`), None when there is none. Raises InvalidApiKey for several."""
-    values = request.headers.getall("authorization", []) + request.headers.getall("x-api-key", [])
+    values = head.every("authorization") + head.every("x-api-key")
     if len(values) > 1:
         raise InvalidApiKey("Send one API key.")
     if not values:

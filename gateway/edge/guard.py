@@ -30,7 +30,7 @@ from gateway.edge.envelope import (
 from gateway.edge.exchange import Exchange
 
 #: A registered name, IPv4 or bracketed IPv6, and a port (RFC 9110 7.2): it ends up in the URLs that we answer with.
-_HOST = re.compile(rb"([A-Za-z0-9._~-]{1,255}|\[[0-9A-Fa-f:.]{2,45}\])(:[0-9]{1,5})?")
+_HOST = re.compile(r"([A-Za-z0-9._~-]{1,255}|\[[0-9A-Fa-f:.]{2,45}\])(:[0-9]{1,5})?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,10 @@ class GuardLimits:
     open_requests: int = 20_000
 
     def body_cap(self, path: str) -> int:
-        return self.body_bytes_of.get(normalize_path(path), self.body_bytes)  # as the router reads it
+        cap = self.body_bytes_of.get(path)
+        return (
+            self.body_bytes_of.get(normalize_path(path), self.body_bytes) if cap is None else cap
+        )  # as the router reads it
 
 
 class Guard:
@@ -105,13 +108,11 @@ class _Guarded:
         self.started = False
         self.gone = False
         self._refused = False
-        self._headers = scope["headers"]
         self._common = common_headers(self.request_id)
         self._receive = receive
         self._send = send
         self._limits = limits
         self._cap = limits.body_cap(scope["path"])
-        self._announced = False
         self._body_ended = False
         self._received = 0
         self._since: float | None = None
@@ -119,20 +120,19 @@ class _Guarded:
 
     def check_head(self) -> None:
         """Raises InvalidRequest for the Host header, RequestTooLarge for a Content-Length over the cap."""
-        hosts = [value for name, value in self._headers if name == b"host"]
+        head = self._exchange.head
+        hosts = head.every("host")
         if not self.admin and (len(hosts) != 1 or _HOST.fullmatch(hosts[0]) is None):
             raise InvalidRequest("The request needs exactly one valid Host header.")
-        for name, value in self._headers:
-            if name == b"content-length":
-                if not value.isdigit():
-                    raise InvalidRequest("Content-Length must be a number.")
-                self._announced = self._announced or int(value) > 0
-                if int(value) > self._cap:
-                    raise self._too_large()
-            elif name == b"transfer-encoding":
-                self._announced = True
+        announced = "transfer-encoding" in head
+        for length in head.every("content-length"):
+            if not (length.isascii() and length.isdigit()):
+                raise InvalidRequest("Content-Length must be a number.")
+            announced = announced or int(length) > 0
+            if int(length) > self._cap:
+                raise self._too_large()
         # Without either header there is no body (RFC 9112 6.3), and no deadline to keep.
-        self._body_ended = not self._announced
+        self._body_ended = not announced
 
     async def receive(self) -> Message:
         """As ASGI's; raises RequestTimeout or RequestTooLarge after having answered the client with it."""

@@ -1,7 +1,6 @@
 """POST /v1/images/generations, /edits and /variations: one way for all three, as plain answers or as streams."""
 
 from contextlib import suppress
-from dataclasses import replace
 
 from litestar import post
 from litestar.di import NamedDependency
@@ -40,14 +39,15 @@ async def variations(request: Call, front: NamedDependency[Front]) -> ASGIApp:
 
 async def _make(request: Call, front: Front, kind: type[Ask]) -> ASGIApp:
     exchange = of(request)
+    head = exchange.head
     marks = exchange.for_images()
     async with front.door:
         caller = await _admitted(request, front, kind)
-    left = patience(request.headers, front.max_wait)
+    left = patience(head, front.max_wait)
     ask, uploads = await front.intake.read(request, kind, front.catalogue, left)
-    call = read_call(ask, uploads, request.headers, front.max_wait, exchange.elapsed())
-    call, exchange.model = replace(call, marks=marks), ask.model
-    if dry_run(request.headers):
+    call = read_call(ask, uploads, head, front.max_wait, exchange.elapsed(), marks)
+    exchange.model = ask.model
+    if dry_run(head):
         quote = await front.quoting.quote(caller, ask, call, uploads)
         exchange.model = quote.order.model
         return quotes.render(quote)
@@ -56,7 +56,7 @@ async def _make(request: Call, front: Front, kind: type[Ask]) -> ASGIApp:
     exchange.job, exchange.model = underway.job.id, underway.job.order.model
     exchange.left("images", underway.room)
     if ask.stream:
-        every = heartbeat(request.headers)
+        every = heartbeat(head)
         viewer = front.viewer(request, caller)
         return Stream(front.generate, front.previews, underway, front.renderer, viewer, exchange, front.clock, every)
     del uploads  # up to 12 MB, and the wait may be long
@@ -88,12 +88,13 @@ async def _admitted(request: Call, front: Front, kind: type[Ask]) -> Caller:
 async def _note(request: Call, front: Front, caller: Caller, kind: type[Ask], refused: RateLimited) -> None:
     """Its SDK will try again: so that the retry is not given an older equal call's picture, what it asks for is looked at
     nevertheless, as far as that is cheap."""
-    if not counts_retries(request.headers):
+    head = of(request).head
+    if not counts_retries(head):
         return
     with suppress(GatewayError):
         ask = await front.intake.glance(request, kind)
         if ask is not None:
-            call = read_call(ask, (), request.headers, front.max_wait, 0.0)
+            call = read_call(ask, (), head, front.max_wait, 0.0)
             await front.generate.refused(caller, call, refused)
 
 

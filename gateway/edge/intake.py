@@ -1,8 +1,8 @@
 """From a request's body to an ask and its reference images. What holds images is read and decoded in a child process."""
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine, Mapping
-from contextlib import ExitStack, aclosing, asynccontextmanager
+from collections.abc import Coroutine, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -15,7 +15,7 @@ from gateway.core.order import Upload
 from gateway.core.request_body import is_form, parse
 from gateway.edge.exchange import Call, of, watching
 from gateway.edge.intake_answer import Wish
-from gateway.edge.intake_body import Body, chunks
+from gateway.edge.intake_body import Body, chunks, next_chunk
 from gateway.edge.intake_limits import IntakeLimits, Places
 from gateway.edge.intake_reader import Asker, Reader
 from gateway.ports.image_urls import ImageUrls
@@ -59,25 +59,30 @@ class Intake:
 
         Raises InvalidRequest, UnsupportedMediaType, NotFound, NoCapacity, Interrupted and ClientLeft.
         """
-        content_type = request.headers.get("content-type", "")
+        content_type = of(request).head.get("content-type", "")
         is_form(content_type, kind.operation)  # what is neither is refused unread
         wish = Wish(kind.operation, content_type, catalogue.policies.most_references)
-        async with self._received(request) as body:
-            if kind.operation == "generation" and (held := body.in_memory) is not None:
-                parsed = parse(held, content_type, kind.operation, wish.most_images)
-                if not parsed.images:
-                    return asks.read(parsed.fields, kind), ()
-            with self._queued.taken(_key(request)):
-                left = patience - of(request).elapsed()
-                asker = Asker(request, asyncio.get_running_loop().time() + left)
-                return await self._attended(request, self._read(asker, body, wish, kind, catalogue))
+        body = Body(self._directory)
+        with ExitStack() as places:
+            try:
+                await self._receive(request, body, places)
+                if kind.operation == "generation" and (held := body.in_memory) is not None:
+                    parsed = parse(held, content_type, kind.operation, wish.most_images)
+                    if not parsed.images:
+                        return asks.read(parsed.fields, kind), ()
+                with self._queued.taken(_key(request)):
+                    left = patience - of(request).elapsed()
+                    asker = Asker(request, asyncio.get_running_loop().time() + left)
+                    return await self._attended(request, self._read(asker, body, wish, kind, catalogue))
+            finally:
+                await body.close()
 
     async def glance(self, request: Call, kind: type[Kind]) -> Kind | None:
         """The ask, as far as it is in a small JSON body without images; None: it is not, or its size is not told.
 
         Raises InvalidRequest and ClientLeft.
         """
-        content_type, length = (request.headers.get(name, "") for name in ("content-type", "content-length"))
+        content_type, length = (of(request).head.get(name, "") for name in ("content-type", "content-length"))
         if is_form(content_type, kind.operation) or not length.isdigit() or int(length) > _GLANCE:
             return None
         parsed = parse(b"".join([chunk async for chunk in chunks(request)]), content_type, kind.operation, 0)
@@ -113,20 +118,15 @@ class Intake:
             raise Interrupted("The gateway is stopping.", retry_after=1)
         raise ClientLeft("The client has gone away.")
 
-    @asynccontextmanager
-    async def _received(self, request: Call) -> AsyncIterator[Body]:
-        body = Body(self._directory)
-        with ExitStack() as places:
-            try:
-                async with aclosing(chunks(request)) as arriving:
-                    async for chunk in arriving:
-                        if body.add(chunk):
-                            if body.in_memory is not None:
-                                places.enter_context(self._spooled.taken(_key(request)))
-                            await body.write()
-                yield body
-            finally:
-                await body.close()
+    async def _receive(self, request: Call, body: Body, places: ExitStack) -> None:
+        """All of it into `body`; what goes to the disk takes one of `places`."""
+        more = True
+        while more:
+            chunk, more = await next_chunk(request)
+            if body.add(chunk):
+                if body.in_memory is not None:
+                    places.enter_context(self._spooled.taken(_key(request)))
+                await body.write()
 
 
 def _key(request: Call) -> str:

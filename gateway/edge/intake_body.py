@@ -82,8 +82,13 @@ async def chunks(request: Call) -> AsyncGenerator[bytes, None]:
     """Raises ClientLeft when the client goes away before its request was read: Litestar would call that our fault, 500."""
     more = True
     while more:
-        message: Any = await request.receive()  # what ASGI says, which is typed as everything at once
-        if message["type"] == "http.disconnect":
-            raise ClientLeft("The client has gone away.")
-        more = message.get("more_body", False)
-        yield message.get("body", b"")
+        chunk, more = await next_chunk(request)
+        yield chunk
+
+
+async def next_chunk(request: Call) -> tuple[bytes, bool]:
+    """And are there more? Raises ClientLeft."""
+    message: Any = await request.receive()  # what ASGI says, which is typed as everything at once
+    if message["type"] == "http.disconnect":
+        raise ClientLeft("The client has gone away.")
+    return message.get("body", b""), message.get("more_body", False)

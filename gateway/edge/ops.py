@@ -15,7 +15,7 @@ from litestar.types import ASGIApp
 
 from gateway.core.errors import InvalidApiKey, NoCapacity
 from gateway.edge import docs_page
-from gateway.edge.exchange import Call
+from gateway.edge.exchange import Call, of
 from gateway.edge.front import Front, bearer
 from gateway.edge.openapi import document
 from gateway.edge.reply import Body, Reply
@@ -115,7 +115,7 @@ def _is_local(request: Call) -> bool:
 
 
 def _holds(request: Call, tokens: tuple[str, ...]) -> bool:
-    token = (bearer(request) or "").encode()
+    token = (bearer(of(request).head) or "").encode()
     held = False
     for known in tokens:
         held |= hmac.compare_digest(token, known.encode())

@@ -16,7 +16,7 @@ from gateway.core.errors import (
     RequestTooLarge,
 )
 from gateway.core.origin import origin
-from gateway.edge.envelope import render_error
+from gateway.edge.envelope import Send, render_error, send_error
 from gateway.edge.exchange import of
 from gateway.ports import StoreDown
 
@@ -30,6 +30,13 @@ def handlers() -> ExceptionHandlersMap:
         HTTPException: lambda request, error: _answer(request, _of_framework(request, error), _allow(error)),
         Exception: _raised,
     }
+
+
+async def tell(request: _Request, raised: Exception, send: Send) -> None:
+    """As the framework's handlers would, where a request went past the framework."""
+    error, reason = of_raised(raised, of(request).request_id)
+    of(request).failed(error, reason)
+    await send_error(send, error)
 
 
 def of_raised(error: Exception, request_id: str) -> tuple[GatewayError, str | None]:
@@ -53,8 +60,6 @@ def _answer(
     headers, body = render_error(error)
     rendered = {name.decode(): value.decode() for name, value in headers if name != b"content-length"}
     rendered |= extra or {}
-    if error.job_id is not None:
-        rendered["x-imagegate-job"] = error.job_id
     return Response(body, status_code=error.status, headers=rendered, media_type="application/json")
 
 

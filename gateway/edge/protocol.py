@@ -3,9 +3,9 @@ parsed, our error envelope, one request at a time, and a close that lets the cli
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Any, ClassVar, cast
+from urllib.parse import unquote
 
 import httptools
 from uvicorn.config import Config
@@ -13,21 +13,10 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from gateway.core.errors import GatewayError, HeadersTooLarge, InvalidRequest, RequestTimeout
+from gateway.edge.cycle import EdgeCycle, GentleTransport
 from gateway.edge.envelope import common_headers, new_request_id, render_error
 from gateway.edge.exchange import Exchange, Observer
-
-
-@dataclass(frozen=True, slots=True)
-class HeadLimits:
-    """Bounds on what a peer may send before the app sees a request, and after it was answered."""
-
-    #: seconds for a whole head, from the connection or from the first byte of a next request
-    head_s: float = 10.0
-    head_bytes: int = 32 * 1024
-    header_count: int = 100
-    target_bytes: int = 8 * 1024
-    #: seconds in which a sender may finish a body that was answered early; nginx's lingering_time
-    linger_s: float = 30.0
+from gateway.edge.head import HeadLimits
 
 
 class Stage(Enum):
@@ -75,6 +64,7 @@ class EdgeProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's own
         super().connection_made(transport)
+        self._gentle = cast("asyncio.Transport", GentleTransport(transport.write, self.close_gently, self._is_closing))
         cast("ObservedState", self.server_state).took()
         self._arm(self.limits.head_s)
 
@@ -88,7 +78,7 @@ class EdgeProtocol(HttpToolsProtocol):
             return
         self._unset_keepalive_if_required()
         if self._stage is Stage.IDLE:
-            self._begin_head()
+            self._stage = Stage.HEAD
         self._unparsed += len(data)
         try:
             self._feed(data)
@@ -97,6 +87,8 @@ class EdgeProtocol(HttpToolsProtocol):
             self._refuse(ours if isinstance(ours, GatewayError) else InvalidRequest("The bytes sent are not HTTP/1.1."))
         else:
             self._check_unparsed()
+        if self._stage is Stage.HEAD and self._deadline is None:
+            self._arm(self.limits.head_s)  # only now: most heads come whole
 
     def _feed(self, data: bytes) -> None:
         try:
@@ -127,7 +119,7 @@ class EdgeProtocol(HttpToolsProtocol):
             # uvicorn queues it, and then tells of a disconnect only the newest request of the queue.
             raise InvalidRequest("A request came before the one ahead of it was answered.")
         if self._stage is Stage.IDLE:
-            self._begin_head()
+            self._stage = Stage.HEAD
         self._head_size = 0
         self._chunked = False
         super().on_message_begin()
@@ -149,7 +141,9 @@ class EdgeProtocol(HttpToolsProtocol):
             if value.lower() != b"chunked":
                 raise InvalidRequest("Transfer-Encoding must be chunked.")
             self._chunked = True
-        super().on_header(name, value)
+        elif name == b"expect" and value.lower() == b"100-continue":
+            self.expect_100_continue = True
+        self.headers.append((name, value))
 
     def on_headers_complete(self) -> None:
         version = self.parser.get_http_version()
@@ -161,13 +155,37 @@ class EdgeProtocol(HttpToolsProtocol):
                 raise InvalidRequest("CONNECT is not served.")
             self._upgrading = True
             return
-        super().on_headers_complete()
-        self.cycle.transport = cast("asyncio.Transport", _GentleTransport(self))
-        if cast("ObservedState", self.server_state).draining:
-            self.cycle.keep_alive = False
+        self._begin_cycle(version)
         self._disarm()
         self._unparsed = 0
         self._stage = Stage.BODY
+
+    def _begin_cycle(self, version: str) -> None:
+        """As uvicorn's, with a cycle of our own and none of what we never ask of it: pipelining, mounts, a gate of its own."""
+        url = httptools.parse_url(self.url)
+        path = url.path.decode("ascii")
+        self.scope |= {
+            "method": self.parser.get_method().decode("ascii"),
+            "http_version": version,
+            "path": unquote(path) if "%" in path else path,
+            "raw_path": url.path,
+            "query_string": url.query or b"",
+        }
+        draining = cast("ObservedState", self.server_state).draining
+        self.cycle = EdgeCycle(
+            scope=self.scope,
+            transport=self._gentle,
+            flow=self.flow,
+            logger=self.logger,
+            access_logger=self.access_logger,
+            access_log=False,
+            default_headers=self.server_state.default_headers,
+            message_event=asyncio.Event(),
+            expect_100_continue=self.expect_100_continue,
+            keep_alive=version != "1.0" and self.parser.should_keep_alive() and not draining,
+            on_response=self.on_response_complete,
+        )
+        self._start_asgi_task(self.cycle, self.app)
 
     def on_body(self, body: bytes) -> None:
         self._unparsed = 0
@@ -217,6 +235,9 @@ class EdgeProtocol(HttpToolsProtocol):
         else:
             self.transport.close()
 
+    def _is_closing(self) -> bool:
+        return self.lingering or self.transport.is_closing()
+
     def _linger(self) -> None:
         self._stage = Stage.DEAF
         if self.lingering or self.transport.is_closing():
@@ -264,10 +285,6 @@ class EdgeProtocol(HttpToolsProtocol):
         self._observer.request(exchange)
         return exchange.request_id
 
-    def _begin_head(self) -> None:
-        self._stage = Stage.HEAD
-        self._arm(self.limits.head_s)
-
     def _arm(self, seconds: float) -> None:
         self._disarm()
         self._deadline = self.loop.call_later(seconds, self._on_deadline)
@@ -285,17 +302,3 @@ class EdgeProtocol(HttpToolsProtocol):
         else:
             # Nobody asked for anything: an answer would be taken for that to a later request.
             self.transport.close()
-
-
-class _GentleTransport:
-    """What uvicorn's request cycle sees of the transport: the same, but for how it closes."""
-
-    __slots__ = ("_protocol", "close", "write")
-
-    def __init__(self, protocol: EdgeProtocol) -> None:
-        self._protocol = protocol
-        self.write = protocol.transport.write
-        self.close = protocol.close_gently
-
-    def is_closing(self) -> bool:
-        return self._protocol.lingering or self._protocol.transport.is_closing()

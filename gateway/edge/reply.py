@@ -38,6 +38,16 @@ class Body:
         self._blobs = blobs
         self.length = sum(len(piece) if isinstance(piece, bytes) else piece.length for piece in pieces)
 
+    @property
+    def whole(self) -> bytes | None:
+        """All of it, where nothing is still to be read."""
+        pieces = self._pieces
+        return pieces[0] if len(pieces) == 1 and isinstance(pieces[0], bytes) else None
+
+    @property
+    def pictures(self) -> int:
+        return sum(isinstance(piece, BlobPiece) for piece in self._pieces)
+
     async def check(self) -> None:
         """Raises FileNotFoundError for a picture that is gone or cut: once sending has begun, only a broken connection
         could say so."""
@@ -46,14 +56,20 @@ class Body:
                 raise FileNotFoundError(piece.name)
 
     async def chunks(self) -> AsyncIterator[bytes]:
+        """What stands before a picture comes with its first bytes: the first picture is open before anything is sent, or
+        FileNotFoundError is raised."""
+        text = b""
         for piece in self._pieces:
             if isinstance(piece, bytes):
-                yield piece
+                text += piece
                 continue
             if self._blobs is None:
                 raise RuntimeError("a body with pictures needs the blob store")
-            async for chunk in self._blobs.read(piece.name, CHUNK):
-                yield pybase64.b64encode(chunk) if piece.base64 else chunk
+            async for chunk in self._blobs.read(piece.name, CHUNK, piece.size):
+                yield text + (pybase64.b64encode(chunk) if piece.base64 else chunk)
+                text = b""
+        if text:
+            yield text
 
 
 class Reply:
@@ -68,8 +84,14 @@ class Reply:
         self._body = body or Body(())
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - the shape of ASGI
-        await self._body.check()
-        chunks = self._body.chunks() if scope.get("method") != "HEAD" else _nothing()
+        head = scope.get("method") == "HEAD"
+        if not head and (whole := self._body.whole) is not None:
+            await send({"type": "http.response.start", "status": self._status, "headers": self._headers})
+            await send({"type": "http.response.body", "body": whole, "more_body": False})
+            return
+        if head or self._body.pictures > 1:  # one alone is checked as it is opened
+            await self._body.check()
+        chunks = self._body.chunks() if not head else _nothing()
         held = await anext(chunks, b"")
         await send({"type": "http.response.start", "status": self._status, "headers": self._headers})
         # the last bytes go with the word that they are the last: a client that has counted them may already send its

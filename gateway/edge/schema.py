@@ -6,12 +6,13 @@ from hashlib import sha256
 from typing import TypeVar
 
 import msgspec
-from litestar.datastructures import Headers
 
 from gateway.core.ask import Ask
 from gateway.core.catalogue import end_user
 from gateway.core.errors import InvalidRequest
 from gateway.core.order import Upload, apart
+from gateway.core.phases import PhaseMarks
+from gateway.edge.head import Head
 from gateway.pipeline.call import CacheWish, Call
 
 #: Answer this much before the client's own deadline, so that it learns the job's id.
@@ -24,41 +25,44 @@ _IDEMPOTENCY_KEY = re.compile(r"[\x20-\x7e]{1,255}")
 _TIMEOUT_HEADERS = ("x-stainless-read-timeout", "x-stainless-timeout")
 
 
-def read_call(ask: Ask, uploads: Sequence[Upload], headers: Headers, max_wait: float, spent: float) -> Call:
+def read_call(  # noqa: PLR0917 - what a call is read from
+    ask: Ask, uploads: Sequence[Upload], head: Head, max_wait: float, spent: float, marks: PhaseMarks | None = None
+) -> Call:
     """How long to wait and in what manner; `spent`: seconds since the request came. Malformed hints are as if they were
     absent: they change no picture.
 
     Raises InvalidRequest for those that would have changed what is bought.
     """
-    prefer = {} if ask.stream else _preferences(headers.get("prefer", ""))
-    wish = _cache_wish(headers)
+    prefer = {} if ask.stream else _preferences(head.get("prefer", ""))
+    wish = _cache_wish(head)
     return Call(
         # the heartbeats of a stream keep its client's own deadline from striking
-        patience=max(_LEAST, (max_wait if ask.stream else patience(headers, max_wait)) - spent),
+        patience=max(_LEAST, (max_wait if ask.stream else patience(head, max_wait)) - spent),
         body_hash=_body_hash(ask, uploads, wish),
-        retry_count=min(_whole(headers.get(_RETRY_COUNT)) or 0, 100),
-        counted=counts_retries(headers),
+        retry_count=min(_whole(head.get(_RETRY_COUNT)) or 0, 100),
+        counted=counts_retries(head),
         user=end_user(ask),
         respond_async=ask.sync is False or ("respond-async" in prefer and "wait" not in prefer),
         prefer_wait=prefer.get("wait"),
-        idempotency=_idempotency(ask, headers),
+        idempotency=_idempotency(ask, head),
         cache=wish,
+        marks=marks or PhaseMarks(),
     )
 
 
-def counts_retries(headers: Headers) -> bool:
+def counts_retries(head: Head) -> bool:
     """Does its SDK say which attempt this is, and so come again by itself?"""
-    return _RETRY_COUNT in headers
+    return _RETRY_COUNT in head
 
 
-def dry_run(headers: Headers) -> bool:
+def dry_run(head: Head) -> bool:
     """Is only asked what an order would cost? Raises InvalidRequest: taken for a no, a typing mistake would buy."""
-    return _word(headers, "x-imagegate-dry-run", ("true", "false")) == "true"
+    return _word(head, "x-imagegate-dry-run", ("true", "false")) == "true"
 
 
-def _idempotency(ask: Ask, headers: Headers) -> str | None:
+def _idempotency(ask: Ask, head: Head) -> str | None:
     """By endpoint and key: a digest, since it is kept."""
-    given = headers.getall("idempotency-key", [])
+    given = head.every("idempotency-key")
     if not given:
         return None
     if len(given) > 1 or not _IDEMPOTENCY_KEY.fullmatch(given[0]):
@@ -68,13 +72,13 @@ def _idempotency(ask: Ask, headers: Headers) -> str | None:
     return sha256(f"{ask.operation}\n{given[0]}".encode()).hexdigest()
 
 
-def _cache_wish(headers: Headers) -> CacheWish | None:
-    return _word(headers, "x-imagegate-cache", ("bypass", "only"))
+def _cache_wish(head: Head) -> CacheWish | None:
+    return _word(head, "x-imagegate-cache", ("bypass", "only"))
 
 
-def _word(headers: Headers, name: str, words: tuple[_Word, _Word]) -> _Word | None:
+def _word(head: Head, name: str, words: tuple[_Word, _Word]) -> _Word | None:
     """One of two words, sent once; None: the header is not there. Raises InvalidRequest."""
-    given = [value.strip().lower() for value in headers.getall(name, [])]
+    given = [value.strip().lower() for value in head.every(name)]
     if not given:
         return None
     for word in words:
@@ -83,9 +87,9 @@ def _word(headers: Headers, name: str, words: tuple[_Word, _Word]) -> _Word | No
     raise InvalidRequest(f"'{name}' must be {' or '.join(words)}, sent once.", param=name)
 
 
-def heartbeat(headers: Headers) -> float:
+def heartbeat(head: Head) -> float:
     """Seconds between a stream's heartbeats: proxies cut what is silent for a minute, some clients sooner."""
-    hints = (_seconds(headers.get(name)) for name in _TIMEOUT_HEADERS)
+    hints = (_seconds(head.get(name)) for name in _TIMEOUT_HEADERS)
     return max(_LEAST, min([_HEARTBEAT, *(hint / 2 for hint in hints if hint is not None)]))
 
 
@@ -95,7 +99,7 @@ def _body_hash(ask: Ask, uploads: Sequence[Upload], wish: CacheWish | None) -> s
     references, mask = apart(uploads)
     parsed = {
         "operation": ask.operation,
-        "ask": ask.model_dump(exclude_none=True),
+        "ask": {name: value for name, value in ask.__dict__.items() if value is not None},  # plain values all
         "images": [each.name for each in references],
         **({"mask": mask.name} if mask is not None else {}),
         **({"cache": wish} if wish == "bypass" else {}),
@@ -103,15 +107,19 @@ def _body_hash(ask: Ask, uploads: Sequence[Upload], wish: CacheWish | None) -> s
     return sha256(msgspec.json.encode(parsed, order="sorted")).hexdigest()
 
 
-def patience(headers: Headers, max_wait: float) -> float:
+def patience(head: Head, max_wait: float) -> float:
     """Seconds that its client waits for an answer, from the request's arrival on."""
-    hints = (_seconds(headers.get(name)) for name in _TIMEOUT_HEADERS)
-    return max(_LEAST, min([max_wait, *(hint - _MARGIN for hint in hints if hint is not None)]))
+    for name in _TIMEOUT_HEADERS:
+        if (hint := _seconds(head.get(name))) is not None:
+            max_wait = min(max_wait, hint - _MARGIN)
+    return max(_LEAST, max_wait)
 
 
 def _preferences(value: str) -> dict[str, float | None]:
     """`Prefer: respond-async, wait=20` (RFC 7240)."""
     found: dict[str, float | None] = {}
+    if not value:
+        return found
     for part in value.lower().split(","):
         name, _, argument = part.partition(";")[0].strip().partition("=")
         name = name.rstrip()

@@ -1,22 +1,23 @@
 """The trace that a request is a part of, as its client's tracing tells it (W3C Trace Context)."""
 
 import re
-from collections.abc import Iterable
 
-from gateway.edge.envelope import Header
+from gateway.edge.head import Head
 
 #: version, trace, span, flags; what later versions put behind them is theirs
-_TRACEPARENT = re.compile(rb"(?!ff)[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}(-.*)?")
-_FIRST_VERSION = b"00"
+_TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}(-.*)?")
+_FIRST_VERSION = "00"
 
 
-def trace_id(headers: Iterable[Header]) -> str | None:
+def trace_id(head: Head) -> str | None:
     """None where there is none, or it is not as the standard has it: then it is no trace's."""
-    given = [value for name, value in headers if name == b"traceparent"]
+    if "traceparent" not in head:
+        return None
+    given = head.every("traceparent")
     found = _TRACEPARENT.fullmatch(given[0]) if len(given) == 1 else None
     if found is None:
         return None
     trace, span, more = found.groups()
-    if not (trace.strip(b"0") and span.strip(b"0")) or (more and given[0].startswith(_FIRST_VERSION)):
+    if not (trace.strip("0") and span.strip("0")) or (more and given[0].startswith(_FIRST_VERSION)):
         return None
-    return str(trace, "ascii")
+    return str(trace)

@@ -48,7 +48,7 @@ class WorkerDesk:
     async def admit(self, request: Call, *, often: bool = False) -> None:
         """Raises InvalidApiKey. `often`: what comes every few seconds is a line of the log only for who looks closely."""
         exchange = of(request)
-        exchange.key_id = await self.admission.identify(bearer(request))
+        exchange.key_id = await self.admission.identify(bearer(exchange.head))
         if often:
             exchange.level = "debug"
 

@@ -8,7 +8,7 @@ from gateway.core.allowed import Allowed
 from gateway.core.errors import InvalidApiKey
 from gateway.core.rate import UNLIMITED, Defaults, Limit
 from gateway.pipeline.crew import Crew
-from gateway.ports import Clock, Key, Keys
+from gateway.ports import Clock, Key, Keys, Team
 
 _ABSENT = b"\0" * 32
 #: ms between two notes of when a key was used
@@ -33,6 +33,8 @@ class Admission:
         self._crew = crew
         #: when each key's use was last noted by us
         self._noted: dict[str, int] = {}
+        #: the last caller of each key, with what it was made of: a store that keeps its keys at hand finds the same ones again
+        self._callers: dict[str, tuple[tuple[Key, Team], Defaults, Caller]] = {}
 
     async def identify(self, token: str | None, defaults: Defaults = UNLIMITED) -> Caller:
         """`defaults`: the limits of keys and teams that set none. Raises InvalidApiKey; whatever is wrong with a key that was
@@ -56,13 +58,20 @@ class Admission:
         if stored != digests[0]:
             await self._keys.replace_digest(key_id, stored, digests[0])
         self._note(key, now)
-        limits = defaults.of(key.id, key.limits, team.name, team.limits)
-        return Caller(key.id, key.team, key.allowed, limits)
+        return self._caller(found, defaults)
 
     async def live(self, key_id: str) -> Key | None:
         """The key, if it may still be used: picture URLs die with it."""
         found = await self._keys.find_key(key_id)
         return found[0] if found is not None and found[0].state(found[1], self._clock.now()) == "active" else None
+
+    def _caller(self, found: tuple[Key, Team], defaults: Defaults) -> Caller:
+        key, team = found
+        known = self._callers.get(key.id)
+        if known is None or known[0] is not found or known[1] is not defaults:
+            limits = defaults.of(key.id, key.limits, team.name, team.limits)
+            known = self._callers[key.id] = found, defaults, Caller(key.id, key.team, key.allowed, limits)
+        return known[2]
 
     def _note(self, key: Key, now: int) -> None:
         """Once a minute at most, by a task of the crew: the request does not wait for the write."""

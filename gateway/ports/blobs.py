@@ -33,8 +33,9 @@ class Blobs(Protocol):
         """Bytes, or None when it is not there (or the name is not one of ours)."""
 
     @abstractmethod
-    def read(self, name: str, chunk: int) -> AsyncIterator[bytes]:
-        """The bytes in pieces of `chunk`, read off the event loop. Raises FileNotFoundError."""
+    def read(self, name: str, chunk: int, size: int | None = None) -> AsyncIterator[bytes]:
+        """The bytes in pieces of `chunk`, read off the event loop. Raises FileNotFoundError before the first, also where there
+        are not `size` of them."""
 
     @abstractmethod
     async def kept(self) -> Sequence[Blob]:

@@ -40,7 +40,7 @@ async def open_lines(clock: Clock, connect: float) -> AsyncIterator[Lines]:
     """`connect`: seconds for a free connection, DNS, TCP and TLS together."""
     tls = trusted_tls()
     pools = (connector(tls=tls), connector(tls=tls, socket_factory=open_public_socket))
-    async with open_transport(pools[0], tls) as anywhere, open_transport(pools[1], tls) as public:
+    async with open_transport(pools[0]) as anywhere, open_transport(pools[1]) as public:
         yield Lines(Line(anywhere, clock, connect), Line(public, clock, connect))
 
 

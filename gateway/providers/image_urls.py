@@ -134,7 +134,7 @@ async def open_image_urls(
     names = PublicNames(lookup, threads)
     try:
         pool = connector(tls=tls, socket_factory=socket_factory, resolver=names, limit=_CONNECTIONS)
-        async with open_transport(pool, tls) as transport:
+        async with open_transport(pool) as transport:
             yield FetchedImages(Line(transport, clock), clock, largest)
     finally:
         threads.shutdown(

@@ -1,11 +1,13 @@
 """Calls over HTTP that come back as values: bounded in time and size, never redirected, never decompressed, never raised."""
 
 import asyncio
+import re
 import socket
 import ssl
 from collections.abc import AsyncIterator, Mapping
-from contextlib import aclosing, asynccontextmanager
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Literal
 
 import aiohttp
@@ -13,26 +15,23 @@ import httpx
 from aiohttp import AddrInfoType, SocketFactoryType
 from aiohttp.abc import AbstractResolver
 from aiohttp.http_exceptions import HttpProcessingError
-from httpx_aiohttp import AiohttpTransport
 
 from gateway.ports import Clock
 from gateway.providers.addresses import is_public
+from gateway.providers.http_transport import SessionTransport
 from gateway.providers.reply import Broken, Reply, retry_after
 
 #: A body larger than this waits for the slot of its result, so that a burst of pictures cannot fill the memory.
 LARGE = 256 * 1024
 
-#: Bytes: a larger body leaves in pieces of this size. aiohttp would hand it whole to the socket's buffer, one more copy of
-#: megabytes and a long stop of the loop, and warns of that.
-_PIECE = 64 * 1024
-
-#: Takes a URL past httpx, and goes no further.
-_AS_WRITTEN = "x-imagegate-url"
+#: What of an address is sent. More than plain ones are none of ours to send.
+_URL = re.compile(
+    r"(?P<origin>https?://[!\"$-.0->A-\[\]-~]+)(?P<target>[/?][!\"$-~]*)?(#.*)?", re.IGNORECASE | re.ASCII
+)
 
 _HEADERS = {"accept-encoding": "identity", "user-agent": "imagegate"}
 
-#: Everything a call can end with. httpx_aiohttp does not wrap all of aiohttp's (a malformed head comes through as it is),
-#: and uvloop says RuntimeError where others say OSError.
+#: Everything a call can end with; uvloop says RuntimeError where others say OSError.
 FAULTS = (
     httpx.HTTPError,
     httpx.InvalidURL,
@@ -66,7 +65,7 @@ class Limits:
 def unsent(error: BaseException) -> bool:
     """Is it proved that nothing of the request left: DNS, connection or TLS failed, or the wait for a connection ended?
 
-    Told by aiohttp's class alone: httpx_aiohttp calls an answer lost after the server had read the body `ConnectTimeout`.
+    Told by aiohttp's class alone: httpx's are no proof, since transports call an answer that was lost `ConnectTimeout`.
     """
     cause: BaseException | None = error
     while cause is not None:
@@ -154,35 +153,49 @@ class Line:
         return Reply(response.status_code, body, complete, after, timeout)
 
     def _request(self, call: Call) -> httpx.Request:
-        headers = {**_HEADERS, **call.headers, _AS_WRITTEN: call.url}
-        content: bytes | AsyncIterator[bytes] | None = call.content
-        if call.content is not None and len(call.content) > _PIECE:
+        url = _URL.fullmatch(call.url)
+        if url is None:
+            raise httpx.InvalidURL("no plain address")
+        origin, host = _origin(url["origin"])
+        target = url["target"] or "/"
+        headers = {"host": host, **_HEADERS, **call.headers}
+        if call.content is not None:
             # with its length: chunks are what proxies refuse, and what lets a cut body pass for a whole one
             headers["content-length"] = str(len(call.content))
-            content = _pieces(call.content)
-        return httpx.Request(call.method, call.url, headers=headers, content=content, extensions=self._timeouts)
+        return httpx.Request(
+            call.method,
+            origin,
+            headers=headers,
+            # as a stream: for anything else httpx looks through the headers for what it could add
+            stream=httpx.ByteStream(call.content or b""),
+            extensions={**self._timeouts, "target": url["origin"] + (target if target[0] == "/" else f"/{target}")},
+        )
 
     async def _read(self, response: httpx.Response, body: bytearray, size: int, slot: Slot, left: float) -> None:
         # We asked for identity. Anything else is a mistake or a bomb: 194 kB of gzip can hold 200 MB.
         if response.headers.get("content-encoding", "identity").strip().lower() != "identity":
             raise ValueError("an encoded body")
+        if not isinstance(response.stream, httpx.AsyncByteStream):
+            raise TypeError("a body of another kind")
+        chunks = aiter(response.stream)
         began = self._clock.monotonic()
-        async with aclosing(response.aiter_raw()) as chunks:  # type: ignore[type-var]  # a generator, typed as less
+        async with self._clock.timeout(left):
+            await _fill(body, chunks, min(LARGE, size))
+        if LARGE < len(body) <= size:
+            left -= self._clock.monotonic() - began
+            # on no deadline: our own queue is not the upstream's fault, and what it sent is paid for
+            await slot.take()
             async with self._clock.timeout(left):
-                await _fill(body, chunks, min(LARGE, size))
-            if LARGE < len(body) <= size:
-                left -= self._clock.monotonic() - began
-                # on no deadline: our own queue is not the upstream's fault, and what it sent is paid for
-                await slot.take()
-                async with self._clock.timeout(left):
-                    await _fill(body, chunks, size)
+                await _fill(body, chunks, size)
         if len(body) > size:
             raise ValueError("a body over the limit")
 
 
-async def _pieces(content: bytes) -> AsyncIterator[bytes]:
-    for start in range(0, len(content), _PIECE):
-        yield content[start : start + _PIECE]
+@lru_cache(maxsize=64)
+def _origin(written: str) -> tuple[httpx.URL, str]:
+    """And its `Host`."""
+    url = httpx.URL(written)
+    return url, url.netloc.decode("ascii")
 
 
 async def _fill(body: bytearray, chunks: AsyncIterator[bytes], most: int) -> None:
@@ -228,27 +241,12 @@ def connector(
     )
 
 
-async def _send_as_written(request: aiohttp.ClientRequest, send: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
-    """aiohttp rewrites a URL (`%2F` in a query becomes `/`), and a CDN's signature over its bytes would no longer hold."""
-    request.url = type(request.url)(request.headers.pop(_AS_WRITTEN), encoded=True)
-    return await send(request)
-
-
 @asynccontextmanager
-async def open_transport(
-    pool: aiohttp.TCPConnector, tls: ssl.SSLContext | None = None
-) -> AsyncIterator[httpx.AsyncBaseTransport]:
-    """httpx over aiohttp. `tls` is that of the pool.
-
-    The environment's proxies and netrc are not followed, on purpose (`trust_env`): the address rule is about the address
-    connected to, and a netrc entry would fight our own Authorization header. No cookie is kept.
-    """
+async def open_transport(pool: aiohttp.TCPConnector) -> AsyncIterator[httpx.AsyncBaseTransport]:
+    """The environment's proxies and netrc are not followed, on purpose: the address rule is about the address connected to,
+    and a netrc entry would fight our own Authorization header. No cookie is kept."""
     session = aiohttp.ClientSession(
-        connector=pool,
-        cookie_jar=aiohttp.DummyCookieJar(),
-        middlewares=(_send_as_written,),
-        trust_env=False,
+        connector=pool, cookie_jar=aiohttp.DummyCookieJar(), trust_env=False, auto_decompress=False
     )
-    # `verify` is never used beside a session of its own, but the transport would read all roots again
-    async with session, AiohttpTransport(client=session, verify=tls or True) as transport:
+    async with SessionTransport(session) as transport:
         yield transport

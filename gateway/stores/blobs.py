@@ -5,13 +5,13 @@ import os
 import re
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import ExitStack, asynccontextmanager, contextmanager, nullcontext, suppress
 from fcntl import LOCK_EX, LOCK_SH, flock
 from functools import partial
 from hashlib import sha256
 from os.path import samestat
 from pathlib import Path
-from tempfile import NamedTemporaryFile
+from secrets import token_hex
 from typing import BinaryIO, TypeVar
 
 from gateway.core.order import Codec
@@ -31,8 +31,8 @@ _ABANDONED = 3600.0
 
 #: Disk work at once: fsync waits on the disk, and a few waiters keep it busy.
 THREADS = 4
-#: Bytes to read per trip to a thread: trips cost more than the reading.
-READ = 768 * 1024
+#: Bytes to read per trip to a thread: trips cost more than the reading. A megabyte of base64 is one.
+READ = 1056 * 1024
 
 
 class FileBlobs(Blobs):
@@ -50,14 +50,19 @@ class FileBlobs(Blobs):
             return None
         return await self._in_thread(partial(_size, self._directory / name))
 
-    async def read(self, name: str, chunk: int) -> AsyncIterator[bytes]:
-        file = await self._in_thread(partial(_open, self._directory / name)) if _NAME.fullmatch(name) else None
-        if file is None:
+    async def read(self, name: str, chunk: int, size: int | None = None) -> AsyncIterator[bytes]:
+        if not _NAME.fullmatch(name):
             raise FileNotFoundError(name)
-        with file:
-            while block := await self._in_thread(partial(file.read, max(chunk, READ - READ % chunk))):
+        most = max(chunk, READ - READ % chunk)
+        begun = await self._in_thread(partial(_begin, self._directory / name, most, size))
+        if begun is None:
+            raise FileNotFoundError(name)
+        block, rest = begun
+        with rest or nullcontext():
+            while block:
                 for start in range(0, len(block), chunk):
                     yield block[start : start + chunk]
+                block = await self._in_thread(partial(rest.read, most)) if rest else b""
 
     async def kept(self) -> Sequence[Blob]:
         return await self._in_thread(partial(_kept, self._directory))
@@ -142,12 +147,12 @@ def _keep(directory: Path, data: bytes, codec: Codec) -> str:
     while True:
         if _size(path) != len(data):
             _write(path, data)
-        with suppress(FileNotFoundError), path.open("rb") as file:
+        with suppress(FileNotFoundError), _opened(path, os.O_RDONLY) as file:
             _sync_directory(directory)  # also for a file that is there already: its rename may not be durable yet
             with _locked(directory, LOCK_SH):
                 # Its age begins last of all, so that a slow disk takes nothing from it. It may have been deleted by then,
                 # and written again by another whose rename is not durable: only this very file was synced.
-                if samestat(path.stat(), os.fstat(file.fileno())):
+                if samestat(path.stat(), os.fstat(file)):
                     os.utime(path)
                     return name
 
@@ -161,15 +166,26 @@ def _write(path: Path, data: bytes) -> None:
 @contextmanager
 def _synced(directory: Path, data: bytes) -> Iterator[Path]:
     """A temporary file with these bytes, on the disk, for the block to rename."""
-    with NamedTemporaryFile(dir=directory, suffix=_TEMPORARY, delete=False) as file:
+    temporary = directory / f"{token_hex(8)}{_TEMPORARY}"
+    with _opened(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL) as file:
         try:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-            yield Path(file.name)
+            left = memoryview(data)
+            while left:
+                left = left[os.write(file, left) :]
+            os.fsync(file)
+            yield temporary
         except BaseException:
-            Path(file.name).unlink(missing_ok=True)
+            temporary.unlink(missing_ok=True)
             raise
+
+
+@contextmanager
+def _opened(path: Path, how: int) -> Iterator[int]:
+    descriptor = os.open(path, how | os.O_CLOEXEC, 0o600)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
 
 
 def _forget(directory: Path, name: str, unkept_for: float) -> bool:
@@ -218,11 +234,8 @@ def _gone() -> OSError:
 
 
 def _sync_directory(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY)
-    try:
+    with _opened(directory, os.O_RDONLY) as descriptor:
         os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _kept(directory: Path) -> list[Blob]:
@@ -245,9 +258,20 @@ def _size(path: Path) -> int | None:
         return None
 
 
-def _open(path: Path) -> BinaryIO | None:
+def _begin(path: Path, most: int, size: int | None) -> tuple[bytes, BinaryIO | None] | None:
+    """The first bytes, and the file where there are more; None where it is not there, or has not `size` bytes."""
     try:
-        return path.open("rb")
+        file = path.open("rb")
     except FileNotFoundError:
         _check_there(path.parent)
         return None
+    with ExitStack() as closing:
+        closing.push(file)
+        there = os.fstat(file.fileno()).st_size
+        if size not in {None, there}:
+            return None
+        block = file.read(min(most, there))
+        if there > most:
+            closing.pop_all()
+            return block, file
+    return block, None

@@ -1,6 +1,7 @@
 """The log: one line an event on one stream, as JSON or for a person, with nothing in it that `redaction` hides."""
 
 import datetime as dt
+import json
 import logging
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -25,10 +26,12 @@ class Log:
     def __init__(self, stream: TextIO, log_format: LogFormat, level: str, now: Callable[[], int]) -> None:
         self._now = now
         self.set_level(level)
+        self._sink = _Sink(stream)
+        self._render = _renderer(log_format, colours=stream.isatty())
         #: for who writes structlog's way (`log.logger.info("listening", port=8080)`); it follows the level, too
         self.logger: FilteringBoundLogger = structlog.wrap_logger(
-            _Sink(stream),
-            processors=(self._line, _renderer(log_format, colours=stream.isatty())),
+            self._sink,
+            processors=(self._line, self._render),
             wrapper_class=structlog.make_filtering_bound_logger(logging.DEBUG),
             context_class=dict,
         ).bind()
@@ -41,15 +44,23 @@ class Log:
         """Raises ValueError naming the levels there are."""
         if level not in LEVELS:
             raise ValueError(f"{level!r} is no log level: choose {', '.join(LEVELS)}")
-        self._level = level
+        self._level, self._least = level, LEVELS[level]
+
+    def writes(self, level: str) -> bool:
+        """Would it write what is at that level? Asked where the fields themselves take time."""
+        return LEVELS.get(level, logging.ERROR) >= self._least
 
     def write(self, level: str, event: str, fields: Fields) -> None:
         """`event` is a short fixed sentence; what varies goes into `fields`. A level we do not know counts as error."""
-        self.logger.bind(**fields).log(LEVELS.get(level, logging.ERROR), event)
+        if not self.writes(level):
+            return
+        name = level if level in LEVELS else "error"
+        # the processors without structlog's copy of the logger, which would cost as much as they do
+        self._sink.info(str(self._render(None, name, self._line(None, name, {**fields, "event": event}))))
 
     def _line(self, _: WrappedLogger, level: str, event: EventDict) -> EventDict:
         """The first of structlog's processors: drops what is below the level, orders the fields and cleans each."""
-        if LEVELS.get(level, logging.ERROR) < LEVELS[self._level]:
+        if LEVELS.get(level, logging.ERROR) < self._least:
             raise structlog.DropEvent
         at = dt.datetime.fromtimestamp(self._now() / 1000, tz=dt.UTC).isoformat(timespec="milliseconds")
         line = {"timestamp": at, "level": level, "event": clean("event", event["event"])}
@@ -189,4 +200,6 @@ class _Sink:
 def _renderer(log_format: LogFormat, *, colours: bool) -> Processor:
     if log_format == "console":
         return structlog.dev.ConsoleRenderer(colors=colours, sort_keys=False)
-    return structlog.processors.JSONRenderer()
+    # an encoder made once: json.dumps makes one for every line
+    encode = json.JSONEncoder(default=repr).encode
+    return structlog.processors.JSONRenderer(lambda line, **_: encode(line))

@@ -4,8 +4,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from decimal import Decimal
 
-from prometheus_client import Counter, Histogram
-
 from gateway.core import errors
 from gateway.core.job import Job
 from gateway.core.money import MICROS
@@ -15,6 +13,7 @@ from gateway.telemetry.job_line import job_line
 from gateway.telemetry.labels import NONE, OTHER, Declared, names, words
 from gateway.telemetry.logs import Answered, Log, request_line
 from gateway.telemetry.metrics import Metrics
+from gateway.telemetry.series import Series
 from gateway.telemetry.vocabulary import (
     CACHE,
     CIRCUIT_STATES,
@@ -57,7 +56,12 @@ class Recorder(Telemetry):
         self._outcome, self._store_op = Declared(OUTCOMES, OTHER), Declared(STORE_OPS, OTHER)
         self._op, self._upstream_code = Declared(UPSTREAM_OPS), Declared(UPSTREAM_CODES, OTHER)
         self._result, self._decision, self._circuit = Declared(RESULTS), Declared(DECISIONS), Declared(CIRCUITS)
-        self._store_series: dict[str, tuple[Histogram, Counter]] = {}
+        # of what is told with each request
+        self._requests, self._phases = Series(metrics.requests), Series(metrics.phase_duration)
+        self._durations, self._overheads = Series(metrics.request_duration), Series(metrics.overhead)
+        self._cached, self._saved = Series(metrics.cache_requests), Series(metrics.cache_saved)
+        self._images = Series(metrics.images)
+        self._store_durations, self._store_errors = Series(metrics.store_duration), Series(metrics.store_errors)
         self._start_at_zero()
 
     def known_key(self, team: str, key_id: str) -> None:
@@ -128,20 +132,20 @@ class Recorder(Telemetry):
     def spent(self, *, team: str, key_id: str, model: str, images: int, amount: int, source: str) -> None:
         """`amount` in micro-dollars."""
         team, model, dollars = self._team(team), self._model(model), amount / MICROS
-        self._metrics.images.labels(model, team, self._source(source)).inc(images)
+        self._images[model, team, self._source(source)].inc(images)
         self._metrics.cost.labels(team, model).inc(dollars)
         self._metrics.key_cost.labels(team, self._key(key_id)).inc(dollars)
         if amount == 0 and source in self._vocabulary.sellers:
             self._metrics.unpriced_images.labels(model).inc(images)
 
     def cached(self, model: str, result: str) -> None:
-        self._metrics.cache_requests.labels(self._model(model), self._result(result)).inc()
+        self._cached[self._model(model), self._result(result)].inc()
 
     def saved(self, team: str, model: str, images: int, amount: int) -> None:
         """`amount` in micro-dollars."""
         model = self._model(model)
-        self._metrics.cache_saved.labels(model).inc(amount / MICROS)
-        self._metrics.images.labels(model, self._team(team), self._source(CACHE)).inc(images)
+        self._saved[model,].inc(amount / MICROS)
+        self._images[model, self._team(team), self._source(CACHE)].inc(images)
 
     def routed(self, model: str, provider: str, decision: str) -> None:
         label = self._decision(decision)
@@ -165,18 +169,19 @@ class Recorder(Telemetry):
 
     def request(self, answered: Answered) -> None:
         """One request was answered: its log line and its metrics."""
-        self._log.write(answered.level, "request", request_line(answered))
-        route, outcome, metrics = self._route(answered.route), _outcome(answered.status), self._metrics
+        if self._log.writes(answered.level):
+            self._log.write(answered.level, "request", request_line(answered))
+        route = self._route(answered.route)
         model = self._model(answered.model) if answered.code in MODELS_CODES else NONE
-        metrics.requests.labels(route, model, self._status(str(answered.status)), self._error(answered.code)).inc()
+        self._requests[route, model, self._status(str(answered.status)), self._error(answered.code)].inc()
         if route not in self._vocabulary.image_routes:
             return
         exemplar = _exemplar(answered)
-        metrics.request_duration.labels(route, outcome).observe(answered.seconds, exemplar)
-        if answered.overhead is not None:
-            metrics.overhead.labels(route).observe(answered.overhead, exemplar)
+        self._durations[route, _outcome(answered.status)].observe(answered.seconds, exemplar)
+        if (overhead := answered.overhead) is not None:
+            self._overheads[route,].observe(overhead, exemplar)
         for phase, seconds in answered.phases.items():
-            metrics.phase_duration.labels(phase).observe(seconds)
+            self._phases[phase,].observe(seconds)
 
     def budgets(self, states: Sequence[BudgetState]) -> None:
         """All budgets there are, to be told again and again; teams and keys beyond the caps have none shown."""
@@ -196,17 +201,10 @@ class Recorder(Telemetry):
 
     def store_operation(self, op: str, seconds: float, ok: bool) -> None:
         """Of one operation: the seconds from its call to its answer, and whether it was done."""
-        series = self._store_series.get(op)
-        if (
-            series is None
-        ):  # told several times a request, of some forty operations: looking them up cost more than telling
-            label = self._store_op(op)
-            series = self._metrics.store_duration.labels(label), self._metrics.store_errors.labels(label)
-            self._store_series[op] = series
-        duration, errors_ = series
-        duration.observe(seconds)
+        label = self._store_op(op)
+        self._store_durations[label,].observe(seconds)
         if not ok:
-            errors_.inc()
+            self._store_errors[label,].inc()
 
     def loop_lag(self, seconds: float) -> None:
         self._metrics.loop_lag.observe(max(0.0, seconds))

@@ -1,6 +1,7 @@
 """What never reaches a log: keys, prompts, signed addresses, image bytes. Applied to every line, whoever wrote it."""
 
 import re
+from functools import lru_cache
 
 from gateway.core.origin import chain, frames
 
@@ -31,25 +32,35 @@ _MASKS: tuple[tuple[re.Pattern[str], str], ...] = (
     # base64 of an image; a SHA-256 in hex (64) is no secret and stays
     (re.compile(r"[A-Za-z0-9+/_-]{80,}={0,2}"), "…"),
 )
+#: What nothing of the above is in: most values are words of our own, and a line has a dozen.
+_PLAIN = re.compile(r"[A-Za-z0-9_.]*+(?:(?<![kr])-[A-Za-z0-9_.]*+)*+")
+_SHORT = 80
 _QUOTED = re.compile(r"(?<!\w)'(?:[^'\\]|\\.)*'?|\"(?:[^\"\\]|\\.)*\"?", re.DOTALL)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 
 
 def clean(name: str, value: object) -> Scalar:
     """The value of a log field as it may be written: of a list its items, of any other object only the type."""
-    if name.lower().replace("-", "_") in _SECRET_NAMES:
+    if _is_secret(name):
         return _HIDDEN
-    if value is None or isinstance(value, bool | int | float):
+    if isinstance(value, str):
+        return mask(without_quotes(value) if name in _QUOTING_NAMES else value)
+    if value is None or isinstance(value, (bool, int, float)):
         return value
-    if isinstance(value, list | tuple):
+    if isinstance(value, (list, tuple)):
         return ", ".join(str(clean(name, item)) for item in value)
-    if not isinstance(value, str):
-        return f"[{type(value).__name__}]"
-    return mask(without_quotes(value) if name in _QUOTING_NAMES else value)
+    return f"[{type(value).__name__}]"
+
+
+@lru_cache(maxsize=1024)
+def _is_secret(name: str) -> bool:
+    return name.lower().replace("-", "_") in _SECRET_NAMES
 
 
 def mask(text: str) -> str:
     """`text` with secrets masked, on one line (no forged lines, no terminal escapes), and cut where it is absurdly long."""
+    if len(text) < _SHORT and _PLAIN.fullmatch(text):
+        return text
     for pattern, replacement in _MASKS:
         text = pattern.sub(replacement, text)
     text = _CONTROL.sub(" ", text)

@@ -28,7 +28,7 @@ from gateway.settings import Settings, SettingsError, runtime_directory
 from gateway.stores.blobs import read_owner
 from gateway.stores.disk import free_bytes, modes, sync_seconds
 from gateway.wiring.policy_files import policy_directory, read_policies
-from gateway.wiring.servers import check_keys
+from gateway.wiring.server_keys import check_keys
 from gateway.wiring.stores import Store, open_stores
 from gateway.wiring.words import EMPIRIOLABS
 

@@ -15,7 +15,7 @@ from gateway.providers.workers import NAME as WORKERS
 from gateway.providers.workers import Workers
 from gateway.settings import Settings
 from gateway.telemetry.recorder import Recorder
-from gateway.wiring.servers import open_servers
+from gateway.wiring.server_keys import check_keys
 from gateway.wiring.stores import Stores
 from gateway.wiring.words import EMPIRIOLABS
 
@@ -32,17 +32,25 @@ async def open_legs(  # noqa: PLR0913 - wired once
     clock: Clock,
 ) -> dict[str, Leg]:
     """The team's own workers, the servers of the routes, and EmpirioLabs when there is a key for it. Connections close after
-    the crew has stopped."""
+    the crew has stopped.
+
+    Raises SettingsError for a key of a server that is not there.
+    """
+    check_keys(settings, policies.now)
 
     def leg(provider: Provider, limit: int = 0) -> Leg:
         governor = Governor(provider.name, limit, stores.allowance(limit, replica), crew, clock)
         return Leg(provider, governor, clock, recorder)
 
-    unlimited = stores.allowance(0, replica)
-    legs = {
-        WORKERS: leg(Workers(stores.queue, stores.bells, clock)),
-        **await open_servers(stack, settings, policies, allowance=unlimited, crew=crew, recorder=recorder, clock=clock),
-    }
+    legs = {WORKERS: leg(Workers(stores.queue, stores.bells, clock))}
+    if policies.now.routes.servers:
+        # they alone want Pillow: megabytes that most gateways need not hold
+        from gateway.wiring.servers import open_servers  # noqa: PLC0415
+
+        unlimited = stores.allowance(0, replica)
+        legs |= await open_servers(
+            stack, settings, policies, allowance=unlimited, crew=crew, recorder=recorder, clock=clock
+        )
     key = settings.empiriolabs_api_key
     if key is None:
         if legs.keys() == {WORKERS}:

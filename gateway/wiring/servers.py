@@ -14,7 +14,7 @@ from gateway.providers.downloads import open_lines
 from gateway.providers.large_bodies import Places
 from gateway.providers.openai_images import OpenAIImages, Terms
 from gateway.providers.openai_images_wire import Served
-from gateway.settings import Settings, SettingsError
+from gateway.settings import Settings
 from gateway.telemetry.recorder import Recorder
 
 #: Seconds for a free connection, DNS, TCP and TLS together.
@@ -31,14 +31,8 @@ async def open_servers(  # noqa: PLR0913 - wired once
     recorder: Recorder,
     clock: Clock,
 ) -> dict[str, Leg]:
-    """All of them: a route may come to name one while the gateway runs. Their connections close after the crew has stopped.
-
-    Raises SettingsError for a key of a server that is not there.
-    """
-    check_keys(settings, policies.now)
+    """All of them: a route may come to name one while the gateway runs. Their connections close after the crew has stopped."""
     servers = policies.now.routes.servers
-    if not servers:
-        return {}
     lines = await stack.enter_async_context(open_lines(clock, _CONNECT))
     places = Places(clock)
     legs = {}
@@ -49,15 +43,6 @@ async def open_servers(  # noqa: PLR0913 - wired once
         seats = Seats(server.name, server.most_at_once, allowance, crew, clock)
         legs[server.name] = Leg(provider, seats, clock, recorder)
     return legs
-
-
-def check_keys(settings: Settings, policies: Policies) -> None:
-    """A key that nobody is given is a name misspelt: its server would be asked without one. Raises SettingsError."""
-    unknown = settings.keys_of_providers.keys() - {server.name for server in policies.routes.servers}
-    if unknown:
-        raise SettingsError(
-            f"IMAGEGATE_PROVIDER_KEYS has a key of {min(unknown)}, which is none of the [[servers]] in routes.toml"
-        )
 
 
 def _terms(server: Server, settings: Settings) -> Terms:

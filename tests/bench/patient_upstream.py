@@ -5,14 +5,13 @@ import asyncio
 import json
 import sys
 import time
-from base64 import b64encode
 from datetime import UTC, datetime
 from itertools import count
 from math import exp
 from random import Random
 
 import uvloop
-from immediate_upstream import Upstream, picture
+from immediate_upstream import Made, Upstream, drawing
 
 
 class Patient:
@@ -23,8 +22,7 @@ class Patient:
         self._dice = Random(7)
         self._numbers = count()
         self._jobs: dict[str, tuple[float, float]] = {}
-        drawing = b64encode(picture("drawing")).decode()
-        self._result = json.dumps({"data": [{"b64_json": drawing}]})
+        self._drawing = drawing()
 
     def accept(self) -> bytes:
         job_id, now = f"job_{next(self._numbers):x}", time.time()
@@ -37,12 +35,13 @@ class Patient:
         head = f'{{"job_id":"{job_id}","created_at":"{_iso(began)}"'
         if now < ends:
             return f'{head},"status":"processing","progress":{(now - began) / (ends - began):.3f}}}'.encode()
-        return f'{head},"status":"completed","completed_at":"{_iso(ends)}","result":{self._result}}}'.encode()
+        done = f'{head},"status":"completed","completed_at":"{_iso(ends)}","result":{{"data":[{{"b64_json":"'.encode()
+        return b'%b%b"}]}}' % (done, self._drawing.base64(int(job_id[4:], 16)))
 
 
 class PatientUpstream(Upstream):
     def __init__(self, jobs: Patient) -> None:
-        super().__init__(b"")
+        super().__init__(Made("drawing"))
         self._patient = jobs
 
     def _answer(self, head: bytes, body: bytes) -> bytes:

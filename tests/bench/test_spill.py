@@ -19,6 +19,7 @@ from figures import show, times
 from own_gpus import policies, simulated, started
 from plots import Panel, Series, draw
 from processes import environment
+from report import picture
 from rig import Inside, inside
 
 from gateway.core.order import Order
@@ -71,7 +72,7 @@ async def test_the_cloud_takes_what_the_worker_would_be_late_with(
     # what an order takes that found the worker idle
     alone = median(each.took for each in orders if each.own and not each.estimate)
     waited = sorted(max(0.0, each.took - alone) for each in orders if each.own)
-    report(tmp_path, orders, waited, alone)
+    report(orders, waited, alone)
     assert all(each.estimate < BOUND for each in orders if each.own)
     assert all(each.estimate >= BOUND for each in orders if not each.own)
     assert all(each.own for each in orders if each.began < CALM), "in the calm the worker makes all"
@@ -129,14 +130,14 @@ def moments() -> Sequence[float]:
     return came
 
 
-def report(directory: Path, orders: Sequence[Asked], waited: Sequence[float], alone: float) -> None:
+def report(orders: Sequence[Asked], waited: Sequence[float], alone: float) -> None:
     own, cloud = ([each for each in orders if each.own is which] for which in (True, False))
     # from when the line is full, to the end of the rush
     full = [each for each in orders if CALM + BOUND <= each.began < CALM + RUSH]
     share = sum(not each.own for each in full) / len(full)
     excess = 1 - (CALM + RUSH - (CALM + BOUND)) / alone / len(full)
     late = sum(each > BOUND for each in waited)
-    plot = directory / "spill.svg"
+    plot = picture("spill")
     draw(plot, panels(orders, alone), END)
     measured = {
         "estimate at the worker, of those that it made": sorted(each.estimate for each in own),

@@ -7,7 +7,7 @@ from house import packaged
 from refused_settings import refusal
 
 from gateway.settings import SettingsError, read
-from gateway.wiring.servers import check_keys
+from gateway.wiring.server_keys import check_keys
 
 NAME = "IMAGEGATE_PROVIDER_KEYS"
 

@@ -1,6 +1,8 @@
 """The wheel as a stranger gets it: built, installed in an empty environment, run from `/`."""
 
+import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -68,3 +70,22 @@ def test_packaged_policies_are_those_of_the_checkout(installed: Path) -> None:
 def test_command_runs_from_the_root_directory(installed: Path, tmp_path: Path, arguments: list[str], says: str) -> None:
     environment = {"PATH": os.defpath, "HOME": str(tmp_path)}
     assert says in run(installed / "bin/imagegate", *arguments, cwd=Path("/"), environment=environment)
+
+
+#: Imports whatever a command may, but the engine that runs a model.
+_IMPORT_ALL = """
+import pkgutil, gateway
+for found in pkgutil.walk_packages(gateway.__path__, "gateway."):
+    if not found.name.startswith(("gateway.worker.diffusers", "gateway.__main__")):
+        __import__(found.name)
+"""
+
+
+def test_all_runs_without_what_the_image_leaves_out(uv: str, installed: Path, tmp_path: Path) -> None:
+    found = re.search(r"uninstall --quiet --yes \\\n +([^\\]+) ", (ROOT / "deploy/Dockerfile").read_text())
+    assert found
+    run(uv, "pip", "uninstall", "--quiet", "--python", installed / "bin/python", *found[1].split())
+    environment = {"PATH": os.defpath, "HOME": str(tmp_path)}
+    run(installed / "bin/python", "-c", _IMPORT_ALL, environment=environment)
+    said = run(installed / "bin/imagegate", "demo", "--once", "--json", cwd=tmp_path, environment=environment)
+    assert Path(json.loads(said)["path"]).stat().st_size > 1000

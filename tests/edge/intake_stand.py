@@ -80,7 +80,7 @@ class App(TinyApp):
             exchange = of(request)
             exchange.key_id = request.headers.get("x-key")
             exchange.started -= float(request.headers.get("x-came", 0))
-            ask, uploads = await intake.read(request, kind, self.catalogue, patience(request.headers, 280.0))
+            ask, uploads = await intake.read(request, kind, self.catalogue, patience(exchange.head, 280.0))
             assert all(len(upload.data) == upload.reference.size for upload in uploads)
             pictures = [each for each in uploads if not each.mask]
             images = [[each.reference.codec, each.reference.width, each.reference.height] for each in pictures]

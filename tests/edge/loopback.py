@@ -18,7 +18,8 @@ from gateway.edge.admin_socket import admin_listener
 from gateway.edge.envelope import Message, Receive, Send
 from gateway.edge.exchange import Exchange, Observed, Observer
 from gateway.edge.guard import Guard, GuardLimits
-from gateway.edge.protocol import EdgeProtocol, HeadLimits
+from gateway.edge.head import HeadLimits
+from gateway.edge.protocol import EdgeProtocol
 from gateway.edge.server import EdgeServer, bind_tcp
 
 SMUGGLED = b"GET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n"

@@ -15,6 +15,7 @@ from litestar.routes import HTTPRoute
 from gateway import settings
 from gateway.core import keys as key_form
 from gateway.edge.guard import Guard
+from gateway.edge.straight import Straight
 from gateway.wiring.services import Services, open_services
 
 ADMIN_KEY = "the admin key of this gateway, 32 or more"
@@ -48,8 +49,10 @@ class Gateway:
     def routes(self, prefix: str) -> list[Route]:
         guard = self.services.app._app
         assert isinstance(guard, Guard)
-        assert isinstance(guard._app, Litestar)
-        return sorted(_routes(guard._app, prefix))
+        straight = guard._app
+        assert isinstance(straight, Straight)
+        assert isinstance(straight._app, Litestar)
+        return sorted(_routes(straight._app, prefix))
 
     def credentials(self) -> dict[str, str | None]:
         """All but the right one."""

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from loopback import CHUNKED, POST, SMUGGLED, Loopback, drip, read_one, read_to_end, serving
 
-from gateway.edge.protocol import HeadLimits
+from gateway.edge.head import HeadLimits
 
 MIB = 1024 * 1024
 

@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from litestar.datastructures import Headers
 
 from gateway.core import ask as asks
 from gateway.core.ask import Edit, Generation
 from gateway.core.errors import GatewayError, InvalidRequest, UnsupportedMediaType
 from gateway.core.order import Reference, Upload
 from gateway.core.request_body import decode, parse
+from gateway.edge.head import Head
 from gateway.edge.jobs import _limit
 from gateway.edge.schema import dry_run, heartbeat, read_call
 from gateway.pipeline.call import Call
@@ -26,16 +26,20 @@ def ask_of(body: bytes, content_type: str = "application/json") -> Generation:
     return asks.read(parse(body, content_type, "generation", 4).fields, Generation)
 
 
+def head_of(headers: dict[str, str]) -> Head:
+    return Head((name.encode(), value.encode()) for name, value in headers.items())
+
+
 def call_of(fields: dict[str, Any] | None = None, spent: float = 0.0, /, **headers: str) -> Call:
     body = json.dumps({"prompt": "a cat", **(fields or {})}).encode()
-    given_headers = Headers({name.replace("_", "-"): value for name, value in headers.items()})
+    given_headers = head_of({name.replace("_", "-"): value for name, value in headers.items()})
     return read_call(ask_of(body), (), given_headers, MAX_WAIT, spent)
 
 
 def outcome(body: bytes) -> object:
     """What becomes of a body; no error but the gateway's own."""
     try:
-        return read_call(ask_of(body), (), Headers({}), MAX_WAIT, 0.0)
+        return read_call(ask_of(body), (), Head(), MAX_WAIT, 0.0)
     except GatewayError as refused:
         return refused
 
@@ -216,14 +220,14 @@ def test_a_wish_that_is_not_understood_is_refused_before_it_costs(headers: dict[
 
 @pytest.mark.parametrize(("value", "dry"), [("true", True), (" TRUE", True), ("false", False)])
 def test_a_dry_run_is_asked_for_in_plain_words(value: str, dry: bool) -> None:
-    assert dry_run(Headers({"x-imagegate-dry-run": value})) is dry
-    assert not dry_run(Headers({}))
+    assert dry_run(head_of({"x-imagegate-dry-run": value})) is dry
+    assert not dry_run(Head())
 
 
 @pytest.mark.parametrize("values", [[""], ["yes"], ["true1"], ["false", "true"], ["true", "true"]])
 def test_a_dry_run_that_is_not_understood_buys_nothing(values: list[str]) -> None:
     with pytest.raises(InvalidRequest) as refused:
-        dry_run(Headers([(b"x-imagegate-dry-run", value.encode()) for value in values]))
+        dry_run(Head([(b"x-imagegate-dry-run", value.encode()) for value in values]))
     assert refused.value.param == "x-imagegate-dry-run"
 
 
@@ -234,18 +238,18 @@ def test_what_asks_for_nothing_special_is_let_in() -> None:
 def test_a_retry_is_known_by_what_was_parsed() -> None:
     one = call_of({"n": 2, "quality": None}).body_hash
     same = ask_of(b' { "n":2,"prompt":"a\\u0020cat" }')
-    assert one == read_call(same, (), Headers({}), 1.0, 0.5).body_hash
+    assert one == read_call(same, (), Head(), 1.0, 0.5).body_hash
     upload = Upload(Reference("a.png", "png", 64, 64, 1), b"x")
     other_mask = Upload(Reference("b.png", "png", 64, 64, 1), b"y", mask=True)
     others = [
-        read_call(same, (upload,), Headers({}), 1.0, 0.5),
-        read_call(same, (upload, upload), Headers({}), 1.0, 0.5),
-        read_call(same, (upload, replace(upload, mask=True)), Headers({}), 1.0, 0.5),
-        read_call(same, (upload, other_mask), Headers({}), 1.0, 0.5),
+        read_call(same, (upload,), Head(), 1.0, 0.5),
+        read_call(same, (upload, upload), Head(), 1.0, 0.5),
+        read_call(same, (upload, replace(upload, mask=True)), Head(), 1.0, 0.5),
+        read_call(same, (upload, other_mask), Head(), 1.0, 0.5),
         call_of({"n": 1}),
         call_of({"n": 2, "seed": 0}),
         call_of({"n": 2, "user": "x"}),
-        read_call(asks.read({"n": 2, "prompt": "a cat"}, Edit), (), Headers({}), 1.0, 0.5),
+        read_call(asks.read({"n": 2, "prompt": "a cat"}, Edit), (), Head(), 1.0, 0.5),
     ]
     assert len({one, *(call.body_hash for call in others)}) == 9
 
@@ -274,7 +278,7 @@ def test_what_was_spent_on_the_way_is_no_patience_any_more() -> None:
     ],
 )
 def test_heartbeats_come_before_a_client_gives_up(headers: dict[str, str], every: float) -> None:
-    assert heartbeat(Headers(headers)) == every
+    assert heartbeat(head_of(headers)) == every
 
 
 def test_the_end_user_goes_along() -> None:

@@ -2,6 +2,7 @@
 
 import pytest
 
+from gateway.edge.head import Head
 from gateway.edge.trace import trace_id
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
@@ -9,7 +10,7 @@ SPAN = "00f067aa0ba902b7"
 
 
 def found(*values: str) -> str | None:
-    return trace_id([(b"host", b"a"), *((b"traceparent", value.encode()) for value in values)])
+    return trace_id(Head([(b"host", b"a"), *((b"traceparent", value.encode()) for value in values)]))
 
 
 @pytest.mark.parametrize("value", [f"00-{TRACE}-{SPAN}-01", f"00-{TRACE}-{SPAN}-00", f"cc-{TRACE}-{SPAN}-01-more"])

@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-import apsw
-
 from gateway.core.job import HOLDING, Entry, Job, Picture, Source
 from gateway.core.money import period
 from gateway.ports import Cache, Cached, Saved
 from gateway.stores.sqlite import retries
+from gateway.stores.sqlite.database import Database
+from gateway.stores.sqlite.hits import insert_hits
 from gateway.stores.sqlite.retention import remove, remove_followers
 from gateway.stores.sqlite.rows import insert_job, select_job, select_jobs
 from gateway.stores.sqlite.writer import SqlitePort
@@ -65,7 +65,15 @@ SELECT day, team, model, images, amount FROM saved WHERE day >= ? AND images <> 
 
 class SqliteCache(SqlitePort, Cache):
     async def share(self, follower: Job, since: int, *, made: bool = False) -> Job | None:
-        return await self._writer.call("share", lambda db: _share(db, follower, since, made=made))
+        if follower.idempotency is None and not self._writer.stopped:
+            hit = self._writer.known.made.follow(follower, since)
+            if hit is not None:
+                self._writer.hit()
+                return hit
+        shared, leader, edition = await self._writer.call("share", lambda db: _share(db, follower, since, made=made))
+        if shared is not None and leader is not None:
+            self._writer.known.made.answered(shared, leader, edition)
+        return shared
 
     async def peek(self, entry: Entry, since: int) -> Job | None:
         return await self._writer.call("peek", lambda db: _leader(db, entry, since))
@@ -88,14 +96,20 @@ class SqliteCache(SqlitePort, Cache):
         return [Saved(*row) for row in await self._writer.execute("saved", _SAVED, (since,))]
 
 
-def _share(db: apsw.Connection, follower: Job, since: int, *, made: bool) -> Job | None:
+def _share(db: Database, follower: Job, since: int, *, made: bool) -> tuple[Job | None, int | None, tuple[int, int]]:
+    """Of a hit also when its leader was made, and by which edition of all that is known."""
+    edition = db.known.made.edition
     known = select_job(db, follower.id)
     if known is not None:
-        return known if known.leader else None
-    return retries.standing(db, follower) or follow(db, follower, since, made=made)
+        return known if known.leader else None, None, edition
+    shared = retries.standing(db, follower) or follow(db, follower, since, made=made)
+    created_at = None
+    if shared is not None and shared.source == "hit" and shared.id == follower.id:
+        created_at = db.execute("SELECT created_at FROM jobs WHERE id = ?", (shared.leader,)).get
+    return shared, created_at, edition
 
 
-def follow(db: apsw.Connection, follower: Job, since: int, *, made: bool = False) -> Job | None:
+def follow(db: Database, follower: Job, since: int, *, made: bool = False) -> Job | None:
     """Journal it as following the job of an equal order, if there is one; None, and nothing written, otherwise."""
     entry = follower.entry
     leader = _leader(db, entry, since) if entry else None
@@ -114,24 +128,29 @@ def follow(db: apsw.Connection, follower: Job, since: int, *, made: bool = False
     return followed
 
 
-def enter(db: apsw.Connection, job: Job, since: int) -> None:
+def enter(db: Database, job: Job, since: int) -> None:
     """Let a job that begins to be made answer for equal orders, unless another does."""
     if job.entry and job.source != "bypass" and _leader(db, job.entry, since) is None:
-        db.execute(_ENTER, (job.entry.scope, job.entry.fingerprint, job.id))
+        _enter(db, job.entry, job.id)
 
 
-def failed(db: apsw.Connection, job_id: str) -> None:
+def _enter(db: Database, entry: Entry, job_id: str) -> None:
+    db.execute(_ENTER, (entry.scope, entry.fingerprint, job_id))
+    db.known.made.withdraw(entry)
+
+
+def failed(db: Database, job_id: str) -> None:
     """A job bore nothing, and nothing of it is unconfirmed: it answers for nobody."""
     db.execute(_LEAVE, (job_id,))
 
 
-def withdraw(db: apsw.Connection, job_id: str) -> None:
+def withdraw(db: Database, job_id: str) -> None:
     """A job answers for no equal order from now on; those that follow it do so."""
     db.execute("DELETE FROM cached WHERE job_id = ?", (job_id,))
     db.execute("UPDATE jobs SET scope = NULL, fingerprint = NULL WHERE id = ?", (job_id,))
 
 
-def landed(db: apsw.Connection, job_id: str, pictures: Sequence[Picture], now: int) -> None:
+def landed(db: Database, job_id: str, pictures: Sequence[Picture], now: int) -> None:
     """Pictures of a job were settled: its followers are spared their price, and what was made past the cache enters it."""
     if not db.execute(_CONCERNS_OTHERS, (job_id,)).get:
         return
@@ -140,10 +159,10 @@ def landed(db: apsw.Connection, job_id: str, pictures: Sequence[Picture], now: i
         return
     db.execute(_SPARE, {"leader": job_id, "day": period("day", now), "images": len(pictures)})
     if job.entry and job.source == "bypass" and job.whole:
-        db.execute(_ENTER, (job.entry.scope, job.entry.fingerprint, job.id))
+        _enter(db, job.entry, job.id)
 
 
-def _leader(db: apsw.Connection, entry: Entry, since: int) -> Job | None:
+def _leader(db: Database, entry: Entry, since: int) -> Job | None:
     equal = {"scope": entry.scope, "fingerprint": entry.fingerprint}
     job = next(iter(select_jobs(db, _EQUAL, equal)), None)
     if job is None or not job.ended:
@@ -151,22 +170,24 @@ def _leader(db: apsw.Connection, entry: Entry, since: int) -> Job | None:
     return job if job.whole and job.created_at >= since else None
 
 
-def _save(db: apsw.Connection, job: Job, images: int) -> None:
+def _save(db: Database, job: Job, images: int) -> None:
     day = period("day", job.created_at)
     db.execute(_SAVE, (day, job.team, job.order.model, images, images * job.order.unit_price))
 
 
-def _lose(db: apsw.Connection, job_id: str) -> bool:
+def _lose(db: Database, job_id: str) -> bool:
     """Some of those that follow it, and at last the job; whether there are more."""
     job = select_job(db, job_id)
     if job is None or not job.ended:  # it was unconfirmed, and is being made after all
         return False
+    insert_hits(db, db.known.made.close())
     db.execute("DELETE FROM cached WHERE job_id = ?", (job_id,))
     holds = any(attempt.state in HOLDING for attempt in job.attempts)
     return not (remove_followers(db, job_id) if holds else remove(db, job_id))[1]
 
 
-def _forget(db: apsw.Connection, entry: Entry, job_id: str) -> int:
+def _forget(db: Database, entry: Entry, job_id: str) -> int:
     which = (entry.scope, entry.fingerprint, job_id)
+    db.known.made.withdraw(entry)
     db.execute("DELETE FROM cached WHERE scope = ? AND fingerprint = ? AND job_id = ?", which)
     return db.changes()

@@ -8,6 +8,7 @@ from pathlib import Path
 import apsw
 
 from gateway.ports import StoreDown
+from gateway.stores.sqlite.known import Known
 
 #: The step from version 1 to 2, from 2 to 3, and so on. What was released is never edited: files have taken it.
 _STEPS = (
@@ -171,14 +172,22 @@ PRAGMA foreign_keys = ON;
 """
 
 
-def open_database(path: Path, lock_wait: float) -> apsw.Connection:
+class Database(apsw.Connection):
+    """The connection, and what is known of its file without reading it."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(path)
+        self.known = Known()
+
+
+def open_database(path: Path, lock_wait: float) -> Database:
     """Open or create the file, waiting `lock_wait` seconds for another process to let go of it.
 
     Raises StoreDown, naming the file.
     """
     try:
         _create_private(path)
-        db = apsw.Connection(str(path))
+        db = Database(str(path))
         try:
             db.set_busy_timeout(int(lock_wait * 1000))
             db.execute(_DURABLE).fetchall()

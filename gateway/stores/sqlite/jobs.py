@@ -2,12 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 
-import apsw
 import msgspec
 
 from gateway.core.job import Attempt, Failure, Job, Passed, Status
 from gateway.ports import Jobs, Spare, Unconfirmed
 from gateway.stores.sqlite import cache
+from gateway.stores.sqlite.database import Database
 from gateway.stores.sqlite.ledger import Ending, end
 from gateway.stores.sqlite.rows import select_job, select_jobs, to_json
 from gateway.stores.sqlite.writer import SqlitePort
@@ -81,7 +81,8 @@ _AFTER = """
 
 class SqliteJobs(SqlitePort, Jobs):
     async def job(self, job_id: str) -> Job | None:
-        return await self._writer.call("job", lambda db: select_job(db, job_id))
+        known = None if self._writer.stopped else self._writer.known.made.job(job_id)
+        return known or await self._writer.call("job", lambda db: select_job(db, job_id))
 
     async def list_jobs(
         self, *, team: str | None = None, status: Status | None = None, limit: int = 20, after: str | None = None
@@ -130,7 +131,7 @@ class SqliteJobs(SqlitePort, Jobs):
         return await self._writer.call("moved", lambda db: _moved(db, move))
 
     async def detach(self, job_id: str) -> None:
-        await self._writer.execute("detach", "UPDATE jobs SET detached = 1 WHERE id = ?", (job_id,))
+        await self._writer.call("detach", lambda db: _detach(db, job_id))
 
     async def cancel(
         self,
@@ -175,14 +176,19 @@ def _chosen(team: str | None, status: Status | None, after: str | None) -> str:
     return f"WHERE {' AND '.join(conditions)} ORDER BY created_at DESC, seq DESC LIMIT :limit"
 
 
-def _unsubmitted(db: apsw.Connection, which: tuple[str, int], ending: Ending) -> bool:
+def _detach(db: Database, job_id: str) -> None:
+    db.execute("UPDATE jobs SET detached = 1 WHERE id = ?", (job_id,))
+    db.known.made.changed(job_id)
+
+
+def _unsubmitted(db: Database, which: tuple[str, int], ending: Ending) -> bool:
     db.execute(_UNSUBMITTED, which)
     if list(db.execute(_NOT_TAKEN, which)):
         end(db, ending)
     return bool(list(db.execute("SELECT 1 FROM attempts WHERE id = ? AND state = 'reserved'", which[:1])))
 
 
-def _moved(db: apsw.Connection, move: Mapping[str, str | int | None]) -> bool:
+def _moved(db: Database, move: Mapping[str, str | int | None]) -> bool:
     done = db.execute(_MOVED_THERE, move).get
     if done is not None:
         return bool(done)
@@ -193,12 +199,12 @@ def _moved(db: apsw.Connection, move: Mapping[str, str | int | None]) -> bool:
     return True
 
 
-def _unconfirmed(db: apsw.Connection, change: Mapping[str, str | int | None]) -> bool:
+def _unconfirmed(db: Database, change: Mapping[str, str | int | None]) -> bool:
     db.execute(_UNCONFIRMED, change)
     return bool(list(db.execute(_IS_UNCONFIRMED, change)))
 
 
-def _cancel(db: apsw.Connection, which: tuple[str, Spare | None, str], failure: Failure, now: int) -> bool:
+def _cancel(db: Database, which: tuple[str, Spare | None, str], failure: Failure, now: int) -> bool:
     if not list(db.execute(_CANCEL, which)):
         return False
     for (attempt_id,) in list(db.execute("SELECT id FROM attempts WHERE job_id = ?", which[:1])):
@@ -206,7 +212,7 @@ def _cancel(db: apsw.Connection, which: tuple[str, Spare | None, str], failure: 
     return True
 
 
-def _unconfirmed_attempts(db: apsw.Connection, submitted_before: int) -> list[tuple[Job, Attempt]]:
+def _unconfirmed_attempts(db: Database, submitted_before: int) -> list[tuple[Job, Attempt]]:
     found: list[tuple[Job, Attempt]] = []
     for attempt_id, job_id in list(db.execute(_UNCONFIRMED_BEFORE, (submitted_before,))):
         job = select_job(db, job_id)

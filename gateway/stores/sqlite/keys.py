@@ -7,6 +7,7 @@ import msgspec
 
 from gateway.core.order import Operation
 from gateway.ports import Key, Keys, KeyTerms, Team, TeamTerms
+from gateway.stores.sqlite.database import Database
 from gateway.stores.sqlite.writer import Operation as Work
 from gateway.stores.sqlite.writer import Result, Row, SqlitePort, Value, Writer
 
@@ -115,7 +116,7 @@ class SqliteKeys(SqlitePort, Keys):
         """The edition ends in the writer's thread, before the commit: no key that was found is used once a change of it is
         durable, whoever was cancelled meanwhile. Nobody else writes to the file."""
 
-        def edited(db: apsw.Connection) -> Result:
+        def edited(db: Database) -> Result:
             self._edition += 1
             return change(db)
 

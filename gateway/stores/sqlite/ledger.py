@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Literal
 
-import apsw
 import msgspec
 
 from gateway.core.job import Claim, Failure, Job, Picture, State
@@ -13,6 +12,7 @@ from gateway.core.money import Budget, payers
 from gateway.core.rate import Exceeded, Limit, Room, Turn
 from gateway.ports import Adjustment, BudgetState, Ledger, LedgerRow, Refusal, Spend, SpendBy
 from gateway.stores.sqlite import audit, cache, image_limits, retries, usage
+from gateway.stores.sqlite.database import Database
 from gateway.stores.sqlite.rows import insert_job, select_job, to_json
 from gateway.stores.sqlite.writer import SqlitePort
 
@@ -84,7 +84,10 @@ class SqliteLedger(SqlitePort, Ledger):
         self, attempt_id: str, pictures: Sequence[Picture], cost: int, now: int, claim: Claim | None = None
     ) -> bool:
         ending = Ending(attempt_id, "settle", now, pictures=tuple(pictures), cost=cost, claim=claim)
-        return await self._writer.call("settle", lambda db: end(db, ending))
+        done, job, edition = await self._writer.call("settle", lambda db: _settle(db, ending))
+        if job is not None:
+            self._writer.known.made.ended(job, edition)
+        return done
 
     async def release(
         self,
@@ -97,7 +100,7 @@ class SqliteLedger(SqlitePort, Ledger):
         claim: Claim | None = None,
     ) -> bool:
         ending = Ending(attempt_id, "release", now, failure=failure, unsent_by=unsent_by, at=at, claim=claim)
-        return await self._writer.call("release", lambda db: end(db, ending))
+        return await self._writer.call("release", lambda db: end(db, ending) is not None)
 
     async def adjust(self, adjustment: Adjustment) -> int | None:
         return await self._writer.call("adjust", lambda db: _adjust(db, adjustment))
@@ -106,6 +109,9 @@ class SqliteLedger(SqlitePort, Ledger):
         await self._writer.call("set_budgets", lambda db: _set_budgets(db, scope, budgets))
 
     async def budgets(self, scopes: Sequence[str] | None, now: int) -> Sequence[BudgetState]:
+        known = None if scopes is None else self._writer.known.counters.states(scopes, now)
+        if known is not None and not self._writer.stopped:
+            return known
         return await self._writer.call("budgets", lambda db: usage.budget_states(db, scopes, now))
 
     async def spend(self, by: SpendBy, since: int) -> Sequence[Spend]:
@@ -147,8 +153,17 @@ class Ending:
     claim: Claim | None = None
 
 
-def end(db: apsw.Connection, ending: Ending) -> bool:
-    """Close an attempt and its hold, once; False when it was closed before, or is not its maker's to close."""
+def _settle(db: Database, ending: Ending) -> tuple[bool, Job | None, tuple[int, int]]:
+    """With the job, if it is made whole by that: who waits for it will ask for it now."""
+    edition = db.known.made.edition
+    job_id = end(db, ending)
+    job = select_job(db, job_id) if job_id is not None and ending.pictures else None
+    return job_id is not None, job if job is not None and job.whole else None, edition
+
+
+def end(db: Database, ending: Ending) -> str | None:
+    """Close an attempt and its hold, once; the id of its job. None when it was closed before, or is not its maker's to
+    close."""
     change = {
         "id": ending.attempt_id,
         "state": (State.DONE if ending.kind == "settle" else State.FAILED).value,
@@ -161,9 +176,9 @@ def end(db: apsw.Connection, ending: Ending) -> bool:
         "worker": ending.claim and ending.claim.worker,
         "claimed_at": ending.claim and ending.claim.at,
     }
-    ended = list(db.execute(_END_ATTEMPT, change))
-    if not ended:
-        return False
+    ended: tuple[int, str] | None = db.execute(_END_ATTEMPT, change).fetchone()
+    if ended is None:
+        return None
     row = {
         "id": ending.attempt_id,
         "kind": ending.kind,
@@ -171,18 +186,18 @@ def end(db: apsw.Connection, ending: Ending) -> bool:
         "amount": ending.cost,
         "now": ending.now,
     }
-    ((held, job_id),) = ended
+    held, job_id = ended
     ((key_id, team, reserved_at),) = db.execute(_INSERT_END, row)
     usage.count(db, payers(key_id, team), reserved_at, spent=ending.cost, held=-held)
     if ending.pictures:
         cache.landed(db, job_id, ending.pictures, ending.now)
     else:
         cache.failed(db, job_id)
-    return True
+    return job_id
 
 
 def _reserve(
-    db: apsw.Connection, job: Job, limits: Sequence[Limit], since: int | None
+    db: Database, job: Job, limits: Sequence[Limit], since: int | None
 ) -> Job | Refusal | Exceeded | Room | None:
     known = select_job(db, job.id)
     if known is not None:
@@ -204,7 +219,7 @@ def _reserve(
 
 
 def _weigh(
-    db: apsw.Connection, job: Job, limits: Sequence[Limit]
+    db: Database, job: Job, limits: Sequence[Limit]
 ) -> tuple[Refusal | Exceeded | Room | None, Sequence[Turn]]:
     refused = usage.refusal(db, payers(job.key_id, job.team), job.reserved_at, job.held)
     if refused:
@@ -212,7 +227,7 @@ def _weigh(
     return image_limits.judge(db, limits, job.reserved_at, job.images)
 
 
-def _journal(db: apsw.Connection, job: Job) -> None:
+def _journal(db: Database, job: Job) -> None:
     insert_job(db, job)
     order, at = job.order, job.reserved_at
     for attempt in job.attempts:
@@ -222,7 +237,7 @@ def _journal(db: apsw.Connection, job: Job) -> None:
     usage.count(db, payers(job.key_id, job.team), at, spent=0, held=job.held)
 
 
-def _adjust(db: apsw.Connection, adjustment: Adjustment) -> int | None:
+def _adjust(db: Database, adjustment: Adjustment) -> int | None:
     if list(db.execute("SELECT 1 FROM ledger WHERE attempt_id = ? AND kind = 'adjust'", (adjustment.id,))):
         return None
     own_payers = payers(adjustment.key_id, adjustment.team)
@@ -235,7 +250,8 @@ def _adjust(db: apsw.Connection, adjustment: Adjustment) -> int | None:
     return None
 
 
-def _set_budgets(db: apsw.Connection, scope: str, budgets: Sequence[Budget]) -> None:
+def _set_budgets(db: Database, scope: str, budgets: Sequence[Budget]) -> None:
     db.execute("DELETE FROM budgets WHERE scope = ?", (scope,))
     rows = ((scope, budget.window, budget.limit) for budget in budgets)
+    db.known.counters.rebudget(scope)
     db.executemany("INSERT OR REPLACE INTO budgets (scope, window, amount) VALUES (?, ?, ?)", rows)

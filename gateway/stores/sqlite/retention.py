@@ -3,12 +3,13 @@
 from collections.abc import AsyncIterator, Iterator, Sequence
 from functools import partial
 
-import apsw
 import msgspec
 
 from gateway.core.job import Picture
 from gateway.core.order import Order
 from gateway.ports import NOTED_EVERY, Retention
+from gateway.stores.sqlite.database import Database
+from gateway.stores.sqlite.hits import insert_hits
 from gateway.stores.sqlite.writer import Row, SqlitePort
 
 #: Jobs looked at or deleted in one transaction: others wait for that long.
@@ -91,7 +92,7 @@ class SqliteRetention(SqlitePort, Retention):
                 after = rows[-1][0]
 
 
-def remove(db: apsw.Connection, job_id: str, most: int | None = None) -> tuple[int, bool]:
+def remove(db: Database, job_id: str, most: int | None = None) -> tuple[int, bool]:
     """Delete a job, and first those that follow it; where these are many, some of them alone: how many, and whether it is
     gone."""
     followers, alone = remove_followers(db, job_id, most)
@@ -101,21 +102,23 @@ def remove(db: apsw.Connection, job_id: str, most: int | None = None) -> tuple[i
     return followers + 1, True
 
 
-def remove_followers(db: apsw.Connection, job_id: str, most: int | None = None) -> tuple[int, bool]:
+def remove_followers(db: Database, job_id: str, most: int | None = None) -> tuple[int, bool]:
     """Delete those that follow it, but not more than so many: how many, and whether none is left."""
     page = most or _PAGE
     db.execute(_REMOVE_FOLLOWERS, (job_id, page))
     return db.changes(), db.changes() < page
 
 
-def _forget(idle: str, unused_since: int, db: apsw.Connection) -> int:
+def _forget(idle: str, unused_since: int, db: Database) -> int:
+    insert_hits(db, db.known.made.close())
     found = list(db.execute(_NUMBERED + idle, (unused_since, _PAGE)))
     db.executemany("DELETE FROM jobs WHERE seq = ?", found)
     return len(found)
 
 
-def _evict(place: _Place, unused_since: int, size: int, db: apsw.Connection) -> tuple[int, _Place | None]:
+def _evict(place: _Place, unused_since: int, size: int, db: Database) -> tuple[int, _Place | None]:
     """From that place on: how many bytes are gone, and where to go on; None: there is nothing more."""
+    insert_hits(db, db.known.made.close())
     found = list(db.execute(_SIZED + _IDLE_AFTER, (*place, unused_since, _PAGE)))
     freed = deleted = 0
     for used_at, seq, job_id, bytes_ in found:

@@ -33,6 +33,13 @@ SELECT id, job_id, part, provider, images, seed, held, reserved_at,
 FROM attempts WHERE job_id = ? ORDER BY part, id
 """
 
+# Made once: to make one costs more than it takes to decode a row.
+_ORDER = msgspec.json.Decoder(Order)
+_PICTURES = msgspec.json.Decoder(tuple[Picture, ...])
+_FAILURE = msgspec.json.Decoder(Failure | None)
+_PASSED = msgspec.json.Decoder(tuple[Passed, ...])
+_ENCODER = msgspec.json.Encoder()
+
 
 def insert_job(db: apsw.Connection, job: Job) -> None:
     """A new job, its attempts all reserved; or one that follows another, whose attempts are there."""
@@ -77,7 +84,7 @@ def select_job(db: apsw.Connection, job_id: str) -> Job | None:
 
 
 def to_json(value: Order | tuple[Picture, ...] | tuple[Passed, ...] | Failure | None) -> str:
-    return msgspec.json.encode(value).decode()
+    return _ENCODER.encode(value).decode()
 
 
 def _job(db: apsw.Connection, row: tuple[Any, ...]) -> Job:
@@ -88,7 +95,7 @@ def _job(db: apsw.Connection, row: tuple[Any, ...]) -> Job:
         key_id=key_id,
         team=team,
         user=user,
-        order=msgspec.json.decode(order, type=Order),
+        order=_ORDER.decode(order),
         created_at=created_at,
         detached=bool(detached),
         body_hash=body_hash,
@@ -119,11 +126,11 @@ def _attempt(row: tuple[Any, ...]) -> Attempt:
         upstream_id=upstream_id,
         submitted_at=submitted_at,
         ended_at=ended_at,
-        pictures=msgspec.json.decode(pictures, type=tuple[Picture, ...]),
+        pictures=_PICTURES.decode(pictures),
         cost=cost,
-        failure=msgspec.json.decode(failure, type=Failure | None),
+        failure=_FAILURE.decode(failure),
         price=price,
-        passed=msgspec.json.decode(passed, type=tuple[Passed, ...]),
+        passed=_PASSED.decode(passed),
         worker=worker,
         claimed_at=claimed_at,
     )

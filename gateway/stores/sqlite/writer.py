@@ -13,10 +13,11 @@ from typing import Any, TypeVar
 import apsw
 
 from gateway.ports import StoreDown
-from gateway.stores.sqlite.database import open_database
+from gateway.stores.sqlite.database import Database, open_database
+from gateway.stores.sqlite.hits import write_hits
 
 Result = TypeVar("Result")
-Operation = Callable[[apsw.Connection], Result]
+Operation = Callable[[Database], Result]
 Value = str | bytes | int | None
 Bindings = Sequence[Value] | Mapping[str, Value]
 Row = tuple[Any, ...]
@@ -25,6 +26,9 @@ Observe = Callable[[str, float, bool], None]
 
 #: Operations in one transaction: enough to share an fsync, few enough that nobody waits long for the others.
 BATCH = 256
+
+#: Seconds for which hits are gathered, to be written as one.
+HITS_WITHIN = 0.05
 
 #: What SQLite says when the disk, the file or the memory fails it; anything else is a mistake of ours.
 _DOWN = (
@@ -43,7 +47,8 @@ _DOWN = (
 class _Call:
     op: str
     operation: Operation[object]
-    future: asyncio.Future[Any]
+    #: None: nobody waits for it
+    future: asyncio.Future[Any] | None
     since: float
     alone: bool = False
 
@@ -60,13 +65,15 @@ class Writer:
     Reads go the same way: they then see exactly what is durable by the time they are answered.
     """
 
-    def __init__(self, path: Path, db: apsw.Connection, observe: Observe) -> None:
+    def __init__(self, path: Path, db: Database, observe: Observe) -> None:
         self.path = path
+        self.known = db.known
         self._db = db
         self._observe = observe
         self._loop = asyncio.get_running_loop()
         self._queue: SimpleQueue[_Call | None] = SimpleQueue()
-        self._stopped = False
+        self.stopped = False
+        self._hits_due = False
         self._thread = Thread(target=self._work, name="sqlite-writer", daemon=True)
 
     def start(self) -> None:
@@ -74,7 +81,8 @@ class Writer:
 
     async def stop(self) -> None:
         """Finish what was asked for, then close the file."""
-        self._stopped = True
+        self.stopped = True
+        self._write_hits()
         self._queue.put(None)
         await asyncio.to_thread(self._thread.join)
 
@@ -94,8 +102,19 @@ class Writer:
         """`call` for a single statement: its rows."""
         return await self.call(op, lambda db: list(db.execute(statement, bindings)))
 
+    def hit(self) -> None:
+        """There is a hit to be written: before whatever is asked for next, or soon."""
+        if not self._hits_due:
+            self._hits_due = True
+            self._loop.call_later(HITS_WITHIN, self._write_hits)
+
+    def _write_hits(self) -> None:
+        self._hits_due = False
+        if self.known.made.hit:
+            self._queue.put(_hits())
+
     async def _queued(self, op: str, operation: Operation[Result], *, alone: bool) -> Result:
-        if self._stopped:
+        if self.stopped:
             raise StoreDown(f"{self.path} is closed")
         future: asyncio.Future[Result] = self._loop.create_future()
         self._queue.put(_Call(op, operation, future, time.perf_counter(), alone))
@@ -105,6 +124,8 @@ class Writer:
         try:
             while batch := self._take():
                 if together := [call for call in batch if not call.alone]:
+                    if self.known.made.hit:
+                        together.insert(0, _hits())
                     self._answer(together, self._run(together))
                 for call in batch:
                     if call.alone:
@@ -133,14 +154,31 @@ class Writer:
     def _run(self, batch: list[_Call]) -> list[_Outcome]:
         try:
             self._db.execute("BEGIN IMMEDIATE")
-            outcomes = [self._apply(call.operation) for call in batch]
+            outcomes = self._bare(batch)
+            if outcomes is None:
+                self._db.execute("BEGIN IMMEDIATE")
+                outcomes = [self._apply(call.operation) for call in batch]
             self._db.execute("COMMIT")
+            self.known.made.done()
         except Exception as error:  # noqa: BLE001 - the thread's outermost guard: every caller of the batch is told
-            if self._db.in_transaction:
-                with suppress(apsw.Error):  # then the next BEGIN fails as well, and this is tried again
-                    self._db.execute("ROLLBACK")
+            self._undo()
             return [_Outcome(error=self._down(error)) for _ in batch]
         return outcomes
+
+    def _bare(self, batch: list[_Call]) -> list[_Outcome] | None:
+        """All of them, or None when one fails, with nothing done: operations hardly ever do, and savepoints for all would
+        cost each of them two statements more. What is done to the connection alone may be done twice."""
+        try:
+            return [_Outcome(call.operation(self._db)) for call in batch]
+        except Exception:  # noqa: BLE001 - it is done again, and its caller told
+            self._undo()
+            return None
+
+    def _undo(self) -> None:
+        self.known.undone()
+        if self._db.in_transaction:
+            with suppress(apsw.Error):  # then the next BEGIN fails as well, and this is tried again
+                self._db.execute("ROLLBACK")
 
     def _apply(self, operation: Operation[object]) -> _Outcome:
         """One operation under a savepoint of its own, so that its failure undoes nothing of the others."""
@@ -151,6 +189,7 @@ class Writer:
             if not self._db.in_transaction:  # a full disk or an I/O error: SQLite has undone the whole batch
                 raise
             self._db.execute("ROLLBACK TO operation")
+            self.known.counters.forget()
             outcome = _Outcome(error=self._down(error) if isinstance(error, _DOWN) else error)
         self._db.execute("RELEASE operation")
         return outcome
@@ -170,12 +209,16 @@ class Writer:
         now = time.perf_counter()
         for call, outcome in zip(batch, outcomes, strict=True):
             self._observe(call.op, now - call.since, outcome.error is None)
-            if call.future.done():  # its caller was cancelled
+            if call.future is None or call.future.done():  # its caller was cancelled
                 continue
             if outcome.error is None:
                 call.future.set_result(outcome.value)
             else:
                 call.future.set_exception(outcome.error)
+
+
+def _hits() -> _Call:
+    return _Call("hits", write_hits, None, time.perf_counter())
 
 
 @asynccontextmanager
