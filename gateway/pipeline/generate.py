@@ -14,6 +14,7 @@ from gateway.core import errors
 from gateway.core.ask import Ask
 from gateway.core.catalogue import Catalogue
 from gateway.core.job import CacheWord, Failure, Job, Status
+from gateway.core.lots import Lots
 from gateway.core.order import Order, Upload, apart
 from gateway.core.phases import Phase
 from gateway.core.rate import Room
@@ -31,6 +32,7 @@ from gateway.pipeline.turns import Turns
 from gateway.ports import Clock, Jobs, StoreDown, Telemetry
 
 _DRAWN_SEEDS = 2**31
+_LOTS = Lots(secrets.token_bytes)
 _LEFT = Failure("cancelled", "Everybody who waited for this order left before it was submitted.")
 _NOT_KEPT = Failure("no_capacity", "The gateway could not keep a reference image.")
 
@@ -109,7 +111,7 @@ class Generate:
         The uploads are kept by then, and needed no more: whoever goes on to wait had better let go of them.
         """
         references, mask = apart(uploads)
-        order = self._catalogue.order(ask, references, lambda: secrets.randbelow(_DRAWN_SEEDS), mask)
+        order = self._catalogue.order(ask, references, lambda: _LOTS.below(_DRAWN_SEEDS), mask)
         caller.allowed.check(order)
         request = _Request(caller, order, call, ask.seeded, await self._routing.intended(order))
         earlier = await self._retrying.earlier(caller, call)
