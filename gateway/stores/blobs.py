@@ -9,10 +9,12 @@ from contextlib import ExitStack, asynccontextmanager, contextmanager, nullconte
 from fcntl import LOCK_EX, LOCK_SH, flock
 from functools import partial
 from hashlib import sha256
+from io import FileIO
+from itertools import count
 from os.path import samestat
 from pathlib import Path
 from secrets import token_hex
-from typing import BinaryIO, TypeVar
+from typing import TypeVar
 
 from gateway.core.order import Codec
 from gateway.ports import Blob, Blobs, StoreDown
@@ -21,6 +23,8 @@ Result = TypeVar("Result")
 
 _NAME = re.compile(r"[0-9a-f]{64}\.(png|webp|jpeg)")
 _TEMPORARY = ".tmp"
+#: Names of temporary files: nobody else's, also of replicas whose process ids are equal.
+_WRITER, _WRITTEN = token_hex(8), count()
 #: Held by those who say that a picture is kept (shared) and by who deletes one (alone). Its own age tells the time. Made at
 #: the start alone: where it is gone, so is the disk that it is on.
 _LOCK = ".lock"
@@ -32,7 +36,9 @@ _ABANDONED = 3600.0
 #: Disk work at once: fsync waits on the disk, and a few waiters keep it busy.
 THREADS = 4
 #: Bytes to read per trip to a thread: trips cost more than the reading. A megabyte of base64 is one.
-READ = 1056 * 1024
+READ = 990 * 1024
+#: Buffers of that size that are used again: a fresh megabyte is some hundred page faults, longer than the reading itself.
+_BUFFERS = 8
 
 
 class FileBlobs(Blobs):
@@ -41,6 +47,7 @@ class FileBlobs(Blobs):
     def __init__(self, directory: Path, executor: ThreadPoolExecutor) -> None:
         self._directory = directory
         self._executor = executor
+        self._buffers: list[bytearray] = []
 
     async def keep(self, data: bytes, codec: Codec) -> str:
         return await self._in_thread(partial(_keep, self._directory, data, codec))
@@ -53,16 +60,21 @@ class FileBlobs(Blobs):
     async def read(self, name: str, chunk: int, size: int | None = None) -> AsyncIterator[bytes]:
         if not _NAME.fullmatch(name):
             raise FileNotFoundError(name)
-        most = max(chunk, READ - READ % chunk)
-        begun = await self._in_thread(partial(_begin, self._directory / name, most, size))
+        buffer = self._buffers.pop() if self._buffers else bytearray(READ)
+        # as many whole chunks as it holds; a chunk that is larger is read into one of its own, for once
+        view = memoryview(buffer)[: READ - READ % chunk] if chunk <= READ else memoryview(bytearray(chunk))
+        begun = await self._in_thread(partial(_begin, self._directory / name, view, size))
         if begun is None:
             raise FileNotFoundError(name)
-        block, rest = begun
+        filled, rest = begun
         with rest or nullcontext():
-            while block:
-                for start in range(0, len(block), chunk):
-                    yield block[start : start + chunk]
-                block = await self._in_thread(partial(rest.read, most)) if rest else b""
+            while filled:
+                for start in range(0, filled, chunk):
+                    yield bytes(view[start : min(start + chunk, filled)])
+                filled = await self._in_thread(partial(_fill, rest, view)) if rest else 0
+        # only here: whoever is cut off may leave a thread behind that still reads into it
+        if len(self._buffers) < _BUFFERS:
+            self._buffers.append(buffer)
 
     async def kept(self) -> Sequence[Blob]:
         return await self._in_thread(partial(_kept, self._directory))
@@ -166,7 +178,7 @@ def _write(path: Path, data: bytes) -> None:
 @contextmanager
 def _synced(directory: Path, data: bytes) -> Iterator[Path]:
     """A temporary file with these bytes, on the disk, for the block to rename."""
-    temporary = directory / f"{token_hex(8)}{_TEMPORARY}"
+    temporary = directory / f"{_WRITER}-{next(_WRITTEN)}{_TEMPORARY}"
     with _opened(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL) as file:
         try:
             left = memoryview(data)
@@ -258,10 +270,10 @@ def _size(path: Path) -> int | None:
         return None
 
 
-def _begin(path: Path, most: int, size: int | None) -> tuple[bytes, BinaryIO | None] | None:
-    """The first bytes, and the file where there are more; None where it is not there, or has not `size` bytes."""
+def _begin(path: Path, buffer: memoryview, size: int | None) -> tuple[int, FileIO | None] | None:
+    """The first bytes, so many, and the file where there are more; None where it is not there, or has not `size` bytes."""
     try:
-        file = path.open("rb")
+        file = path.open("rb", buffering=0)
     except FileNotFoundError:
         _check_there(path.parent)
         return None
@@ -270,8 +282,16 @@ def _begin(path: Path, most: int, size: int | None) -> tuple[bytes, BinaryIO | N
         there = os.fstat(file.fileno()).st_size
         if size not in {None, there}:
             return None
-        block = file.read(min(most, there))
-        if there > most:
+        filled = _fill(file, buffer)
+        if there > filled:
             closing.pop_all()
-            return block, file
-    return block, None
+            return filled, file
+    return filled, None
+
+
+def _fill(file: FileIO, buffer: memoryview) -> int:
+    """With what is left of the file, as far as it goes."""
+    filled = 0
+    while filled < len(buffer) and (came := file.readinto(buffer[filled:])):
+        filled += came
+    return filled

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import shutil
+from contextlib import aclosing
 from hashlib import sha256
 from pathlib import Path
 
@@ -192,3 +193,29 @@ async def test_a_disk_that_fails_is_a_store_that_is_down(tmp_path: Path) -> None
     with pytest.raises(StoreDown, match="pictures"):
         async with open_blobs(directory):
             pass
+
+
+async def test_pictures_read_at_once_are_never_mixed(blobs: Blobs) -> None:
+    """Also where one who reads leaves in the middle."""
+    pictures = [bytes([number]) * (READ + 50_000 * number) for number in range(12)]
+    kept = [await blobs.keep(picture, "png") for picture in pictures]
+
+    async def read(number: int) -> bytes:
+        pieces = []
+        async with aclosing(blobs.read(kept[number], 3000)) as reading:  # type: ignore[type-var]  # a generator, typed as less
+            async for piece in reading:
+                pieces.append(piece)
+                await asyncio.sleep(0)
+                if number % 3 == 0 and len(pieces) > 2:
+                    return pictures[number]
+        return b"".join(pieces)
+
+    for _ in range(2):
+        assert await asyncio.gather(*map(read, range(12))) == pictures
+
+
+async def test_a_picture_of_another_size_than_was_kept_is_not_read(blobs: Blobs) -> None:
+    name = await blobs.keep(b"four", "png")
+    assert b"".join([piece async for piece in blobs.read(name, 3, 4)]) == b"four"
+    with pytest.raises(FileNotFoundError):
+        await anext(blobs.read(name, 3, 5))
