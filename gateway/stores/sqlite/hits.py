@@ -65,7 +65,9 @@ def insert_hits(db: Database, hits: Sequence[Job]) -> None:
         amounts[what] += count * order.unit_price
         used[hit.leader] = max(hit.created_at, used.get(hit.leader, 0))
         whose = (hit.id, hit.key_id, hit.team, hit.user, order, hit.created_at, hit.detached, hit.body_hash)
-        rows.append((*whose, hit.retry_count, hit.maker, hit.cancelled, hit.leader, hit.entry.scope, hit.entry.fingerprint))
+        rows.append(
+            (*whose, hit.retry_count, hit.maker, hit.cancelled, hit.leader, hit.entry.scope, hit.entry.fingerprint)
+        )
     db.execute(_INSERT, (_json(rows),))
     db.execute(_COUNT, (_json([(entry.scope, entry.fingerprint, job, n) for (entry, job), n in times.items()]),))
     db.execute(_USE, (_json(used),))

@@ -218,9 +218,7 @@ def _reserve(
     return verdict
 
 
-def _weigh(
-    db: Database, job: Job, limits: Sequence[Limit]
-) -> tuple[Refusal | Exceeded | Room | None, Sequence[Turn]]:
+def _weigh(db: Database, job: Job, limits: Sequence[Limit]) -> tuple[Refusal | Exceeded | Room | None, Sequence[Turn]]:
     refused = usage.refusal(db, payers(job.key_id, job.team), job.reserved_at, job.held)
     if refused:
         return refused, ()
