@@ -18,6 +18,9 @@ from gateway.wiring.services import Services, open_services
 
 #: objects made and not ended since the collector last looked: more than thousands of requests under way have
 _YOUNG = 50_000
+#: of the young before the middle-aged are looked through as well, and of those before all are. With Python's own ten, what
+#: thousands of waiting requests hold was looked through in half a second, in which nobody was answered
+_ROUNDS = 3, 34
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +58,7 @@ def _spare_the_collector() -> None:
     """What is there by now stays for good: looking through it again and again, for garbage, would cost each request some of
     its time, and one of them tens of milliseconds. A request's own objects end without the collector, so it may come late."""
     gc.freeze()
-    gc.set_threshold(_YOUNG)
+    gc.set_threshold(_YOUNG, *_ROUNDS)
 
 
 @asynccontextmanager
