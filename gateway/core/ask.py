@@ -3,7 +3,7 @@
 import re
 from typing import Annotated, Any, ClassVar, Literal, TypeVar, get_args
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from gateway.core.errors import InvalidRequest
 from gateway.core.order import Codec, Operation
@@ -70,11 +70,6 @@ class Ask(BaseModel):
         """Does it name the seed, and so a picture?"""
         return self.seed is not None and self.seed >= 0
 
-    @model_validator(mode="before")
-    @classmethod
-    def _nulls_are_absent(cls, data: Any) -> Any:  # noqa: ANN401 - whatever came in
-        return {name: value for name, value in data.items() if value is not None} if isinstance(data, dict) else data
-
 
 Prompt = Annotated[str, Field(min_length=1, description="What the image shall show.")]
 
@@ -130,8 +125,9 @@ def read(fields: object, kind: type[_Kind]) -> _Kind:
     if not isinstance(fields, dict):
         raise InvalidRequest("The request body must be a JSON object.", code="invalid_type")
     _refuse_unserved(fields)
+    given = {name: value for name, value in fields.items() if value is not None}  # a null is as good as nothing
     try:
-        ask = kind.model_validate(fields)
+        ask = kind.model_validate(given)
     except ValidationError as error:
         raise _problem(error) from None  # the cause would carry the prompt into a log
     if ask.stream:

@@ -4,6 +4,7 @@ of its body where it says how many there are."""
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from enum import Enum, auto
 from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
@@ -13,6 +14,15 @@ _CONTROL = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 #: Bytes of a body that are cheaper copied behind the head than sent by themselves.
 _SHORT = 64 * 1024
 _NO_BODY = (204, 304)
+
+
+class Stage(Enum):
+    """Where the reading of a connection stands."""
+
+    IDLE = auto()  # between two requests
+    HEAD = auto()
+    BODY = auto()
+    DEAF = auto()  # whatever still comes is thrown away
 
 
 class EdgeCycle(RequestResponseCycle):

@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 import msgspec
 
 from gateway.core.errors import GatewayError
+from gateway.core.lots import Lots
 
 Header: TypeAlias = tuple[bytes, bytes]
 Message: TypeAlias = MutableMapping[str, Any]
@@ -21,6 +22,8 @@ _BASE62 = (string.digits + string.ascii_letters).encode()
 #: Folding 256 byte values on 62 letters makes eight of them a quarter likelier: of no weight in an id that guards nothing.
 _TO_BASE62 = bytes(_BASE62[value % 62] for value in range(256))
 
+_LOTS = Lots(secrets.token_bytes)
+
 
 def envelope(message: str, type_: str, code: str, param: str | None = None) -> bytes:
     """OpenAI's error object as JSON, always with all four keys: their SDKs read each of them."""
@@ -29,7 +32,7 @@ def envelope(message: str, type_: str, code: str, param: str | None = None) -> b
 
 def new_request_id() -> str:
     """`req_` and 22 fresh base62 characters (131 bits)."""
-    return "req_" + secrets.token_bytes(22).translate(_TO_BASE62).decode()
+    return "req_" + _LOTS.take(22).translate(_TO_BASE62).decode()
 
 
 def common_headers(request_id: str) -> list[Header]:

@@ -13,7 +13,7 @@ from gateway.core.errors import GatewayError, InvalidApiKey, RateLimited
 from gateway.core.job import Job
 from gateway.core.phases import Phase, PhaseMarks, own
 from gateway.core.rate import Room, duration
-from gateway.edge.envelope import App, Header, Message, Receive, Send, new_request_id
+from gateway.edge.envelope import App, Header, Message, Receive, Send, common_headers, new_request_id
 from gateway.edge.head import Head
 from gateway.edge.trace import trace_id
 
@@ -95,14 +95,15 @@ class Exchange:
 
     def headers(self) -> list[Header]:
         """Those that any answer to this request has, whoever makes it."""
+        common = common_headers(self.request_id)
         if not (self.rooms or self.warning):
-            return []
+            return common
         told = [("x-imagegate-budget-warning", self.warning)] if self.warning else []
         for what, room in self.rooms.items():
             told.append((f"x-ratelimit-limit-{what}", str(room.limit)))
             told.append((f"x-ratelimit-remaining-{what}", str(room.remaining)))
             told.append((f"x-ratelimit-reset-{what}", duration(room.reset)))
-        return [(name.encode(), value.encode()) for name, value in told]
+        return [*common, *((name.encode(), value.encode()) for name, value in told)]
 
     def about(self, job: Job, cache: str, cost: int) -> None:
         """`cost` of the answer, in micro-dollars."""

@@ -1,5 +1,5 @@
-"""The ASGI layer around the app: one Host, a deadline and a cap for bodies, a gate on open requests, request id and safe
-headers on every answer, and a bland envelope for whatever escapes the app."""
+"""The ASGI layer around the app: one Host, a deadline and a cap for bodies, a gate on open requests, and a bland envelope for
+whatever escapes the app."""
 
 import asyncio
 import re
@@ -24,7 +24,6 @@ from gateway.edge.envelope import (
     Message,
     Receive,
     Send,
-    common_headers,
     send_error,
 )
 from gateway.edge.exchange import Exchange
@@ -54,7 +53,8 @@ class GuardLimits:
 
 
 class Guard:
-    """Wraps the app, and needs Observed around itself. Sets `admin_socket: bool` in the scope's state."""
+    """Wraps the app, and needs Observed around itself. Sets `admin_socket: bool` in the scope's state, and heeds
+    the server's `whole_body` there: what has come needs no deadline."""
 
     def __init__(self, app: App, limits: GuardLimits) -> None:
         self._app = app
@@ -78,7 +78,7 @@ class Guard:
             if self._open > self._limits.open_requests and not guarded.admin:
                 raise NoCapacity("Too many requests are open.", retry_after=1)  # noqa: TRY301 - answered like the rest
             await self._app(scope, guarded.receive, guarded.send)
-            if not guarded.started and not guarded.gone:
+            if not guarded.exchange.begun and not guarded.gone:
                 raise RuntimeError("the app returned without an answer")  # noqa: TRY301 - as an app that raised
         except GatewayError as error:
             await guarded.refuse(error)
@@ -88,8 +88,8 @@ class Guard:
             raise
         except Exception as error:
             # uvicorn logs what comes out here, and closes.
-            error.add_note(f"request {guarded.request_id}")
-            failed = InternalError(f"The gateway failed on request {guarded.request_id}.")
+            error.add_note(f"request {guarded.exchange.request_id}")
+            failed = InternalError(f"The gateway failed on request {guarded.exchange.request_id}.")
             await guarded.refuse(failed, origin(error))
             raise
         finally:
@@ -99,16 +99,19 @@ class Guard:
 class _Guarded:
     """One request and its answer."""
 
+    __slots__ = (
+        *("_body_ended", "_cap", "_limits", "_receive", "_received", "_refused", "_send", "_since", "_state"),
+        *("admin", "exchange", "gone"),
+    )
+
     def __init__(self, scope: Message, receive: Receive, send: Send, limits: GuardLimits) -> None:
-        self._exchange: Exchange = scope["state"]["exchange"]
-        self.request_id = self._exchange.request_id
+        self._state = scope["state"]
+        self.exchange: Exchange = self._state["exchange"]
         # A unix socket has no port (ASGI, "server"): uvicorn asks the kernel, so no byte of a client can say so.
         server = scope.get("server")
         self.admin = server is not None and server[1] is None
-        self.started = False
         self.gone = False
         self._refused = False
-        self._common = common_headers(self.request_id)
         self._receive = receive
         self._send = send
         self._limits = limits
@@ -116,11 +119,11 @@ class _Guarded:
         self._body_ended = False
         self._received = 0
         self._since: float | None = None
-        scope["state"]["admin_socket"] = self.admin
+        self._state["admin_socket"] = self.admin
 
     def check_head(self) -> None:
         """Raises InvalidRequest for the Host header, RequestTooLarge for a Content-Length over the cap."""
-        head = self._exchange.head
+        head = self.exchange.head
         hosts = head.every("host")
         if not self.admin and (len(hosts) != 1 or _HOST.fullmatch(hosts[0]) is None):
             raise InvalidRequest("The request needs exactly one valid Host header.")
@@ -140,13 +143,10 @@ class _Guarded:
             message = await self._receive()
             self.gone = message["type"] == "http.disconnect"
             return message
-        try:
-            async with asyncio.timeout_at(self._deadline()):
-                message = await self._receive()
-        except TimeoutError:
-            error = RequestTimeout("The request's body did not arrive in time.")
-            await self._refuse_body(error)
-            raise error from None
+        if self._state.get("whole_body"):
+            message = await self._receive()
+        else:
+            message = await self._receive_in_time()
         if message["type"] == "http.disconnect":
             self.gone = self._body_ended = True
             return message
@@ -158,18 +158,23 @@ class _Guarded:
             raise too_large
         return message
 
+    async def _receive_in_time(self) -> Message:
+        try:
+            async with asyncio.timeout_at(self._deadline()):
+                return await self._receive()
+        except TimeoutError:
+            error = RequestTimeout("The request's body did not arrive in time.")
+            await self._refuse_body(error)
+            raise error from None
+
     async def send(self, message: Message) -> None:
-        if self._refused:
-            return
-        if message["type"] == "http.response.start":
-            self.started = True
-            message = {**message, "headers": [*message.get("headers", ()), *self._common]}
-        await self._send(message)
+        if not self._refused:
+            await self._send(message)
 
     async def refuse(self, error: GatewayError, reason: str | None = None) -> None:
         """Answers for the app if it has not begun to, and closes; from here on the app speaks to nobody."""
-        self._exchange.failed(error, reason)
-        if not self.started:
+        self.exchange.failed(error, reason)
+        if not self.exchange.begun:
             await send_error(self.send, error, ((b"connection", b"close"),))
         self._refused = True
 

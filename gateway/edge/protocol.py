@@ -3,7 +3,6 @@ parsed, our error envelope, one request at a time, and a close that lets the cli
 
 import asyncio
 from collections.abc import Callable
-from enum import Enum, auto
 from typing import Any, ClassVar, cast
 from urllib.parse import unquote
 
@@ -13,19 +12,10 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from gateway.core.errors import GatewayError, HeadersTooLarge, InvalidRequest, RequestTimeout
-from gateway.edge.cycle import EdgeCycle, GentleTransport
+from gateway.edge.cycle import EdgeCycle, GentleTransport, Stage
 from gateway.edge.envelope import common_headers, new_request_id, render_error
 from gateway.edge.exchange import Exchange, Observer
 from gateway.edge.head import HeadLimits
-
-
-class Stage(Enum):
-    """Where the reading of a connection stands."""
-
-    IDLE = auto()  # between two requests
-    HEAD = auto()
-    BODY = auto()
-    DEAF = auto()  # whatever still comes is thrown away
 
 
 class ObservedState(ServerState):
@@ -195,6 +185,7 @@ class EdgeProtocol(HttpToolsProtocol):
         if self._upgrading:
             return
         super().on_message_complete()
+        self.scope["state"]["whole_body"] = True
         self._disarm()
         self._unparsed = 0
         self._stage = Stage.IDLE

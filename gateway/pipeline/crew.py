@@ -1,7 +1,7 @@
 """The crew: every task that outlives a request. Shutdown waits for it, and an error in one task never reaches another."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any
 
 from gateway.core.origin import origin
@@ -43,9 +43,12 @@ class Crew:
         """Do `hear`, which waits for what may never come, again and again; it is cut as soon as the gateway goes down."""
         self.on_stopping(self._task(name, self._rounds(name, pause, hear)).cancel)
 
-    async def all(self, name: str, works: Iterable[Coroutine[Any, Any, None]]) -> None:
+    async def all(self, name: str, works: Sequence[Coroutine[Any, Any, None]]) -> None:
         """Run them side by side, each a task of its own: one that fails never cancels another's call to the upstream."""
-        await asyncio.wait([self._task(name, work) for work in works])
+        if len(works) == 1:
+            await self._guard(name, works[0])
+        else:
+            await asyncio.wait([self._task(name, work) for work in works])
 
     def _task(self, name: str, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(self._guard(name, work), name=name)  # noqa: TID251 - the one place that keeps them

@@ -108,7 +108,7 @@ class Dispatch:
 
     async def _make(self, job: Job, *, resumed: bool) -> None:
         live = [attempt for attempt in job.attempts if attempt.state in LIVE]
-        parts = (self._making.part(job, attempt, resumed=resumed) for attempt in live)
+        parts = [self._making.part(job, attempt, resumed=resumed) for attempt in live]
         await self._crew.all(f"part of {job.id}", parts)
         await self._leave(job.id)
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 from gateway.core import keys as key_form
 from gateway.core.catalogue import Catalogue
 from gateway.core.job import Attempt, Job
+from gateway.core.lots import Lots
 from gateway.core.order import Order, parts
 from gateway.pipeline.admission import Caller
 from gateway.pipeline.call import Call
@@ -14,6 +15,7 @@ from gateway.pipeline.sharing import Sharing
 from gateway.ports import Clock
 
 _LETTERS = 22
+_LOTS = Lots(secrets.token_bytes)
 
 
 class Drafting:
@@ -27,8 +29,9 @@ class Drafting:
     def job(self, caller: Caller, order: Order, call: Call, course: Course) -> Job:
         """Split into attempts of as many images as the model makes at once, all of them reserved now."""
         now = self._clock.now()
-        order = replace(order, unit_price=course.price)
-        job_id = "job_" + key_form.base62(secrets.randbelow(62**_LETTERS), _LETTERS)
+        if order.unit_price != course.price:
+            order = replace(order, unit_price=course.price)
+        job_id = "job_" + key_form.base62(_LOTS.below(62**_LETTERS), _LETTERS)
         attempts = tuple(
             Attempt(
                 id=f"{job_id}.{part.number}",

@@ -14,6 +14,7 @@ from gateway.core import errors
 from gateway.core.ask import Ask
 from gateway.core.catalogue import Catalogue
 from gateway.core.job import CacheWord, Failure, Job, Status
+from gateway.core.lots import Lots
 from gateway.core.order import Order, Upload, apart
 from gateway.core.phases import Phase
 from gateway.core.rate import Room
@@ -31,6 +32,7 @@ from gateway.pipeline.turns import Turns
 from gateway.ports import Clock, Jobs, StoreDown, Telemetry
 
 _DRAWN_SEEDS = 2**31
+_LOTS = Lots(secrets.token_bytes)
 _LEFT = Failure("cancelled", "Everybody who waited for this order left before it was submitted.")
 _NOT_KEPT = Failure("no_capacity", "The gateway could not keep a reference image.")
 
@@ -109,7 +111,7 @@ class Generate:
         The uploads are kept by then, and needed no more: whoever goes on to wait had better let go of them.
         """
         references, mask = apart(uploads)
-        order = self._catalogue.order(ask, references, lambda: secrets.randbelow(_DRAWN_SEEDS), mask)
+        order = self._catalogue.order(ask, references, lambda: _LOTS.below(_DRAWN_SEEDS), mask)
         caller.allowed.check(order)
         request = _Request(caller, order, call, ask.seeded, await self._routing.intended(order))
         earlier = await self._retrying.earlier(caller, call)
@@ -257,8 +259,12 @@ class Generate:
         job, cache, call = underway.job, underway.cache, underway.request.call
         self._enter("answer", underway.request)
         warn_at = self._catalogue.policies.gateway.budgets.warn_at
-        now, purse = await asyncio.gather(self._now(job), self._spending.purse(underway.request.caller, warn_at))
-        job = now or job
+        counting = self._spending.purse(underway.request.caller, warn_at)
+        if job.ended:
+            purse = await counting
+        else:
+            now, purse = await asyncio.gather(self._jobs.job(job.id), counting)
+            job = now or job
         if job.status is Status.COMPLETED:
             if cache == "joined" and job.leader is not None:
                 self._sharing.spared(job)
@@ -273,9 +279,6 @@ class Generate:
         raise errors.WaitedTooLong(
             f"The images were not ready in time; the job {job.id} goes on.", job_id=job.id, retry_after=1.0
         )
-
-    async def _now(self, job: Job) -> Job | None:
-        return job if job.ended else await self._jobs.job(job.id)
 
 
 def _repeated(request: _Request, job: Job) -> Underway:

@@ -4,11 +4,16 @@ import asyncio
 
 from gateway.core.errors import NotFound
 from gateway.core.fingerprint import fingerprint
-from gateway.core.job import Entry, Job
+from gateway.core.job import Entry, Job, Picture
 from gateway.core.order import Order
 from gateway.core.policy import CachePolicy
 from gateway.pipeline.admission import Caller
 from gateway.ports import Blobs, Cache, Clock, Telemetry
+
+#: Seconds for which a picture that was there is not looked for again: on a disk that is far away each look takes its time.
+_LOOK = 2.0
+#: Pictures of which that is kept in mind.
+_SEEN = 4_096
 
 
 class Sharing:
@@ -18,6 +23,8 @@ class Sharing:
         self._policy = policy
         self._clock = clock
         self._telemetry = telemetry
+        #: of pictures seen lately, their bytes and until when they need not be looked for
+        self._seen: dict[str, tuple[int, float]] = {}
 
     def entry(self, caller: Caller, order: Order, engine: str) -> Entry:
         """`engine`: the class of what makes it."""
@@ -47,7 +54,7 @@ class Sharing:
         return True
 
     async def keeps(self, job: Job) -> bool:
-        """Are the pictures of a job that was made still there? Where they are not, neither is the job."""
+        """Are the pictures of a job that was made still there, or were a moment ago? Where they are not, neither is the job."""
         if await self._kept(job):
             return True
         await self._cache.lose(job)
@@ -64,8 +71,21 @@ class Sharing:
         return leader if leader is None or not leader.ended or await self._kept(leader) else None
 
     async def _kept(self, job: Job) -> bool:
-        sizes = await asyncio.gather(*(self._blobs.size(picture.name) for picture in job.pictures))
-        return list(sizes) == [picture.size for picture in job.pictures]
+        now = self._clock.monotonic()
+        unseen = [picture for picture in job.pictures if not self._saw(picture, now)]
+        if not unseen:
+            return True
+        sizes = await asyncio.gather(*(self._blobs.size(picture.name) for picture in unseen))
+        if list(sizes) != [picture.size for picture in unseen]:
+            return False
+        if len(self._seen) > _SEEN:
+            self._seen.clear()
+        self._seen |= {picture.name: (picture.size, now + _LOOK) for picture in unseen}
+        return True
+
+    def _saw(self, picture: Picture, now: float) -> bool:
+        size, until = self._seen.get(picture.name, (-1, 0.0))
+        return size == picture.size and now < until
 
 
 def not_cached(*, seeded: bool) -> NotFound:

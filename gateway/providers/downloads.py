@@ -66,6 +66,9 @@ class Downloads:
         self, pictures: Sequence[Image | Link], count: Callable[[str], None], slot: Slot
     ) -> tuple[Image, ...] | str:
         """All of them, in order, or why not: a part of a result is no good while the whole may still be had."""
+        here = tuple(picture for picture in pictures if isinstance(picture, Image))
+        if len(here) == len(pictures):
+            return here
         async with asyncio.TaskGroup() as group:  # none outlives the slot
             tasks = [group.create_task(self._have(picture, count, slot)) for picture in pictures]
         got = [task.result() for task in tasks]

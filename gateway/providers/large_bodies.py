@@ -10,8 +10,9 @@ from gateway.providers.transport import Slot
 
 _Made = TypeVar("_Made")
 
-#: Bytes: a larger body is read or written in a thread, so that the loop goes on serving.
-_SLOW = 1024 * 1024
+#: Bytes: a larger body is read or written in a thread, so that the loop goes on serving. The trip takes the loop half a
+#: millisecond, as reading this much does, and what threads take from the heap they give back late.
+_SLOW = 2 * 1024 * 1024
 #: Results with large bodies in memory at once, from the body's first quarter of a megabyte until the pictures are kept.
 _LARGE_AT_ONCE = 8
 #: Bytes a second: the slowest line on which a body is given the time to leave (four references are up to 17 MB). Our own

@@ -9,6 +9,7 @@ from contextlib import ExitStack, asynccontextmanager, contextmanager, nullconte
 from fcntl import LOCK_EX, LOCK_SH, flock
 from functools import partial
 from hashlib import sha256
+from itertools import count
 from os.path import samestat
 from pathlib import Path
 from secrets import token_hex
@@ -21,6 +22,8 @@ Result = TypeVar("Result")
 
 _NAME = re.compile(r"[0-9a-f]{64}\.(png|webp|jpeg)")
 _TEMPORARY = ".tmp"
+#: Names of temporary files: nobody else's, also of replicas whose process ids are equal.
+_WRITER, _WRITTEN = token_hex(8), count()
 #: Held by those who say that a picture is kept (shared) and by who deletes one (alone). Its own age tells the time. Made at
 #: the start alone: where it is gone, so is the disk that it is on.
 _LOCK = ".lock"
@@ -166,7 +169,7 @@ def _write(path: Path, data: bytes) -> None:
 @contextmanager
 def _synced(directory: Path, data: bytes) -> Iterator[Path]:
     """A temporary file with these bytes, on the disk, for the block to rename."""
-    temporary = directory / f"{token_hex(8)}{_TEMPORARY}"
+    temporary = directory / f"{_WRITER}-{next(_WRITTEN)}{_TEMPORARY}"
     with _opened(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL) as file:
         try:
             left = memoryview(data)

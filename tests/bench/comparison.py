@@ -122,8 +122,8 @@ def headline(found: Found) -> str:
         beside = [f" ({median(ratios(found, name, figure)):.2g} ×)" for name in names[1:]]
         return f"| {what} | " + " | ".join(cell + more for cell, more in zip(cells, ["", *beside], strict=True)) + " |"
 
-    loaded = [row(f"{NAMES[work]}: requests/s of {CLIENTS} clients", rate(work), "") for work in WORKS]
-    alone = [row(f"{NAMES[work]}: p50 of one client", p50(work), " ms", digits=1) for work in WORKS]
+    loaded = [row(f"{NAMES[work][4:]}: requests/s of {CLIENTS} clients", rate(work), "") for work in WORKS]
+    alone = [row(f"{NAMES[work][4:]}: p50 of one client", p50(work), " ms", digits=1) for work in WORKS]
     rest = [
         row("Start to healthy", lambda each: each.started, " s", digits=1),
         row("Resident, idle", lambda each: each.idle, " MB", 1e-6),

@@ -5,7 +5,6 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
@@ -99,7 +98,7 @@ def all_peers() -> list[Peer]:
         _litellm(),
         _portkey(),
         _nginx(),
-        Peer("the upstream alone", "#9a9a9a", run_upstream, f"Python {sys.version.split()[0]} and uvloop"),
+        Peer("the upstream alone", "#9a9a9a", run_upstream),
     ]
 
 

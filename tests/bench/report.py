@@ -57,7 +57,7 @@ class Table:
         lines += [f"Aim: {self.aim}.  "] if self.aim else []
         lines += [f"{self.note}  "] if self.note else []
         lines += [f"Load of the machine meanwhile: {self.load}."] if self.load else []
-        return "\n".join([*lines, *(f"\n![{self.title}]({pictures}{name})" for name in self.pictures)]) + "\n"
+        return "\n".join([*lines, *(f"\n![{Path(name).stem}]({pictures}{name})" for name in self.pictures)]) + "\n"
 
 
 def _machine() -> str:

@@ -1,10 +1,6 @@
 """Memory: idle, under misses of a megabyte as base64, and whether it grows in minutes of a mixed load."""
 
 import asyncio
-import json
-import re
-import shutil
-import subprocess
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -12,6 +8,7 @@ from pathlib import Path
 from statistics import median
 
 import pytest
+import wrk
 from figures import show, times
 from floors import immediate_upstream
 from memory import Held, Moment, growth, sampled, watched
@@ -21,30 +18,32 @@ from processes import ADMIN_KEY, Process, administer, gateway, new_key, simulato
 from report import picture
 
 PATH = "/v1/images/generations"
-RATE = re.compile(r"Requests/sec: +([0-9.]+)")
+#: without a seed, so that no two are one picture
+WISH = {"prompt": "a lighthouse", "size": "512x512", "format": "png", "response_format": "b64_json"}
 CLIENTS = 64
 ROUNDS = times(2, 4)
 SECONDS = times(8, 30)
 #: of the mixed load, and those of them in which caches fill and the allocator finds its size
-LOAD = times(100, 600)
-WARM = times(40, 120)
-CALLS_A_SECOND = 20.0
+LOAD = times(120, 600)
+WARM = times(80, 240)
+CALLS_A_SECOND = 40.0
 REST = 3.0
 #: The store's own clean-up and a job's last poll come in seconds: what ends meanwhile is none that leaks.
 _LINGER = 8.0
 
 
-@pytest.mark.skipif(shutil.which("wrk") is None, reason="wrk is not installed")
+@wrk.needed
 @pytest.mark.timeout(300)
 def test_memory_under_misses_of_a_megabyte(tmp_path: Path) -> None:
     with immediate_upstream(tmp_path, "noise") as upstream, gateway(tmp_path, upstream.url) as process:
-        script = wish(tmp_path, new_key(process, "1000000/total"))
+        key = {"authorization": f"Bearer {new_key(process, '1000000/total')}"}
+        script = wrk.write_script(tmp_path / "ask.lua", WISH, key)
         idle = at_rest(process)
         rounds = []
         for _ in range(ROUNDS):
             with sampled(process, 0.1) as moments:
-                rate = misses(process, script)
-            rounds.append((rate, moments))
+                load = wrk.load(process.url + PATH, script, CLIENTS, SECONDS)
+            rounds.append((load.rate, moments))
         after = at_rest(process)
     assert all(rate > 1 for rate, _ in rounds)
     most = max(moment.resident for _, moments in rounds for moment in moments)
@@ -106,27 +105,6 @@ def test_growth_in_a_mixed_load(tmp_path: Path) -> None:
     )
     assert tally.broken == 0
     assert tally.answered > LOAD * CALLS_A_SECOND / 4
-
-
-def wish(directory: Path, key: str) -> Path:
-    """The request as wrk sends it: without a seed, so that no two are one picture."""
-    body = {"prompt": "a lighthouse", "size": "512x512", "format": "png", "response_format": "b64_json"}
-    script = directory / "ask.lua"
-    script.write_text(
-        f'wrk.method = "POST"\nwrk.body = [[{json.dumps(body)}]]\nwrk.headers["authorization"] = "Bearer {key}"\n'
-        'wrk.headers["content-type"] = "application/json"\n'
-    )
-    return script
-
-
-def misses(process: Process, script: Path) -> float:
-    """A second."""
-    command = ["wrk", "-t", "1", "-c", str(CLIENTS), "-d", f"{SECONDS}s", "-s", str(script), process.url + PATH]
-    said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    assert "Non-2xx" not in said, said
-    found = RATE.search(said)
-    assert found, said
-    return float(found[1])
 
 
 def rich_keys(process: Process) -> Keys:

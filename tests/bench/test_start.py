@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from resource import RUSAGE_CHILDREN, getrusage
@@ -11,6 +12,7 @@ from statistics import median
 import psutil
 from figures import show, spread, times
 from floors import BareApp
+from memory import Moment, look
 from processes import Process, free_port, gateway
 
 STARTS = times(5, 20)
@@ -20,11 +22,11 @@ IDLE = 2.0
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """Seconds until the first answer, CPU seconds by then, resident bytes when idle (0: not measured)."""
+    """Seconds until the first answer, CPU seconds by then, and what it holds when idle."""
 
     seconds: float
     cpu: float
-    memory: int = 0
+    idle: Moment | None = None
 
 
 def test_start_to_healthy_and_idle_memory(tmp_path: Path) -> None:
@@ -47,19 +49,32 @@ def test_start_to_healthy_and_idle_memory(tmp_path: Path) -> None:
     show(
         f"Start to healthy: {median(each.seconds for each in ours):.2f} s (aim: 1.5), "
         f"{median(each.cpu for each in ours) / least:.1f} times the CPU of a bare app; "
-        f"idle memory: {median(each.memory for each in ours) / 1e6:.0f} MB (aim: 90)",
-        ("", "wall clock, median (quartiles)", "CPU", "resident"),
+        f"idle memory: {resident(ours)} MB (aim: 90)",
+        ("", "wall clock, median (quartiles)", "CPU", "MB resident", "MB its own"),
         [
             (
                 name,
                 spread([each.seconds for each in starts], "s", digits=2),
                 spread([each.cpu for each in starts], "s", digits=2),
-                f"{median(each.memory for each in starts) / 1e6:.1f} MB" if starts[0].memory else "",
+                resident(starts),
+                own(starts),
             )
             for name, starts in runs.items()
         ]
-        + [("imagegate serve, first (compiles)", f"{first.seconds:.2f} s", f"{first.cpu:.2f} s", "")],
+        + [("imagegate serve, first (compiles)", f"{first.seconds:.2f} s", f"{first.cpu:.2f} s", "", "")],
     )
+
+
+def resident(starts: Sequence[Started]) -> str:
+    return mb([each.idle.resident for each in starts if each.idle])
+
+
+def own(starts: Sequence[Started]) -> str:
+    return mb([each.idle.own for each in starts if each.idle])
+
+
+def mb(sizes: Sequence[int]) -> str:
+    return f"{median(sizes) / 1e6:.1f}" if sizes else ""
 
 
 def start(process: Process) -> Started:
@@ -69,7 +84,7 @@ def start(process: Process) -> Started:
         running = psutil.Process(process.running.pid)
         cpu = running.cpu_times()
         time.sleep(IDLE)
-        return Started(seconds, cpu.user + cpu.system, running.memory_info().rss)
+        return Started(seconds, cpu.user + cpu.system, look(running, 0.0))
     finally:
         process.end()
 

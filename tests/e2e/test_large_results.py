@@ -166,10 +166,11 @@ async def test_results_of_many_large_pictures_do_not_wait_for_each_other_for_eve
 
 
 async def test_a_large_answer_is_judged_off_the_loop() -> None:
-    assert len(LARGE_PNG) > 1024 * 1024
-    async with scripted(says(http(200, done(b64(LARGE_PNG))))) as upstream, buyer(upstream.url) as us:
+    larger = picture(1600)
+    assert len(larger) > 2 * 1024 * 1024
+    async with scripted(says(http(200, done(b64(larger))))) as upstream, buyer(upstream.url) as us:
         finished = await us.provider.poll("job-1", ORDER, 5.0)
     assert isinstance(finished, Finished)
     (image,) = finished.images
     assert isinstance(image, Image)
-    assert image.data == LARGE_PNG
+    assert image.data == larger
