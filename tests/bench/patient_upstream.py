@@ -11,7 +11,7 @@ from math import exp
 from random import Random
 
 import uvloop
-from immediate_upstream import Made, Upstream, drawing
+from immediate_upstream import Made, Upstream
 
 
 class Patient:
@@ -22,7 +22,7 @@ class Patient:
         self._dice = Random(7)
         self._numbers = count()
         self._jobs: dict[str, tuple[float, float]] = {}
-        self._drawing = drawing()
+        self.made = Made("drawing")
 
     def accept(self) -> bytes:
         job_id, now = f"job_{next(self._numbers):x}", time.time()
@@ -31,17 +31,19 @@ class Patient:
 
     def show(self, job_id: str) -> bytes:
         now = time.time()
-        began, ends = self._jobs.get(job_id, (now, now))
+        if job_id not in self._jobs:  # who only looks whether it is there
+            return b"{}"
+        began, ends = self._jobs[job_id]
         head = f'{{"job_id":"{job_id}","created_at":"{_iso(began)}"'
         if now < ends:
             return f'{head},"status":"processing","progress":{(now - began) / (ends - began):.3f}}}'.encode()
         done = f'{head},"status":"completed","completed_at":"{_iso(ends)}","result":{{"data":[{{"b64_json":"'.encode()
-        return b'%b%b"}]}}' % (done, self._drawing.base64(int(job_id[4:], 16)))
+        return b'%b%b"}]}}' % (done, self.made.drawing.base64(int(job_id[4:], 16)))
 
 
 class PatientUpstream(Upstream):
     def __init__(self, jobs: Patient) -> None:
-        super().__init__(Made("drawing"))
+        super().__init__(jobs.made)
         self._patient = jobs
 
     def _answer(self, head: bytes, body: bytes) -> bytes:

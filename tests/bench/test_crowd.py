@@ -18,6 +18,7 @@ from figures import show, times
 from floors import patient_upstream
 from plots import Panel, Series, draw
 from processes import Process, gateway, new_key
+from report import picture
 
 CALLERS = times(2_000, 10_000)
 #: seconds over which they come
@@ -63,8 +64,7 @@ async def test_a_crowd_that_waits(tmp_path: Path) -> None:
     last = max(asked + waited for asked, waited, _ in callers)
     most = max(size for _, size in looks.memory)
     health = sorted(seconds for _, seconds in looks.health)
-    plot = tmp_path / "crowd.svg"
-    draw_looks(plot, callers, looks)
+    draw_looks(picture("crowd"), callers, looks)
     show(
         f"{CALLERS:,} callers over {ARRIVING} s, jobs of {JOB} s: the last answer after {last:.0f} s "
         "(aim: 90, of 10,000 over 20 s)",
@@ -88,7 +88,6 @@ async def test_a_crowd_that_waits(tmp_path: Path) -> None:
             ("/healthz, not answered", len(looks.refused), ""),
             ("CPU of the gateway", f"{cpu:.1f} s", f"{cpu / CALLERS * 1000:.2f} ms a job"),
             ("polls a job", f"{polls / CALLERS:.2f}", ""),
-            ("plot", plot, ""),
         ],
     )
     assert len(callers) == CALLERS

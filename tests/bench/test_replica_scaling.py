@@ -87,7 +87,7 @@ def cluster(directory: Path, size: int) -> Iterator[Cluster]:
             for number in range(size):
                 home = directory / f"replica-{number}"
                 home.mkdir()
-                gateways.append(stack.enter_context(gateway(home, upstream.url, **settings)))
+                gateways.append(stack.enter_context(gateway(home, upstream.url, started=True, **settings)))
             before = set(_children())
             # the shipped configuration names two: of one replica, the same twice
             ports = [each.port for each in (gateways * 2)[:2]]
