@@ -61,4 +61,7 @@ async def serve(server: Server, connection: socket.socket) -> None:
     protocol = cast("type[EdgeProtocol]", server.config.http_protocol_class)
     state = cast("ObservedState", server.server_state)
     loop = asyncio.get_running_loop()
-    await loop.connect_accepted_socket(lambda: protocol(server.config, state, server.lifespan.state), connection)
+    try:
+        await loop.connect_accepted_socket(lambda: protocol(server.config, state, server.lifespan.state), connection)
+    except OSError:  # it has gone again
+        connection.close()

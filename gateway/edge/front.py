@@ -1,6 +1,5 @@
 """What every team-facing handler needs: who asks, who makes images, and for whom the answer is rendered."""
 
-import asyncio
 from dataclasses import dataclass
 
 from gateway.core.catalogue import Catalogue
@@ -33,9 +32,6 @@ class Front:
     clock: Clock
     max_wait: float
     public_url: str | None
-    #: how many are admitted, or begun, at once. Of a crowd each would else take a step in every round of the loop, and nobody
-    #: would get through before all have, probes of our health among them
-    door: asyncio.Semaphore
 
     async def identify(self, request: Call) -> Caller:
         """Raises InvalidApiKey. Header only: a key in a query or a cookie ends up in logs."""

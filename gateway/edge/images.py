@@ -41,8 +41,7 @@ async def _make(request: Call, front: Front, kind: type[Ask]) -> ASGIApp:
     exchange = of(request)
     head = exchange.head
     marks = exchange.for_images()
-    async with front.door:
-        caller = await _admitted(request, front, kind)
+    caller = await _admitted(request, front, kind)
     left = patience(head, front.max_wait)
     ask, uploads = await front.intake.read(request, kind, front.catalogue, left)
     call = read_call(ask, uploads, head, front.max_wait, exchange.elapsed(), marks)
@@ -51,8 +50,7 @@ async def _make(request: Call, front: Front, kind: type[Ask]) -> ASGIApp:
         quote = await front.quoting.quote(caller, ask, call, uploads)
         exchange.model = quote.order.model
         return quotes.render(quote)
-    async with front.door:
-        underway = await front.generate.begin(caller, ask, call, uploads)
+    underway = await front.generate.begin(caller, ask, call, uploads)
     exchange.job, exchange.model = underway.job.id, underway.job.order.model
     exchange.left("images", underway.room)
     if ask.stream:

@@ -44,7 +44,7 @@ class Crew:
         self.on_stopping(self._task(name, self._rounds(name, pause, hear)).cancel)
 
     async def all(self, name: str, works: Sequence[Coroutine[Any, Any, None]]) -> None:
-        """Run them side by side, each a task of its own: one that fails never cancels another's call to the upstream."""
+        """Run them side by side, several as a task each: one that fails never cancels another's call to the upstream."""
         if len(works) == 1:
             await self._guard(name, works[0])
         else:

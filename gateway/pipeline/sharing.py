@@ -10,8 +10,9 @@ from gateway.core.policy import CachePolicy
 from gateway.pipeline.admission import Caller
 from gateway.ports import Blobs, Cache, Clock, Telemetry
 
-#: Seconds for which a picture that was there is not looked for again: on a disk that is far away each look takes its time.
-_LOOK = 2.0
+#: Seconds for which a picture that was there is not looked for again: on a disk that is far away each look takes its time. No
+#: longer than an SDK pauses before its second retry: whoever met the loss is given a picture made anew.
+_LOOK = 1.0
 #: Pictures of which that is kept in mind.
 _SEEN = 4_096
 

@@ -55,8 +55,6 @@ from gateway.wiring.workers import serve_workers
 _SUBMIT_GRACE = 100.0
 #: seconds between two looks at the circuits and the allowance of a leg that nobody uses
 _LEG_LOOK = 15.0
-#: orders on their way to a job: enough for their commits to share an fsync
-_BEGUN_AT_ONCE = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,7 +182,6 @@ def _app(
         policies_from=str(policy_directory(settings).absolute()),
     )
     limiting = Limiting(base.limiter, base.recorder)
-    door = asyncio.Semaphore(_BEGUN_AT_ONCE)
 
     def front(_: Policies) -> Front:
         recipe = pipeline.recipe()
@@ -200,7 +197,6 @@ def _app(
             ground.clock,
             settings.max_wait,
             settings.public_url,
-            door,
         )
 
     return create_app(

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from itertools import count
 from pathlib import Path
 from threading import Event
 
@@ -15,6 +16,8 @@ from gateway.core.job import Job
 from gateway.core.money import Budget
 from gateway.ports import Saved, StoreDown
 from gateway.stores.sqlite import known
+from gateway.stores.sqlite.database import Database
+from gateway.stores.sqlite.hits import insert_hits
 from gateway.stores.sqlite.store import SqliteStore, open_store
 
 TODAY, MODEL = "2026-11-22", "flux-2-klein-4b"
@@ -158,3 +161,17 @@ async def test_budgets_are_told_as_they_stand_and_not_as_a_lost_transaction_left
     await store.set_budgets("org", [Budget("total", 3 * PRICE)])
     (state,) = await store.budgets(["org"], NOON)
     assert (state.limit, state.spent, state.held) == (3 * PRICE, 2 * PRICE, 0)
+
+
+async def test_a_hit_that_a_failing_step_has_taken_is_written_after_all(store: SqliteStore) -> None:
+    passes = count()
+
+    def failing(db: Database) -> None:
+        if next(passes) == 1:  # alone, under its savepoint: another hit comes while it runs, and it takes that along
+            assert db.known.made.follow(a_job(2, entry=ENTRY), 0)
+            insert_hits(db, db.known.made.close())
+        raise ValueError("it failed")
+
+    with pytest.raises(ValueError, match="it failed"):
+        await store._writer.call("test", failing)
+    assert await ids(store) == ["j2", "j1", "j0"]

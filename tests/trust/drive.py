@@ -76,7 +76,9 @@ class Drive:
             if stat.S_ISDIR(status.st_mode):
                 self.names = self.shelved()
             else:
-                self.contents[status.st_ino] = os.pread(descriptor, status.st_size, 0)
+                # by its name: who only writes it has a descriptor that cannot be read
+                (name,) = [name for name, inode in self.shelved().items() if inode == status.st_ino]
+                self.contents[status.st_ino] = (self.shelf / name).read_bytes()
 
     def shelved(self) -> dict[str, int]:
         with os.scandir(self.shelf) as entries:

@@ -31,6 +31,8 @@ ACCOUNT_RPM = 50
 ORDERS_A_MINUTE = 60
 #: of the 25 that 50 requests would carry if every job took one submit and one poll
 LEAST_COLLECTED = 22
+#: two of five such minutes are more than this machine's stalls explain
+LEAST_IN_THE_MEAN = 18
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +128,7 @@ async def test_fifty_requests_a_minute_carry_22_jobs_a_minute_and_forget_none(
     )
     # The median: a stall of this machine by a second is ten of the account's, and costs the one minute that it falls into.
     assert median(run.collected()) >= LEAST_COLLECTED
+    assert mean(run.collected()) >= LEAST_IN_THE_MEAN
     assert run.forgotten() == 0
     assert {job.status for job in run.jobs} == {Status.COMPLETED}
     assert len(run.jobs) == len(run.upstream["jobs"]) == len({each.job for each in run.heard if each.job})

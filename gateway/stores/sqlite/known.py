@@ -113,13 +113,22 @@ class Made:
             self._edition += 1
             self._jobs.pop(job_id, None)
 
+    @property
+    def written(self) -> int:
+        """Hits written in the transaction under way."""
+        return len(self._writing)
+
     def done(self) -> None:
         self._writing.clear()
 
-    def undone(self) -> None:
+    def unwritten(self, since: int) -> None:
+        """Those after the first `since` were not written after all."""
         with self._lock:
-            self._hits[:0] = self._writing
-            self._writing.clear()
+            self._hits[:0] = self._writing[since:]
+            del self._writing[since:]
+
+    def undone(self) -> None:
+        self.unwritten(0)
 
     def _take(self) -> list[Job]:
         taken, self._hits = self._hits, []
@@ -128,8 +137,8 @@ class Made:
 
 
 class Counters:
-    """Budgets of the scopes that were asked for, and what their windows hold; also what is not durable yet: no money is held
-    by what is read here, it is only told."""
+    """Budgets of the scopes that were asked for, and what their windows hold; also what is not durable yet. No money is
+    held by what is read here: it is told, and a route may choose its leg by it."""
 
     def __init__(self) -> None:
         self._budgets: dict[str, dict[Window, int]] = {}

@@ -1,4 +1,5 @@
-"""One thread that owns the connection. What waits for it is committed together, and answered only after the COMMIT."""
+"""One thread that owns the connection. What waits for it is committed together, and answered only after the COMMIT. Hits of the
+cache wait for nothing: they are written behind their answers."""
 
 import asyncio
 import time
@@ -62,7 +63,8 @@ class _Outcome:
 class Writer:
     """Runs operations on the connection, in the order they came, many to a transaction.
 
-    Reads go the same way: they then see exactly what is durable by the time they are answered.
+    Reads go the same way: they then see exactly what is durable by the time they are answered. What is `known` of the file may
+    be read beside it.
     """
 
     def __init__(self, path: Path, db: Database, observe: Observe) -> None:
@@ -183,6 +185,7 @@ class Writer:
     def _apply(self, operation: Operation[object]) -> _Outcome:
         """One operation under a savepoint of its own, so that its failure undoes nothing of the others."""
         self._db.execute("SAVEPOINT operation")
+        written = self.known.made.written
         try:
             outcome = _Outcome(operation(self._db))
         except Exception as error:
@@ -190,6 +193,7 @@ class Writer:
                 raise
             self._db.execute("ROLLBACK TO operation")
             self.known.counters.forget()
+            self.known.made.unwritten(written)
             outcome = _Outcome(error=self._down(error) if isinstance(error, _DOWN) else error)
         self._db.execute("RELEASE operation")
         return outcome
