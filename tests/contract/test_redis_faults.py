@@ -59,6 +59,18 @@ async def test_connections_that_the_server_has_closed_are_not_used(server: Redis
     assert set(await asyncio.gather(*(store.reserve(a_job(number)) for number in range(300)))) == {None}
 
 
+async def test_a_caller_that_leaves_is_no_failure_of_the_store(server: RedisServer) -> None:
+    told: list[tuple[str, bool]] = []
+    async with open_redis_store(server.url(), observe=lambda op, _, ok: told.append((op, ok))) as store:
+        begun = len(told)
+        leaving = asyncio.ensure_future(store.find_team("red"))
+        await asyncio.sleep(0)
+        leaving.cancel()
+        assert await store.find_team("blue") is None
+        assert leaving.cancelled()
+    assert told[begun:] == [("find_team", True)]
+
+
 async def test_a_caller_that_leaves_takes_no_answer_along(store: RedisStore) -> None:
     await asyncio.gather(*(store.add_team(Team(str(number), number)) for number in range(50)))
 

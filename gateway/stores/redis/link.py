@@ -80,15 +80,16 @@ class Link:
         if not self._workers:
             raise StoreDown(f"{self.address} is closed")
         loop = asyncio.get_running_loop()
-        began, done = loop.time(), False
+        began = loop.time()
         call = Call(command, script, self._patience.time() + DEADLINE, loop.create_future())
         self._calls.put_nowait(call)
         try:
             with self._patience.until(call.deadline, partial(self._give_up, call)):
                 answer = await call.answer
-            done = True
-        finally:
-            self._observe(op, loop.time() - began, done)
+        except Exception:  # not of a caller who has left: that is no failure of the store
+            self._observe(op, loop.time() - began, False)
+            raise
+        self._observe(op, loop.time() - began, True)
         return answer
 
     def _give_up(self, call: Call) -> None:
