@@ -65,14 +65,17 @@ class Durations:
         if self._unforeseen(age):
             # ever slower: a job that hangs for an hour must not spend the account's allowance
             return age + min(max(FIRST_POLL, age / 4), SLOWEST)
-        return self._paced(age, worth, min(self.due(age), age + max(5.0, self.median)))
+        return self._paced(age, worth, min(self._done(age, 0.98), age + max(5.0, self.median)))
 
     def due(self, age: float, *, certainty: float = 0.98) -> float:
         """The age by which the job is done with `certainty`, given that it was not at `age`."""
         if self._unforeseen(age):
             return self.next_poll(age)
+        return max(age + 0.05, self._done(age, certainty))
+
+    def _done(self, age: float, certainty: float) -> float:
         left = self._survival(age) * (1 - certainty)
-        return max(age + 0.05, math.exp(self.mean + self.deviation * _NORMAL.inv_cdf(1 - left)))
+        return math.exp(self.mean + self.deviation * _NORMAL.inv_cdf(1 - left))
 
     def _paced(self, age: float, worth: float, latest: float) -> float:
         """Where the integral of n from `age` reaches 1, by steps of a fiftieth of the median; at the latest when it is done."""

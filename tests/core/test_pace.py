@@ -139,3 +139,10 @@ def test_whatever_an_upstream_says_can_be_learned(said: list[float]) -> None:
         durations.learn(seconds)
     assert durations.next_poll(0.0) > 0
     assert math.isfinite(durations.due(0.0))
+
+
+def test_jobs_that_are_done_at_once_are_looked_for_at_once() -> None:
+    durations = Durations()
+    for _ in range(20):
+        durations.learn(0.0)
+    assert 0 < durations.next_poll(0.0) <= 0.005
