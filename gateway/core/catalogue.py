@@ -14,7 +14,6 @@ from gateway.core.picture_size import overruled, picture_size
 from gateway.core.policy import ModelPolicy, Policies
 
 _USER_LENGTH = 64
-_PROMPTED = (Generation, Edit)
 
 _Number = TypeVar("_Number", int, float)
 
@@ -57,7 +56,7 @@ class Catalogue:
             raise InvalidRequest(
                 f"'{ignored[0]}' has no effect on {model.id}.", code="unsupported_parameter", param=ignored[0]
             )
-        prompt = ask.prompt if isinstance(ask, _PROMPTED) else model.variation_prompt
+        prompt = ask.prompt if isinstance(ask, Generation | Edit) else model.variation_prompt
         _texts_fit(ask, prompt, model)
         _references_fit(len(references), model, "image")
         return Order(

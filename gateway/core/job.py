@@ -239,8 +239,6 @@ class Job:
 
     @property
     def pictures(self) -> tuple[Picture, ...]:
-        if len(self.attempts) == 1:
-            return self.attempts[0].pictures
         return tuple(picture for attempt in self.attempts for picture in attempt.pictures)
 
     @property

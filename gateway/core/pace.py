@@ -20,6 +20,8 @@ SLOWEST = 60.0
 _WEIGHT = 0.1
 _LEARNED = 5
 _TINY = 1e-9
+#: how sure it is that a job is done by the moment that it is due
+_SURE = 0.98
 #: deviations before the mean
 _EARLIEST = 4.5
 _SQRT_2, _SQRT_2_PI = math.sqrt(2), math.sqrt(2 * math.pi)
@@ -65,9 +67,9 @@ class Durations:
         if self._unforeseen(age):
             # ever slower: a job that hangs for an hour must not spend the account's allowance
             return age + min(max(FIRST_POLL, age / 4), SLOWEST)
-        return self._paced(age, worth, min(self._done(age, 0.98), age + max(5.0, self.median)))
+        return self._paced(age, worth, min(self._done(age, _SURE), age + max(5.0, self.median)))
 
-    def due(self, age: float, *, certainty: float = 0.98) -> float:
+    def due(self, age: float, *, certainty: float = _SURE) -> float:
         """The age by which the job is done with `certainty`, given that it was not at `age`."""
         if self._unforeseen(age):
             return self.next_poll(age)

@@ -46,10 +46,9 @@ class GuardLimits:
     open_requests: int = 20_000
 
     def body_cap(self, path: str) -> int:
-        cap = self.body_bytes_of.get(path)
-        return (
-            self.body_bytes_of.get(normalize_path(path), self.body_bytes) if cap is None else cap
-        )  # as the router reads it
+        if path in self.body_bytes_of:
+            return self.body_bytes_of[path]
+        return self.body_bytes_of.get(normalize_path(path), self.body_bytes)  # as the router reads it
 
 
 class Guard:
@@ -98,11 +97,6 @@ class Guard:
 
 class _Guarded:
     """One request and its answer."""
-
-    __slots__ = (
-        *("_body_ended", "_cap", "_limits", "_receive", "_received", "_refused", "_send", "_since", "_state"),
-        *("admin", "exchange", "gone"),
-    )
 
     def __init__(self, scope: Message, receive: Receive, send: Send, limits: GuardLimits) -> None:
         self._state = scope["state"]

@@ -71,8 +71,6 @@ class Leg:
         self.name = provider.name
         self.governor = governor
         self.provider = provider
-        #: whether it has anything to do when a job of its has ended
-        self.forgets = type(provider).forget is not Provider.forget
         self._clock = clock
         self._telemetry = telemetry
         self._submits = Circuit()

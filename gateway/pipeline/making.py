@@ -241,8 +241,8 @@ class Making:
             except StoreDown as error:
                 self._telemetry.log("error", "picture_not_kept", {"job": job.id, "error": str(error)})
                 return False, None
-        if leg.forgets:  # beside the answer, which need not wait for a write that nobody reads
-            self._crew.start(f"forget {attempt.id}", leg.forget(attempt.upstream_id or ""))
+        # beside the answer, which need not wait for a write that nobody reads
+        self._crew.start(f"forget {attempt.id}", leg.forget(attempt.upstream_id or ""))
         return True, moved
 
     async def _end(self, job: Job, attempt: Attempt, outcome: Finished | Declined | Unknown) -> Attempt | None:

@@ -32,7 +32,8 @@ _MASKS: tuple[tuple[re.Pattern[str], str], ...] = (
     # base64 of an image; a SHA-256 in hex (64) is no secret and stays
     (re.compile(r"[A-Za-z0-9+/_-]{80,}={0,2}"), "…"),
 )
-#: What nothing of the above is in: most values are words of our own, and a line has a dozen.
+#: What nothing of the above is in, if it is short: words of letters, digits, dots and underscores, joined by dashes that end no
+#: `sk-` and no `ig-worker-`. Most values are of our own making, and a line has a dozen.
 _PLAIN = re.compile(r"[A-Za-z0-9_.]*+(?:(?<![kr])-[A-Za-z0-9_.]*+)*+")
 _SHORT = 80
 _QUOTED = re.compile(r"(?<!\w)'(?:[^'\\]|\\.)*'?|\"(?:[^\"\\]|\\.)*\"?", re.DOTALL)

@@ -2,11 +2,9 @@
 
 import json
 import signal
-import threading
-import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from math import sqrt
 from pathlib import Path
@@ -14,6 +12,7 @@ from statistics import linear_regression, mean
 
 import psutil
 from processes import Process, eventually
+from usage import sampled
 
 _WATCHED = Path(__file__).with_name("watched_gateway.py")
 #: parts that are left out in turn
@@ -57,33 +56,20 @@ def watched(process: Process) -> Callable[[], Held]:
     return ask
 
 
-@contextmanager
-def sampled(process: Process, every: float) -> Iterator[list[Moment]]:
+def sampled_memory(process: Process, every: float) -> AbstractContextManager[list[Moment]]:
     """A list that fills while the block runs."""
     assert process.running is not None
-    root, began = psutil.Process(process.running.pid), time.monotonic()
-    moments, over = [look(root, began)], threading.Event()
-
-    def sample() -> None:
-        while not over.wait(every):
-            moments.append(look(root, began))
-
-    sampler = threading.Thread(target=sample)
-    sampler.start()
-    try:
-        yield moments
-    finally:
-        over.set()
-        sampler.join()
+    root = psutil.Process(process.running.pid)
+    return sampled(lambda seconds: look(root, seconds), every)
 
 
-def look(root: psutil.Process, began: float) -> Moment:
+def look(root: psutil.Process, seconds: float) -> Moment:
     whole, children = root.memory_full_info(), root.children(recursive=True)
     tree = whole.pss
     for child in children:
         with suppress(psutil.NoSuchProcess):  # the intake's live for a moment
             tree += child.memory_full_info().pss
-    return Moment(time.monotonic() - began, whole.rss, whole.uss, tree, len(children))
+    return Moment(seconds, whole.rss, whole.uss, tree, len(children))
 
 
 @dataclass(frozen=True, slots=True)

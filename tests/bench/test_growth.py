@@ -11,7 +11,7 @@ import pytest
 import wrk
 from figures import show, times
 from floors import immediate_upstream
-from memory import Held, Moment, growth, sampled, watched
+from memory import Held, Moment, growth, sampled_memory, watched
 from mixed_load import Keys, drive
 from plots import Panel, Series, draw
 from processes import ADMIN_KEY, Process, administer, gateway, new_key, simulator
@@ -41,7 +41,7 @@ def test_memory_under_misses_of_a_megabyte(tmp_path: Path) -> None:
         idle = at_rest(process)
         rounds = []
         for _ in range(ROUNDS):
-            with sampled(process, 0.1) as moments:
+            with sampled_memory(process, 0.1) as moments:
                 load = wrk.load(process.url + PATH, script, CLIENTS, SECONDS)
             rounds.append((load.rate, moments))
         after = at_rest(process)
@@ -78,7 +78,7 @@ def test_growth_in_a_mixed_load(tmp_path: Path) -> None:
         process.start()
         keys = rich_keys(process)
         before = ask()
-        with sampled(process, 0.5) as moments:
+        with sampled_memory(process, 0.5) as moments:
             tally = asyncio.run(drive([process.url], keys, seconds=LOAD, clients=CLIENTS, rate=CALLS_A_SECOND))
             loaded = len(moments)
             time.sleep(_LINGER)
@@ -120,7 +120,7 @@ def rich_keys(process: Process) -> Keys:
 
 def at_rest(process: Process) -> Moment:
     time.sleep(REST)
-    with sampled(process, REST) as moments:
+    with sampled_memory(process, REST) as moments:
         return moments[0]
 
 

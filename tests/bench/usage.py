@@ -2,14 +2,14 @@
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TypeVar
 
 import psutil
 from processes import Process, eventually
 
-#: Seconds between two looks at the memory.
-_LOOKS = 0.2
+Look = TypeVar("Look")
 
 
 def resident(process: Process) -> int:
@@ -34,22 +34,22 @@ def rest(process: Process) -> None:
 
 
 @contextmanager
-def watched(process: Process) -> Iterator[list[tuple[float, int]]]:
-    """Its memory by the second, until the end."""
-    looks: list[tuple[float, int]] = []
+def sampled(look: Callable[[float], Look], every: float) -> Iterator[list[Look]]:
+    """A list that fills while the block runs. `look` is told the seconds since it began."""
     began, over = time.monotonic(), threading.Event()
+    looks = [look(0.0)]
 
-    def look() -> None:
-        while not over.wait(_LOOKS):
-            looks.append((time.monotonic() - began, resident(process)))
+    def sample() -> None:
+        while not over.wait(every):
+            looks.append(look(time.monotonic() - began))
 
-    watcher = threading.Thread(target=look)
-    watcher.start()
+    sampler = threading.Thread(target=sample)
+    sampler.start()
     try:
         yield looks
     finally:
         over.set()
-        watcher.join()
+        sampler.join()
 
 
 def _family(process: Process) -> list[psutil.Process]:

@@ -7,12 +7,13 @@ import urllib.request
 from base64 import b64decode
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 
 from floors import immediate_upstream
 from peers import MODEL, Peer, Stand
 from processes import Process, eventually, manage
-from usage import cpu_seconds, resident, rest, watched
+from usage import cpu_seconds, resident, rest, sampled
 from wrk import Load, load, write_script
 
 #: What is asked of everybody, word for word.
@@ -25,6 +26,8 @@ IDLE, WARM_UP = 2.0, 2
 WARM_CONNECTIONS = 16
 #: of one image of the model, as the packaged policies have it
 _PRICE = 8_500
+#: Seconds between two looks at the memory.
+_LOOKS = 0.2
 
 
 #: Seconds for each number of connections, for each work.
@@ -75,7 +78,7 @@ def visit(peer: Peer, directory: Path, plan: Plan) -> Visit:
             body = {**wish, "response_format": work}
             _try(stand, body)
             script = write_script(directory / f"{work}.lua", body, stand.headers)
-            with watched(stand.process) as looks:
+            with sampled(partial(_memory, stand.process), _LOOKS) as looks:
                 warm = load(stand.url, script, WARM_CONNECTIONS, WARM_UP)
                 answered, cut = answered + 1 + warm.requests, cut + WARM_CONNECTIONS
                 for number, seconds in plan[work].items():
@@ -88,6 +91,10 @@ def visit(peer: Peer, directory: Path, plan: Plan) -> Visit:
         else:
             assert answered <= _counts(upstream)["answers"] <= answered + cut, "not all that was answered was asked for"
     return found
+
+
+def _memory(process: Process, seconds: float) -> tuple[float, int]:
+    return seconds, resident(process)
 
 
 def measure(stand: Stand, script: Path, connections: int, seconds: int) -> Loaded:

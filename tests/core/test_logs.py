@@ -10,6 +10,8 @@ import secrets
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from gateway.core.keys import mint
 from gateway.telemetry.logs import Log, LogFormat, standard_logging
@@ -204,3 +206,12 @@ def test_a_broken_stream_fails_nobody(bench: Bench) -> None:
     bench.stream.close()
     bench.log.write("info", "into the void", {})
     assert bench.stream.closed
+
+
+_PIECES = ("sk-", "ig-", "worker-", "empiriolabs-", "-", "_", ".", "k", "r", "Ab3", "secret", "token", "0123456789")
+
+
+@given(st.lists(st.sampled_from(_PIECES), max_size=12).map("".join))
+def test_a_word_is_masked_alone_as_in_a_sentence(word: str) -> None:
+    """Words that look plain are not searched; beside a blank they are."""
+    assert f"{mask(word)} " == mask(f"{word} ")
