@@ -5,18 +5,27 @@ from collections.abc import Sequence
 from dataclasses import fields
 from typing import TypeVar
 
+import msgspec
 from msgspec import UNSET
 
 from gateway.ports import Key, Keys, KeyTerms, Team, TeamTerms
 from gateway.stores.redis.line import PREFIX
+from gateway.stores.redis.link import Link
 from gateway.stores.redis.port import RedisPort
 from gateway.stores.redis.rows import to_flat, to_json, to_row
+from gateway.stores.redis.unanswered import Unanswered
 
 _SECRET = PREFIX + "secret"
+_KEY, _TEAM = msgspec.json.Decoder(Key), msgspec.json.Decoder(Team)
 _Row = TypeVar("_Row", Key, Team)
 
 
 class RedisKeys(RedisPort, Keys):
+    def __init__(self, link: Link, unanswered: Unanswered) -> None:
+        super().__init__(link, unanswered)
+        #: every key that was found, with the text that it was read from: the store says the same of it again and again
+        self._found: dict[str, tuple[list[bytes], tuple[Key, Team]]] = {}
+
     async def add_key(self, key: Key) -> None:
         with self._unanswered.token("add_key", key.id) as token:
             added = await self._link.script(
@@ -35,8 +44,14 @@ class RedisKeys(RedisPort, Keys):
             raise ValueError(f"the key {key.id} exists")
 
     async def find_key(self, key_id: str) -> tuple[Key, Team] | None:
-        key, team = await self._link.script("find_key", "find_key", {"id": key_id})
-        return (to_row(key, Key), to_row(team, Team)) if key and team else None
+        told = await self._link.script("find_key", "find_key", {"id": key_id})
+        if told is None:
+            return None
+        known = self._found.get(key_id)
+        if known is None or known[0] != told:
+            key, team = told
+            known = self._found[key_id] = told, (_KEY.decode(key), _TEAM.decode(team))
+        return known[1]
 
     async def list_keys(self, team: str | None = None) -> Sequence[Key]:
         """Oldest first."""

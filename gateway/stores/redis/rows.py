@@ -17,6 +17,8 @@ Row = TypeVar("Row")
 #: Of a ledger row: its entry's id has the number, and only adjust rows have a reason.
 NOT_KEPT = frozenset({"seq", "reason"})
 
+_JOB = msgspec.json.Decoder(Job)
+
 #: name, value, name, value …
 Flat = Sequence[bytes]
 
@@ -35,11 +37,9 @@ def to_row(flat: Flat, kind: type[Row]) -> Row:
     return msgspec.json.decode(_object(_members(flat)), type=kind)
 
 
-def to_job(found: Sequence[Flat]) -> Job:
-    """A job's row, followed by those of its attempts."""
-    job, *attempts = found
-    parts = b",".join(_object(_members(attempt)) for attempt in attempts)
-    return msgspec.json.decode(_object([*_members(job), b'"attempts":[' + parts + b"]"]), type=Job)
+def to_job(found: bytes) -> Job:
+    """As a script tells it whole."""
+    return _JOB.decode(found)
 
 
 def to_ledger_row(entry: tuple[bytes, Flat]) -> LedgerRow:

@@ -1,4 +1,5 @@
--- The key and its team.
-local row = redis.call('HGETALL', key('key', ask.id))
-local team = redis.call('HGET', key('key', ask.id), '.team')
-return {row, team and redis.call('HGETALL', key('team', team)) or {}}
+-- The key and its team, each as one JSON text.
+local found = members(key('key', ask.id))
+local team = found and redis.call('HGET', key('key', ask.id), '.team')
+local of_team = team and members(key('team', team))
+return of_team and {found .. '}', of_team .. '}'}
