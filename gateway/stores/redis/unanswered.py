@@ -6,10 +6,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from gateway.core.lots import Lots
 from gateway.stores.redis.link import DEADLINE
 
 #: Most are never repeated: their callers have told their clients 503 and forgotten them.
 _MOST = 10_000
+_LOTS = Lots(secrets.token_bytes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +29,7 @@ class Unanswered:
     def token(self, *call: str) -> Iterator[str]:
         """For one call, which its operation and what it is about name: that of the try before, if its answer was lost."""
         lost = self._lost.pop(call, None)
-        token = lost.token if lost else secrets.token_hex(8)
+        token = lost.token if lost else _LOTS.take(8).hex()
         try:
             yield token
         except BaseException:
