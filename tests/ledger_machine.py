@@ -171,7 +171,7 @@ class Money(RuleBasedStateMachine):
         name = self.draw_hold(data)
         for each in (cost, cost + 1):
             expected = self.model.end(name, State.DONE, each, pictured=True)
-            assert self.ask(self.store.settle(name, [a_picture()], each, self.now)) == expected
+            assert bool(self.ask(self.store.settle(name, [a_picture()], each, self.now))) == expected
         self.check_job(name)
 
     @precondition(lambda self: self.model.holds)

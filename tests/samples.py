@@ -105,6 +105,12 @@ async def make(store: Store, job: Job, *, since: int | None = None, now: int = N
         assert await store.settle(attempt.id, [a_picture()], PRICE, now)
 
 
+async def share(store: Store, follower: Job, since: int) -> Job | None:
+    """The follower, as the store has it."""
+    told = await store.share(follower, since)
+    return None if told is None else told.job
+
+
 async def submit(store: Store, attempt_id: str, at: int = NOON, maker: str = "") -> None:
     """Take a reserved attempt to the state in which an upstream works on it."""
     assert await store.submitting(attempt_id, at, maker)

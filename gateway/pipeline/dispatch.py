@@ -10,7 +10,7 @@ from gateway.pipeline.crew import Crew
 from gateway.pipeline.flights import Flights
 from gateway.pipeline.leg import Leg
 from gateway.pipeline.making import FIRST_UNKEPT, Making
-from gateway.ports import Blobs, Clock, Jobs, Replicas, Spare, StoreDown, Telemetry
+from gateway.ports import Blobs, Clock, Jobs, Replicas, Spare, StoreDown, Telemetry, Told
 
 
 class Dispatch:
@@ -101,8 +101,8 @@ class Dispatch:
                 if leg is not None and leg.provider.recalls:
                     await leg.provider.withdraw(attempt.id)
 
-    async def _land(self, job_id: str) -> None:
-        self._flights.land(job_id)
+    async def _land(self, job_id: str, told: Told | None = None) -> None:
+        self._flights.land(job_id, told)
         with suppress(StoreDown):  # other replicas find it by looking
             await self._replicas.announce(job_id)
 
@@ -116,11 +116,12 @@ class Dispatch:
         """Land it if it has ended; else the next start or another replica goes on with a part of it, and whoever waits here
         waits for that."""
         with suppress(StoreDown):
-            job = await self._jobs.job(job_id)
-            if job is not None and job.ended and self._is_ours_to_tell(job):
-                self._telemetry.ended(job)
-            if job is None or job.ended:
-                await self._land(job_id)
+            if (told := self._flights.made(job_id)) is None and (job := await self._jobs.job(job_id)) is not None:
+                told = Told(job)
+            if told is not None and told.job.ended and self._is_ours_to_tell(told.job):
+                self._telemetry.ended(told.job)
+            if told is None or told.job.ended:
+                await self._land(job_id, told)
                 return
         if not self._crew.stopping:
             self._flights.hand_on(job_id)

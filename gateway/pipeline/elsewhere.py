@@ -4,7 +4,7 @@ from contextlib import suppress
 
 from gateway.pipeline.crew import Crew
 from gateway.pipeline.flights import Flights
-from gateway.ports import Jobs, Replicas, StoreDown
+from gateway.ports import Jobs, Replicas, StoreDown, Told
 
 #: seconds between two looks at the store for endings that were not heard of
 _LOOK = 2.0
@@ -39,4 +39,4 @@ class Elsewhere:
     async def _check(self, job_id: str) -> None:
         job = await self._jobs.job(job_id)
         if job is None or job.ended:
-            self._flights.land(job_id)
+            self._flights.land(job_id, None if job is None else Told(job))

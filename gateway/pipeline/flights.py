@@ -8,7 +8,7 @@ from typing import Literal
 from gateway.core.job import Attempt
 from gateway.core.phases import Phase, PhaseMarks
 from gateway.pipeline.crew import Crew
-from gateway.ports import Clock
+from gateway.ports import Clock, Told
 
 Ending = Literal["landed", "late", "gone", "stopping"]
 
@@ -17,11 +17,13 @@ Ending = Literal["landed", "late", "gone", "stopping"]
 class Flight:
     #: made here, and not by another replica
     ours: bool
-    waiters: set[asyncio.Future[Ending]] = field(default_factory=set)
+    waiters: set[asyncio.Future[Ending | Told]] = field(default_factory=set)
     #: 0 to 1, as the provider last said
     progress: float = 0.0
     #: where the time of each part goes, as far as it is made here
     making: dict[int, PhaseMarks] = field(default_factory=dict)
+    #: the job made whole: nothing of it changes any more
+    made: Told | None = None
 
 
 class Flights:
@@ -72,6 +74,16 @@ class Flights:
         flight = self._flights.get(job_id)
         return flight.making if flight is not None else {}
 
+    def settled(self, told: Told) -> None:
+        """A part of a job was settled: if that has made it whole, whoever needs it does not ask the store for it."""
+        flight = self._flights.get(told.job.id)
+        if flight is not None and told.job.whole:
+            flight.made = told
+
+    def made(self, job_id: str) -> Told | None:
+        flight = self._flights.get(job_id)
+        return flight.made if flight is not None else None
+
     def abandoned(self, job_id: str) -> bool:
         """Has the last client of a job that is made here gone? Clients of other replicas are not known."""
         flight = self._flights.get(job_id)
@@ -84,25 +96,26 @@ class Flights:
             flight.ours = False
             self._forget_unless_awaited(job_id, flight)
 
-    def land(self, job_id: str) -> None:
-        """The job has ended, and its end is in the store: wake whoever waits."""
+    def land(self, job_id: str, told: Told | None = None) -> None:
+        """The job has ended, and its end is in the store: wake whoever waits. `told`: as it was read there just now."""
         flight = self._flights.pop(job_id, None)
         if flight is not None:
-            _wake(flight, "landed")
+            _wake(flight, told or "landed")
 
     def _stop(self) -> None:
         """Waiting clients are answered now, the jobs go on with the next start."""
         for flight in self._flights.values():
             _wake(flight, "stopping")
 
-    async def wait(self, job_id: str, seconds: float, gone: asyncio.Future[None] | None = None) -> Ending:
-        """Until the job lands, the client is `gone`, the gateway is `stopping`, or `seconds` have passed (`late`)."""
+    async def wait(self, job_id: str, seconds: float, gone: asyncio.Future[None] | None = None) -> Ending | Told:
+        """Until the job lands (as it was told then, if it was), the client is `gone`, the gateway is `stopping`, or `seconds`
+        have passed (`late`)."""
         flight = self._flights.get(job_id)
         if flight is None:
             return "landed"
         if self._crew.stopping:
             return "stopping"
-        waiter: asyncio.Future[Ending] = asyncio.get_running_loop().create_future()
+        waiter: asyncio.Future[Ending | Told] = asyncio.get_running_loop().create_future()
         flight.waiters.add(waiter)
 
         def leave(_: asyncio.Future[None]) -> None:
@@ -126,11 +139,11 @@ class Flights:
             self._flights.pop(job_id, None)
 
 
-def _wake(flight: Flight, ending: Ending) -> None:
+def _wake(flight: Flight, ending: Ending | Told) -> None:
     for waiter in flight.waiters:
         _end(waiter, ending)
 
 
-def _end(waiter: asyncio.Future[Ending], ending: Ending) -> None:
+def _end(waiter: asyncio.Future[Ending | Told], ending: Ending | Told) -> None:
     if not waiter.done():
         waiter.set_result(ending)

@@ -29,7 +29,7 @@ from gateway.pipeline.routing import Course, Routing
 from gateway.pipeline.sharing import Sharing, not_cached
 from gateway.pipeline.spending import Spending
 from gateway.pipeline.turns import Turns
-from gateway.ports import Clock, Jobs, StoreDown, Telemetry
+from gateway.ports import Clock, Jobs, StoreDown, Telemetry, Told
 
 _DRAWN_SEEDS = 2**31
 _LOTS = Lots(secrets.token_bytes)
@@ -73,6 +73,8 @@ class Underway:
     room: Room | None = None
     #: pieces before it in a queue of our own, when it joined that
     ahead: int | None = None
+    #: what the store told when it was found made
+    told: Told | None = None
 
 
 class Generate:
@@ -145,17 +147,17 @@ class Generate:
         await self._retrying.refused(caller, call, error)
 
     async def _follow(self, underway: Underway, gone: asyncio.Future[None] | None) -> Answer | None:
-        await self._wait(underway, gone)
-        return await self._answer(underway)
+        return await self._answer(underway, await self._wait(underway, gone))
 
     async def _share(self, request: _Request) -> Underway | None:
         """Follow an equal order that was made, or is being made (7, 8)."""
         wish = request.call.cache
         if request.seeded and wish != "bypass":
             draft = self._draft(request, request.course)
-            job = await self._sharing.share(draft, made=wish == "only")
-            if job is not None:
-                return self._instead(request, draft, job) or Underway(request, job, job.source)
+            told = await self._sharing.share(draft, made=wish == "only")
+            if told is not None:
+                job, made = told.job, told if told.job.ended else None
+                return self._instead(request, draft, job) or Underway(request, job, job.source, told=made)
         if wish == "only":
             raise not_cached(seeded=request.seeded)
         return None
@@ -215,17 +217,20 @@ class Generate:
             await self._dispatch.drop(job, _NOT_KEPT)
             raise
 
-    async def _wait(self, underway: Underway, gone: asyncio.Future[None] | None) -> None:
+    async def _wait(self, underway: Underway, gone: asyncio.Future[None] | None) -> Told | None:
+        """What it waited for, if that has landed and was told of."""
         job, call = underway.job, underway.request.call
         if call.respond_async:
             if not job.detached:
                 await self._jobs.detach(job.flight)  # joined: its own clients may leave, this one was promised the job
-            return
+            return None
         if job.ended:
-            return
+            return None
         await self._elsewhere.expect(job.flight)
         seconds = call.patience if call.prefer_wait is None else min(call.patience, call.prefer_wait)
         ending = await self._timed(underway, self._flights.wait(job.flight, seconds, gone))
+        if isinstance(ending, Told):
+            return ending
         if ending == "gone":
             if self._flights.abandoned(job.flight):
                 # the last client takes along an order that was not submitted, unless somebody was promised its job
@@ -240,8 +245,9 @@ class Generate:
                 job_id=job.id,
                 retry_after=1.0,
             )
+        return None
 
-    async def _timed(self, underway: Underway, waiting: Awaitable[Ending]) -> Ending:
+    async def _timed(self, underway: Underway, waiting: Awaitable[Ending | Told]) -> Ending | Told:
         """Whatever it ends by, the request has spent this time as what it waited for did, if that was made for it."""
         own = underway.cache in {"miss", "bypass"}
         making = self._flights.making(underway.job.flight) if own else {}
@@ -254,12 +260,14 @@ class Generate:
     def _enter(self, phase: Phase, request: _Request) -> None:
         request.call.marks.enter(phase, self._clock.monotonic())
 
-    async def _answer(self, underway: Underway) -> Answer | None:
+    async def _answer(self, underway: Underway, landed: Told | None) -> Answer | None:
         """None: the last client of the job that it waited for has just left and taken it along; nothing was bought."""
         job, cache, call = underway.job, underway.cache, underway.request.call
         self._enter("answer", underway.request)
         warn_at = self._catalogue.policies.gateway.budgets.warn_at
-        counting = self._spending.purse(underway.request.caller, warn_at)
+        counting = self._spending.purse(underway.request.caller, warn_at, landed or underway.told)
+        if landed is not None:  # it, or what it follows
+            job = landed.job if job.leader is None else replace(job, attempts=landed.job.attempts)
         if job.ended:
             purse = await counting
         else:

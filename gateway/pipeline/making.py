@@ -254,7 +254,8 @@ class Making:
             self._flights.enter(attempt, "keep")
             pictures = [await self._keep_picture(image) for image in outcome.images[: attempt.images]]
             self._flights.enter(attempt, "settle")
-            await self._journal.surely(self._spending.settle, job, attempt, pictures)
+            if (told := await self._journal.surely(self._spending.settle, job, attempt, pictures)) is not None:
+                self._flights.settled(told)
             ending = "completed"
         elif isinstance(outcome, Declined):
             if (moved := await self._moved(job, attempt, outcome.failure)) is not None:

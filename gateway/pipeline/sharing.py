@@ -8,7 +8,7 @@ from gateway.core.job import Entry, Job, Picture
 from gateway.core.order import Order
 from gateway.core.policy import CachePolicy
 from gateway.pipeline.admission import Caller
-from gateway.ports import Blobs, Cache, Clock, Telemetry
+from gateway.ports import Blobs, Cache, Clock, Telemetry, Told
 
 #: Seconds for which a picture that was there is not looked for again: on a disk that is far away each look takes its time. No
 #: longer than an SDK pauses before its second retry: whoever met the loss is given a picture made anew.
@@ -37,13 +37,13 @@ class Sharing:
         now = self._clock.now()
         return now - self._policy.lifetime * 1000 if self._policy.lifetime else now + 1
 
-    async def share(self, job: Job, *, made: bool) -> Job | None:
+    async def share(self, job: Job, *, made: bool) -> Told | None:
         """The job as it follows that of an equal order, `made` or also being made; or another that stands in its place; None:
         there is none whose pictures are there."""
         followed = await self._cache.share(job, self.since(), made=made)
-        if followed is None or followed.id != job.id:
+        if followed is None or followed.job.id != job.id:
             return followed
-        return followed if await self.found(followed) else None
+        return followed if await self.found(followed.job) else None
 
     async def found(self, follower: Job) -> bool:
         """A job that was just journalled as following another: are the pictures there, if they are made?"""

@@ -13,7 +13,7 @@ from gateway.core.rate import Exceeded, Limit, Room
 from gateway.pipeline.admission import Caller
 from gateway.pipeline.budget_warnings import BudgetWarnings
 from gateway.pipeline.limiting import IMAGE_KINDS, too_many
-from gateway.ports import BudgetState, Clock, Ledger, Refusal, Telemetry
+from gateway.ports import BudgetState, Clock, Ledger, Refusal, Telemetry, Told
 
 Outcome = Literal["charge", "release"]
 
@@ -70,10 +70,11 @@ class Spending:
         """Raises what `reserve` would, with nothing held or counted in any case."""
         _admitted(await self._ledger.weigh(job, _image_limits(caller)), job)
 
-    async def settle(self, job: Job, attempt: Attempt, pictures: Sequence[Picture]) -> None:
-        """Charge the images that were returned, once. `attempt` was held for those asked."""
+    async def settle(self, job: Job, attempt: Attempt, pictures: Sequence[Picture]) -> Told | None:
+        """Charge the images that were returned, once. `attempt` was held for those asked. None: it had ended before."""
         cost = len(pictures) * job.price(attempt)
-        if await self._ledger.settle(attempt.id, pictures, cost, self._clock.now(), attempt.claim):
+        told = await self._ledger.settle(attempt.id, pictures, cost, self._clock.now(), attempt.claim)
+        if told:
             self._telemetry.spent(
                 team=job.team,
                 key_id=job.key_id,
@@ -82,6 +83,7 @@ class Spending:
                 amount=cost,
                 source=attempt.provider,
             )
+        return told
 
     async def release(self, attempt: Attempt, failure: Failure, *, unsent: bool = False) -> bool:
         """`unsent`: it never left, and may so be another replica's by now, to whom it is left: False. As is what another has
@@ -107,7 +109,7 @@ class Spending:
         now = self._clock.now()
         if outcome == "charge":
             cost = attempt.images * job.price(attempt)
-            charged = await self._ledger.settle(attempt.id, (), cost, now)
+            charged = await self._ledger.settle(attempt.id, (), cost, now) is not None
             if charged:
                 self._telemetry.spent(
                     team=job.team,
@@ -127,9 +129,12 @@ class Spending:
     async def budgets_of(self, scopes: Sequence[str]) -> Sequence[BudgetState]:
         return await self._ledger.budgets(scopes, self._clock.now())
 
-    async def purse(self, caller: Caller, warn_at: Sequence[Decimal] = ()) -> Purse:
-        """How the budgets of key, team and org stand. `warn_at`: shares of a budget."""
-        states = await self.budgets(caller)
+    async def purse(self, caller: Caller, warn_at: Sequence[Decimal] = (), told: Told | None = None) -> Purse:
+        """How the budgets of key, team and org stand. `warn_at`: shares of a budget. `told`: a moment ago, of a job that they
+        may have paid for."""
+        states = told.budgets if told and (told.job.key_id, told.job.team) == (caller.key_id, caller.team) else None
+        if states is None:
+            states = await self.budgets(caller)
         return Purse(min((state.remaining for state in states), default=None), self._warnings.heed(states, warn_at))
 
 

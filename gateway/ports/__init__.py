@@ -21,6 +21,7 @@ from gateway.ports.money import (
     Refusal,
     Spend,
     SpendBy,
+    Told,
     Unconfirmed,
 )
 from gateway.ports.provider import (
@@ -98,6 +99,7 @@ __all__ = [
     "Team",
     "TeamTerms",
     "Telemetry",
+    "Told",
     "Travel",
     "Unconfirmed",
     "Unfit",

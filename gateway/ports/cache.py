@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from gateway.core.job import Entry, Job
+from gateway.ports.money import Told
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +44,7 @@ class Cache(Protocol):
     the step after which no attempt of it can bear a picture any more."""
 
     @abstractmethod
-    async def share(self, follower: Job, since: int, *, made: bool = False) -> Job | None:
+    async def share(self, follower: Job, since: int, *, made: bool = False) -> Told | None:
         """ONE transaction: where an order equal to the follower's (`entry`) is being made, or was made whole by a job
         created at or after `since`, journal it as following that job: the follower with its `source`, its `leader` and that
         one's attempts; once, however often it is asked for. None: nothing is written; nor is it before that where a job

@@ -32,6 +32,15 @@ class BudgetState:
 
 
 @dataclass(frozen=True, slots=True)
+class Told:
+    """A job as a step has left it, and how all budgets of those who pay for it stood then; None: ask for them, it costs
+    nothing here."""
+
+    job: Job
+    budgets: Sequence[BudgetState] | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Refusal:
     """The first budget that has no room; one that is spent goes before one that is only held, for which waiting may help.
 
@@ -136,9 +145,9 @@ class Ledger(Protocol):
     @abstractmethod
     async def settle(
         self, attempt_id: str, pictures: Sequence[Picture], cost: int, now: int, claim: Claim | None = None
-    ) -> bool:
+    ) -> Told | None:
         """ONE transaction: the attempt is done with these pictures, its hold becomes `cost` spent (`cost` above the hold
-        is booked as it is), at the attempt's own price an image where it has one. `claim`: who made it, kept with it. False,
+        is booked as it is), at the attempt's own price an image where it has one. `claim`: who made it, kept with it. None,
         and nothing changed, when it was settled or released before."""
 
     @abstractmethod

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
-from samples import DAY, ENTRY, FAILED, NOON, ORDER, PRICE, TIMEOUT, Store, a_job, a_picture, make, submit
+from samples import DAY, ENTRY, FAILED, NOON, ORDER, PRICE, TIMEOUT, Store, a_job, a_picture, make, share, submit
 
 from gateway.core.job import Entry, Job, Status
 from gateway.ports import Cached, Saved
@@ -32,7 +32,7 @@ async def test_an_order_that_was_made_is_found_made(store: Store) -> None:
     await make(store, a_job(1, attempts=2, entry=ENTRY))
     leader, rows = await job(store, 1), await store.ledger(9)
     asked = replace(a_job(2, at=NOON + 5, key="key2", entry=ENTRY, idempotency="i"), attempts=())
-    found = await store.share(asked, NOON)
+    found = await share(store, asked, NOON)
     assert found == replace(asked, source="hit", leader="j1", attempts=leader.attempts)
     assert await store.job("j2") == found
     assert (found.status, found.flight, found.cost, len(found.pictures)) == (Status.COMPLETED, "j1", 0, 2)
@@ -42,7 +42,7 @@ async def test_an_order_that_was_made_is_found_made(store: Store) -> None:
 
 async def test_one_that_is_being_made_is_joined_and_stands_where_it_stands(store: Store) -> None:
     await store.reserve(a_job(1, entry=ENTRY))
-    found = await store.share(a_job(2, entry=ENTRY), NOON + DAY)  # however long it takes: it is not made yet
+    found = await share(store, a_job(2, entry=ENTRY), NOON + DAY)  # however long it takes: it is not made yet
     assert found is not None
     assert (found.source, found.leader, found.status) == ("joined", "j1", Status.QUEUED)
 
@@ -144,7 +144,7 @@ async def test_what_was_made_is_promised_to_nobody(store: Store) -> None:
 
 async def test_who_asks_again_follows_once(store: Store) -> None:
     await make(store, a_job(1, entry=ENTRY))
-    first, again = [await store.share(a_job(2, entry=ENTRY), NOON) for _ in range(2)]
+    first, again = [await share(store, a_job(2, entry=ENTRY), NOON) for _ in range(2)]
     assert first == again is not None
     assert await store.share(a_job(1, entry=ENTRY), NOON) is None  # it is there, and follows none
     assert [each.hits for each in await store.cached(9)] == [1]

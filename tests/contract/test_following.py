@@ -4,7 +4,7 @@ import asyncio
 from dataclasses import replace
 
 import pytest
-from samples import CANCELLED, DAY, ENTRY, FAILED, NOON, PRICE, TIMEOUT, Store, a_job, a_picture, make, submit
+from samples import CANCELLED, DAY, ENTRY, FAILED, NOON, PRICE, TIMEOUT, Store, a_job, a_picture, make, share, submit
 
 from gateway.core.job import Entry, Job, State, Status
 from gateway.core.money import Budget
@@ -78,7 +78,7 @@ async def test_reserving_again_tells_what_the_job_is(store: Store) -> None:
     first, again = [await store.reserve(a_job(2, entry=ENTRY), since=0) for _ in range(2)]
     assert first == again == await store.job("j2")
     assert await store.reserve(a_job(1, entry=ENTRY), since=0) is None
-    assert await store.share(a_job(2, entry=ENTRY), 0) == first
+    assert await share(store, a_job(2, entry=ENTRY), 0) == first
     assert len(await store.ledger(9)) == 1
 
 
@@ -139,11 +139,11 @@ async def test_what_failed_is_tried_again_unless_it_may_have_been_bought(store: 
 
 async def test_who_shares_under_a_key_for_idempotency_is_given_its_job_too(store: Store) -> None:
     await make(store, a_job(1, entry=ENTRY))
-    first = await store.share(a_job(2, entry=ENTRY, idempotency="i"), 0)
+    first = await share(store, a_job(2, entry=ENTRY, idempotency="i"), 0)
     assert follower(first).leader == "j1"
-    assert await store.share(a_job(3, entry=ENTRY, idempotency="i"), 0) == first
-    assert await store.share(a_job(4, entry=ENTRY, idempotency="i", body="other"), 0) == first  # to be refused
-    assert follower(await store.share(a_job(5, entry=ENTRY, idempotency="k"), 0)).id == "j5"
+    assert await share(store, a_job(3, entry=ENTRY, idempotency="i"), 0) == first
+    assert await share(store, a_job(4, entry=ENTRY, idempotency="i", body="other"), 0) == first  # to be refused
+    assert follower(await share(store, a_job(5, entry=ENTRY, idempotency="k"), 0)).id == "j5"
     assert [each.images for each in await store.saved("")] == [2]
 
 

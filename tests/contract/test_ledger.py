@@ -4,7 +4,7 @@ import asyncio
 from collections import Counter
 
 import pytest
-from samples import CANCELLED, DAY, FAILED, HOUR, MIDNIGHT, NOON, PRICE, Opening, Store, a_job, a_picture, submit
+from samples import CANCELLED, DAY, ENTRY, FAILED, HOUR, MIDNIGHT, NOON, PRICE, Opening, Store, a_job, a_picture, submit
 
 from gateway.core.money import WINDOWS, Budget, Window
 from gateway.ports import BudgetState, LedgerRow, Refusal, Spend
@@ -151,12 +151,29 @@ async def test_a_hold_ends_once(store: Store) -> None:
             store.settle(f"j{number}.0", [], 0, NOON),
         )
     ]
-    assert sum(await asyncio.gather(*ends)) == 40
+    assert sum(map(bool, await asyncio.gather(*ends))) == 40
     await store.set_budgets("org", [Budget("total", 1)])
     state = await only(store, "org")
     rows = [row for row in await store.ledger(1000) if row.kind != "reserve"]
     assert Counter(row.attempt_id for row in rows) == {f"j{number}.0": 1 for number in range(40)}
     assert (state.spent, state.held) == (sum(row.amount for row in rows), 0)
+
+
+async def test_who_settles_or_shares_is_told_of_the_job_and_of_the_budgets_as_they_stand_with_that(
+    store: Store,
+) -> None:
+    scopes = ["org", "team:red", "key:key1"]
+    await store.set_budgets("org", [Budget("total", 9 * PRICE), Budget("day", 5 * PRICE)])
+    await store.set_budgets("key:key1", [Budget("month", 7 * PRICE)])
+    await store.reserve(a_job(1, attempts=2, entry=ENTRY))
+    settled = [await store.settle(f"j1.{part}", [a_picture()], PRICE, NOON) for part in range(2)]
+    shared = await store.share(a_job(2, attempts=2, key="key2", entry=ENTRY), NOON)
+    assert settled[1] is not None
+    assert settled[1].job == await store.job("j1")
+    assert settled[1].budgets in (None, await store.budgets(scopes, NOON))
+    assert shared is not None
+    assert shared.job == await store.job("j2")
+    assert shared.budgets in (None, await store.budgets(["org"], NOON))  # of its own payers
 
 
 async def test_an_unknown_attempt_ends_nothing(store: Store) -> None:

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 from lossy import LossyLine, lossy_line
 from redis_server import RedisServer
-from samples import CANCELLED, ENTRY, FAILED, HOUR, NOON, PRICE, SECOND, Store, a_job, a_picture, make
+from samples import CANCELLED, ENTRY, FAILED, HOUR, NOON, PRICE, SECOND, Store, a_job, a_picture, make, share
 
 from gateway.core.job import Job
 from gateway.ports import StoreDown
@@ -53,7 +53,7 @@ async def hits(store: Store) -> list[int]:
 async def test_a_hit_whose_answer_was_lost_is_one_hit(far: RedisStore, line: LossyLine) -> None:
     await make(far, a_job(1, entry=ENTRY))
     await lose(line, far.share(a_job(2, entry=ENTRY), 0))
-    follower = await far.share(a_job(2, entry=ENTRY), 0)
+    follower = await share(far, a_job(2, entry=ENTRY), 0)
     assert follower == await far.reserve(
         a_job(2, entry=ENTRY), since=0
     )  # whoever cannot reach the cache goes on to pay

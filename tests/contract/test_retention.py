@@ -19,6 +19,7 @@ from samples import (
     a_job,
     a_picture,
     make,
+    share,
     submit,
 )
 
@@ -154,7 +155,7 @@ async def test_pictures_are_evicted_by_their_last_use_until_there_is_room(store:
 async def test_many_go_in_one_call(store: Store) -> None:
     await asyncio.gather(*(store.reserve(a_job(number, at=NOON)) for number in range(25)))
     await asyncio.gather(*(make(store, a_job(number, at=NOON + number % 7, entry=ENTRY)) for number in range(25, 60)))
-    followers = [await store.share(a_job(number, at=NOON, entry=ENTRY), 0) for number in range(60, 95)]
+    followers = [await share(store, a_job(number, at=NOON, entry=ENTRY), 0) for number in range(60, 95)]
     assert {each.source for each in followers if each} == {"hit"}
     assert await store.evict(NOON + 7, 9 * SIZE) == 9 * SIZE
     gone = 95 - len(await left(store))

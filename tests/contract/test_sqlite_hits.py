@@ -10,7 +10,7 @@ from threading import Event
 import apsw
 import pytest
 from fakes import until
-from samples import ENTRY, NOON, PRICE, SECOND, a_job, a_picture, make
+from samples import ENTRY, NOON, PRICE, SECOND, a_job, a_picture, make, share
 
 from gateway.core.job import Job
 from gateway.core.money import Budget
@@ -51,7 +51,7 @@ async def busy(store: SqliteStore) -> AsyncIterator[None]:
 
 
 async def hits(store: SqliteStore, *numbers: int, at: int = NOON) -> list[Job]:
-    found = [await store.share(a_job(number, at=at, entry=ENTRY), 0) for number in numbers]
+    found = [await share(store, a_job(number, at=at, entry=ENTRY), 0) for number in numbers]
     return [job for job in found if job is not None and job.source == "hit"]
 
 

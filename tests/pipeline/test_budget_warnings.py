@@ -6,12 +6,13 @@ from pathlib import Path
 
 import pytest
 from fakes import NOON, RememberingTelemetry, ScriptedProvider
-from house import open_house, packaged
+from house import RED, open_house, packaged
 
 from gateway.core import errors
 from gateway.core.money import Budget
 from gateway.pipeline.budget_warnings import BudgetWarnings
-from gateway.ports import BudgetState
+from gateway.pipeline.spending import Spending
+from gateway.ports import BudgetState, Told
 
 PRICE = 8500
 THRESHOLDS = [Decimal("0.8"), Decimal("0.95")]
@@ -74,6 +75,16 @@ async def test_an_order_that_passes_one_is_answered_with_it(tmp_path: Path) -> N
         with pytest.raises(errors.BudgetSpent):
             await house.ask(n=2)
         assert house.telemetry.events.count("budget_warning") == 2
+
+
+async def test_what_was_told_with_a_job_is_heeded_for_those_who_paid_for_it(tmp_path: Path) -> None:
+    async with open_house(tmp_path, ScriptedProvider()) as house:
+        job, spending = (await house.ask()).job, Spending(house.store, house.clock, house.telemetry)
+        told = Told(job, [replace(TEAM, spent=900)])
+        assert (await spending.purse(RED, told=told)).remaining == 100
+        others = [replace(RED, key_id="another"), replace(RED, team="blue")]
+        assert {(await spending.purse(other, told=told)).remaining for other in others} == {10_000_000 - PRICE}
+        assert (await spending.purse(RED, told=Told(job))).remaining == 10_000_000 - PRICE
 
 
 async def test_a_budget_that_is_raised_warns_no_more(tmp_path: Path) -> None:

@@ -10,12 +10,13 @@ from fakes import ScriptedProvider, in_turn, until
 from house import RED, House, a_call, open_house, packaged
 
 from gateway.core import errors
-from gateway.core.job import Failure, Status
+from gateway.core.job import Failure, Job, Status
 from gateway.core.money import Budget
 from gateway.core.rate import Limit
 from gateway.pipeline.admission import Caller
 from gateway.pipeline.call import CacheWish, Call
 from gateway.ports import Declined, Unknown
+from gateway.stores.sqlite.store import SqliteStore
 
 PRICE = 8500
 COLLEAGUE = Caller("otherofred", "red")
@@ -80,6 +81,23 @@ async def test_equal_orders_at_once_are_one_flight_and_wait_for_one_job(house: H
     assert await house.books() == (PRICE, 0)
     (saved,) = await house.store.saved("2026-01-01")
     assert (saved.images, saved.amount) == (49, 49 * PRICE)
+
+
+async def test_whoever_waited_is_handed_the_job_as_it_was_settled(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not one of them asks the store for it."""
+
+    async def asked_for(_store: object, job_id: str) -> Job:
+        raise AssertionError(job_id)
+
+    monkeypatch.setattr(SqliteStore, "job", asked_for)
+    answers = await asyncio.gather(
+        house.ask(seed=7), house.ask(seed=7), house.ask(seed=7, n=2), house.ask(caller=COLLEAGUE)
+    )
+    monkeypatch.undo()
+    assert [answer.cache for answer in answers] == ["miss", "joined", "miss", "miss"]
+    assert [answer.job for answer in answers] == [await house.job(answer.job.id) for answer in answers]
 
 
 async def test_equal_orders_at_once_need_one_place_in_the_queue(tmp_path: Path) -> None:

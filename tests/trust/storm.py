@@ -124,7 +124,7 @@ class Storm:
     async def _settle(self, attempt: Attempt, cost: int) -> None:
         begun = next(self.ticks)
         done = await self._surely(lambda store: store.settle(attempt.id, [a_picture()], cost, MIDNIGHT + 1000))
-        self.ends[attempt.id] += done
+        self.ends[attempt.id] += done is not None
         self._wrote(attempt.id, begun, ends=True)
 
     async def _release(self, attempt: Attempt) -> None:

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 import msgspec
 
 from gateway.core.job import Entry, Job
-from gateway.ports import Cache, Cached, Saved
-from gateway.stores.redis import indexes
+from gateway.core.money import payers
+from gateway.ports import Cache, Cached, Saved, Told
+from gateway.stores.redis import indexes, usage
 from gateway.stores.redis.port import RedisPort
 from gateway.stores.redis.reserving import following
 from gateway.stores.redis.rows import Flat, to_job
@@ -17,12 +18,12 @@ _PAGE = 100
 
 
 class RedisCache(RedisPort, Cache):
-    async def share(self, follower: Job, since: int, *, made: bool = False) -> Job | None:
+    async def share(self, follower: Job, since: int, *, made: bool = False) -> Told | None:
         if follower.entry is None:
             return None
-        question = {**following(follower, since), "only_made": made}
-        found = await self._link.script("share", "share", question)
-        return to_job(found) if found else None
+        at, scopes = follower.created_at, payers(follower.key_id, follower.team)
+        question = {**following(follower, since), "only_made": made, "scopes": scopes, **usage.standing(at)}
+        return usage.told(await self._link.script("share", "share", question), at)
 
     async def peek(self, entry: Entry, since: int) -> Job | None:
         found = await self._link.script("peek", "peek", {"entry": indexes.name(entry), "since": since})

@@ -6,9 +6,9 @@ from operator import attrgetter
 
 from gateway.core.instants import iso
 from gateway.core.job import Claim, Failure, Job, Picture
-from gateway.core.money import WINDOWS, Budget, payers
+from gateway.core.money import Budget, payers
 from gateway.core.rate import Exceeded, Limit, Room
-from gateway.ports import Adjustment, BudgetState, Ledger, LedgerRow, Refusal, Spend, SpendBy
+from gateway.ports import Adjustment, BudgetState, Ledger, LedgerRow, Refusal, Spend, SpendBy, Told
 from gateway.stores.redis import reserving, usage
 from gateway.stores.redis.audit import Audit
 from gateway.stores.redis.ending import release, settle
@@ -48,10 +48,11 @@ class RedisLedger(RedisPort, Ledger):
 
     async def settle(
         self, attempt_id: str, pictures: Sequence[Picture], cost: int, now: int, claim: Claim | None = None
-    ) -> bool:
+    ) -> Told | None:
         with self._unanswered.token("settle", attempt_id) as token:
-            question = {"attempt": attempt_id, "ending": settle(pictures, cost, now, token, claim)}
-            return bool(await self._link.script("settle", "finish", question))
+            ending = settle(pictures, cost, now, token, claim)
+            question = {"attempt": attempt_id, "ending": ending, **usage.standing(now)}
+            return usage.told(await self._link.script("settle", "settle", question), now)
 
     async def release(
         self,
@@ -70,7 +71,7 @@ class RedisLedger(RedisPort, Ledger):
                 "unsent_by": None if unsent_by is None else to_json(unsent_by),
                 "at": None if at is None else to_json(at),
             }
-            return bool(await self._link.script("release", "finish", question))
+            return bool(await self._link.script("release", "release", question))
 
     async def adjust(self, adjustment: Adjustment) -> int | None:
         least = await self._link.script("adjust", "adjust", _adjusting(adjustment))
@@ -86,9 +87,8 @@ class RedisLedger(RedisPort, Ledger):
             scopes = [scope.decode() for scope in found]
         states: list[BudgetState] = []
         for start in range(0, len(scopes), _SCOPES):
-            question = {"scopes": scopes[start : start + _SCOPES], "kinds": WINDOWS, "windows": usage.windows(now)}
-            rows = await self._link.script("budgets", "budgets", question)
-            states += [usage.state(scope, number - 1, figures, now) for scope, number, *figures in rows]
+            question = {"scopes": scopes[start : start + _SCOPES], **usage.standing(now)}
+            states += usage.states(await self._link.script("budgets", "budgets", question), now)
         return sorted(states, key=attrgetter("rank"))
 
     async def spend(self, by: SpendBy, since: int) -> Sequence[Spend]:

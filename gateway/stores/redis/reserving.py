@@ -91,7 +91,7 @@ def verdict(
 
 
 def _refusal(scope: Any, window: Any, amounts: Sequence[Any], job: Job) -> Refusal:  # noqa: ANN401 - as Redis answers
-    budget = usage.state(scope, window - 1, amounts, job.reserved_at)
+    budget = usage.state(scope.decode(), window - 1, amounts, job.reserved_at)
     return Refusal(budget, job.held, reserved=budget.spent + job.held <= budget.limit)
 
 

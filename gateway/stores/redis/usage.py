@@ -2,8 +2,12 @@
 
 from collections.abc import Sequence
 
+import msgspec
+
 from gateway.core.money import WINDOWS, period, resets_at
-from gateway.ports import BudgetState
+from gateway.ports import BudgetState, Told
+from gateway.stores.redis.link import Question
+from gateway.stores.redis.rows import to_job
 
 
 def windows(at: int) -> list[str]:
@@ -11,8 +15,26 @@ def windows(at: int) -> list[str]:
     return [f"{window}/{period(window, at)}" for window in WINDOWS]
 
 
-def state(scope: bytes, window: int, figures: Sequence[bytes], at: int) -> BudgetState:
+def standing(at: int) -> Question:
+    """By which a script tells how budgets stand at that moment."""
+    return {"kinds": WINDOWS, "windows": windows(at)}
+
+
+def states(text: bytes, at: int) -> list[BudgetState]:
+    """As a script tells them, in no order."""
+    return [state(scope, number - 1, figures, at) for scope, number, *figures in msgspec.json.decode(text)]
+
+
+def told(answer: Sequence[bytes] | None, at: int) -> Told | None:
+    """A job, and how the budgets of its payers stand."""
+    if answer is None:
+        return None
+    job, budgets = answer
+    return Told(to_job(job), states(budgets, at))
+
+
+def state(scope: str, window: int, figures: Sequence[bytes | str], at: int) -> BudgetState:
     """`window`: its place in WINDOWS; the figures: limit, spent, held."""
     limit, spent, held = map(int, figures)
     kind = WINDOWS[window]
-    return BudgetState(scope.decode(), kind, limit, spent, held, resets_at(kind, at))
+    return BudgetState(scope, kind, limit, spent, held, resets_at(kind, at))

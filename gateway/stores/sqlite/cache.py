@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from gateway.core.job import HOLDING, Entry, Job, Picture, Source
 from gateway.core.money import period
-from gateway.ports import Cache, Cached, Saved
+from gateway.ports import Cache, Cached, Saved, Told
 from gateway.stores.sqlite import retries
 from gateway.stores.sqlite.database import Database
 from gateway.stores.sqlite.hits import insert_hits
@@ -64,16 +64,16 @@ SELECT day, team, model, images, amount FROM saved WHERE day >= ? AND images <> 
 
 
 class SqliteCache(SqlitePort, Cache):
-    async def share(self, follower: Job, since: int, *, made: bool = False) -> Job | None:
+    async def share(self, follower: Job, since: int, *, made: bool = False) -> Told | None:
         if follower.idempotency is None and not self._writer.stopped:
             hit = self._writer.known.made.follow(follower, since)
             if hit is not None:
                 self._writer.hit()
-                return hit
+                return Told(hit)
         shared, leader, edition = await self._writer.call("share", lambda db: _share(db, follower, since, made=made))
         if shared is not None and leader is not None:
             self._writer.known.made.answered(shared, leader, edition)
-        return shared
+        return None if shared is None else Told(shared)
 
     async def peek(self, entry: Entry, since: int) -> Job | None:
         return await self._writer.call("peek", lambda db: _leader(db, entry, since))

@@ -10,7 +10,7 @@ import msgspec
 from gateway.core.job import Claim, Failure, Job, Picture, State
 from gateway.core.money import Budget, payers
 from gateway.core.rate import Exceeded, Limit, Room, Turn
-from gateway.ports import Adjustment, BudgetState, Ledger, LedgerRow, Refusal, Spend, SpendBy
+from gateway.ports import Adjustment, BudgetState, Ledger, LedgerRow, Refusal, Spend, SpendBy, Told
 from gateway.stores.sqlite import audit, cache, image_limits, retries, usage
 from gateway.stores.sqlite.database import Database
 from gateway.stores.sqlite.rows import insert_job, select_job, to_json
@@ -82,12 +82,12 @@ class SqliteLedger(SqlitePort, Ledger):
 
     async def settle(
         self, attempt_id: str, pictures: Sequence[Picture], cost: int, now: int, claim: Claim | None = None
-    ) -> bool:
+    ) -> Told | None:
         ending = Ending(attempt_id, "settle", now, pictures=tuple(pictures), cost=cost, claim=claim)
-        done, job, edition = await self._writer.call("settle", lambda db: _settle(db, ending))
-        if job is not None:
+        job, edition = await self._writer.call("settle", lambda db: _settle(db, ending))
+        if job is not None and job.whole:
             self._writer.known.made.ended(job, edition)
-        return done
+        return None if job is None else Told(job)
 
     async def release(
         self,
@@ -153,12 +153,10 @@ class Ending:
     claim: Claim | None = None
 
 
-def _settle(db: Database, ending: Ending) -> tuple[bool, Job | None, tuple[int, int]]:
-    """With the job, if it is made whole by that: who waits for it will ask for it now."""
+def _settle(db: Database, ending: Ending) -> tuple[Job | None, tuple[int, int]]:
     edition = db.known.made.edition
     job_id = end(db, ending)
-    job = select_job(db, job_id) if job_id is not None and ending.pictures else None
-    return job_id is not None, job if job is not None and job.whole else None, edition
+    return None if job_id is None else select_job(db, job_id), edition
 
 
 def end(db: Database, ending: Ending) -> str | None:

@@ -137,6 +137,21 @@ local function count(payers, windows, spent, held)
   end
 end
 
+-- How the budgets of these scopes stand, as one JSON text: [[scope, number of the window, limit, spent, held], ...].
+local function standing(scopes)
+  local states = {}
+  for _, scope in ipairs(scopes) do
+    for n, limit in ipairs(redis.call('HMGET', key('budgets', scope), unpack(ask.kinds))) do
+      if limit then
+        local window = ask.windows[n]
+        local spent, held = get(key('usage', scope), window .. '/spent', window .. '/held')
+        states[#states + 1] = {scope, n, limit, spent or '0', held or '0'}
+      end
+    end
+  end
+  return #states > 0 and cjson.encode(states) or '[]'
+end
+
 local function append(fields)
   local seq = redis.call('INCR', key('ledger:seq'))
   redis.call('XADD', key('ledger'), seq .. '-0', unpack(fields))
