@@ -3,6 +3,9 @@
 from collections import Counter
 from collections.abc import Callable, Sequence
 from operator import attrgetter
+from typing import Any
+
+import msgspec
 
 from gateway.core.instants import iso
 from gateway.core.job import Claim, Failure, Job, Picture
@@ -21,12 +24,13 @@ from gateway.stores.redis.rows import NOT_KEPT, to_flat, to_job, to_json, to_led
 _ROWS = 500
 _SCOPES = 200
 
-_GROUP: dict[SpendBy, Callable[[LedgerRow], str]] = {
-    "team": lambda row: row.team,
-    "key": lambda row: row.key_id,
-    "model": lambda row: row.model,
-    "user": lambda row: row.user or "",
-    "day": lambda row: iso(row.at)[:10],
+#: By which field of its rows the ledger is summed, and what its values are called.
+_GROUP: dict[SpendBy, tuple[str, Callable[[Any], str]]] = {
+    "team": ("team", str),
+    "key": ("key_id", str),
+    "model": ("model", str),
+    "user": ("user", lambda user: user or ""),
+    "day": ("at", lambda at: iso(at)[:10]),
 }
 
 
@@ -92,18 +96,21 @@ class RedisLedger(RedisPort, Ledger):
         return sorted(states, key=attrgetter("rank"))
 
     async def spend(self, by: SpendBy, since: int) -> Sequence[Spend]:
-        rows: dict[int, LedgerRow] = {}  # by number: one that is written between two pages may push another into both
-        skip, found = 0, _ROWS
-        while found == _ROWS:
-            page = await self._link.script("spend", "spent", {"since": since, "skip": skip, "page": _ROWS})
-            rows |= {row.seq: row for row in map(to_ledger_row, page)}
-            found = len(page)
-            skip += found
+        field, name = _GROUP[by]
+        seen: set[int] = set()  # one that is written between two pages may push another into both
         images: Counter[str] = Counter()
         amounts: Counter[str] = Counter()
-        for row in rows.values():
-            images[_GROUP[by](row)] += row.images
-            amounts[_GROUP[by](row)] += row.amount
+        skip, found = 0, _ROWS
+        while found == _ROWS:
+            question = {"by": field, "since": since, "skip": skip, "page": _ROWS}
+            page = msgspec.json.decode(await self._link.script("spend", "spent", question))
+            for seq, value, count, amount in page:
+                if seq not in seen:
+                    seen.add(seq)
+                    images[name(value)] += count
+                    amounts[name(value)] += amount
+            found = len(page)
+            skip += found
         order = sorted(amounts, key=lambda group: (0 if by == "day" else -amounts[group], group))
         return [Spend(group, images[group], amounts[group]) for group in order]
 
