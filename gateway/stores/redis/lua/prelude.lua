@@ -67,10 +67,14 @@ end
 -- A row as one JSON text, without the store's own fields, and open for more; nil where it is not there. Its caller reads one
 -- answer instead of one a field.
 local function members(row)
-  local flat, text = redis.call('HGETALL', row), {}
+  local flat, text, last = redis.call('HGETALL', row), {}, 0
   if #flat == 0 then return nil end
   for n = 1, #flat, 2 do
-    if string.byte(flat[n]) ~= 46 then text[#text + 1] = '"' .. flat[n] .. '":' .. flat[n + 1] end
+    local name = flat[n]
+    if string.byte(name) ~= 46 then -- a dot
+      last = last + 1
+      text[last] = '"' .. name .. '":' .. flat[n + 1]
+    end
   end
   return '{' .. table.concat(text, ',')
 end
