@@ -216,20 +216,24 @@ def _size(path: Path) -> int | OSError | None:
 def _begin(path: Path, buffer: memoryview, size: int | None) -> tuple[int, FileIO | None] | None:
     """The first bytes, so many, and the file where there are more; None where it is not there, or has not `size` bytes."""
     try:
-        file = path.open("rb", buffering=0)
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
         _check_there(path.parent)
         return None
     with ExitStack() as closing:
-        closing.push(file)
-        there = os.fstat(file.fileno()).st_size
+        closing.callback(os.close, descriptor)
+        filled = os.readv(descriptor, [buffer])
+        if filled == size and filled < len(buffer):
+            return filled, None  # as most are: with as few calls of the system as can be, each of which waits for its turn
+        there = os.fstat(descriptor).st_size
         if size not in {None, there}:
             return None
-        filled = _fill(file, buffer)
-        if there > filled:
-            closing.pop_all()
-            return filled, file
-    return filled, None
+        file = FileIO(descriptor, closefd=False)
+        filled += _fill(file, buffer[filled:])
+        if there <= filled:
+            return filled, None
+        closing.pop_all()
+    return filled, FileIO(descriptor)
 
 
 def _fill(file: FileIO, buffer: memoryview) -> int:
