@@ -14,7 +14,7 @@ _Made = TypeVar("_Made")
 #: millisecond, as reading this much does, and what threads take from the heap they give back late.
 _SLOW = 2 * 1024 * 1024
 #: Results with large bodies in memory at once, from the body's first quarter of a megabyte until the pictures are kept.
-_LARGE_AT_ONCE = 12
+_LARGE_AT_ONCE = 8
 #: Bytes a second: the slowest line on which a body is given the time to leave (four references are up to 17 MB). Our own
 #: deadline, striking while a submit is still on its way, would make it one of unknown outcome, its money held for an hour.
 _SLOWEST = 250_000
