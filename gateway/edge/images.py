@@ -57,7 +57,7 @@ async def _make(request: Call, front: Front, kind: type[Ask]) -> ASGIApp:
         every = heartbeat(head)
         viewer = front.viewer(request, caller)
         return Stream(front.generate, front.previews, underway, front.renderer, viewer, exchange, front.clock, every)
-    del uploads  # up to 12 MB, and the wait may be long
+    del ask, uploads  # up to 12 MB, and the wait may be long
     answer = await _finished(request, front, underway)
     exchange.warning = answer.warning
     job, viewer = answer.job, front.viewer(request, caller)

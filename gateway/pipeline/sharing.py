@@ -1,31 +1,22 @@
 """Equal orders are made once: found made, or found being made, by their fingerprint among those who share."""
 
-import asyncio
-
 from gateway.core.errors import NotFound
 from gateway.core.fingerprint import fingerprint
-from gateway.core.job import Entry, Job, Picture
+from gateway.core.job import Entry, Job
 from gateway.core.order import Order
 from gateway.core.policy import CachePolicy
 from gateway.pipeline.admission import Caller
-from gateway.ports import Blobs, Cache, Clock, Telemetry, Told
-
-#: Seconds for which a picture that was there is not looked for again: on a disk that is far away each look takes its time. No
-#: longer than an SDK pauses before its second retry: whoever met the loss is given a picture made anew.
-_LOOK = 1.0
-#: Pictures of which that is kept in mind.
-_SEEN = 4_096
+from gateway.pipeline.looking import Looking
+from gateway.ports import Cache, Clock, Telemetry, Told
 
 
 class Sharing:
-    def __init__(self, cache: Cache, blobs: Blobs, policy: CachePolicy, clock: Clock, telemetry: Telemetry) -> None:
+    def __init__(self, cache: Cache, looking: Looking, policy: CachePolicy, clock: Clock, telemetry: Telemetry) -> None:
         self._cache = cache
-        self._blobs = blobs
+        self._looking = looking
         self._policy = policy
         self._clock = clock
         self._telemetry = telemetry
-        #: of pictures seen lately, their bytes and until when they need not be looked for
-        self._seen: dict[str, tuple[int, float]] = {}
 
     def entry(self, caller: Caller, order: Order, engine: str) -> Entry:
         """`engine`: the class of what makes it."""
@@ -56,7 +47,7 @@ class Sharing:
 
     async def keeps(self, job: Job) -> bool:
         """Are the pictures of a job that was made still there, or were a moment ago? Where they are not, neither is the job."""
-        if await self._kept(job):
+        if await self._looking.there(job.pictures):
             return True
         await self._cache.lose(job)
         return False
@@ -69,24 +60,7 @@ class Sharing:
     async def peek(self, job: Job) -> Job | None:
         """The one that `share` would follow, with nothing written."""
         leader = await self._cache.peek(job.entry, self.since()) if job.entry else None
-        return leader if leader is None or not leader.ended or await self._kept(leader) else None
-
-    async def _kept(self, job: Job) -> bool:
-        now = self._clock.monotonic()
-        unseen = [picture for picture in job.pictures if not self._saw(picture, now)]
-        if not unseen:
-            return True
-        sizes = await asyncio.gather(*(self._blobs.size(picture.name) for picture in unseen))
-        if list(sizes) != [picture.size for picture in unseen]:
-            return False
-        if len(self._seen) > _SEEN:
-            self._seen.clear()
-        self._seen |= {picture.name: (picture.size, now + _LOOK) for picture in unseen}
-        return True
-
-    def _saw(self, picture: Picture, now: float) -> bool:
-        size, until = self._seen.get(picture.name, (-1, 0.0))
-        return size == picture.size and now < until
+        return leader if leader is None or not leader.ended or await self._looking.there(leader.pictures) else None
 
 
 def not_cached(*, seeded: bool) -> NotFound:

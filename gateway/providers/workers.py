@@ -77,7 +77,8 @@ class Workers(Provider):
         self._seen = -_REMEMBERED
         #: when a worker of each line was last there (ms)
         self._served: dict[str, int] = {}
-        self._asking = asyncio.Lock()
+        #: who waits for what another has asked
+        self._asking: asyncio.Event | None = None
         #: lines of the pieces that were enqueued here
         self._lines: dict[str, str] = {}
 
@@ -210,17 +211,27 @@ class Workers(Provider):
         return self._clock.now() - max([self._opened, *last]) >= _RETURNING
 
     async def _workers(self) -> Sequence[Presence]:
-        """Those that take work. Of a burst, one asks and the others wait for what it hears."""
-        if self._stale():
-            async with self._asking:
-                if self._stale():
-                    with suppress(StoreDown):  # who was there a moment ago is there
-                        self._live = [worker for worker in await self._queue.workers() if not worker.draining]
-                    self._seen = now = self._clock.now()
-                    served = {line(worker.model, worker.engine): now for worker in self._live}
-                    recent = {name: at for name, at in self._served.items() if now - at < _RETURNING}
-                    self._served = {**recent, **served}
+        """Those that take work. Of a burst, one asks and the others wait for what it hears: all are woken by it, where a lock
+        would let go of one in each round of the loop."""
+        while self._stale():
+            if self._asking is not None:
+                await self._asking.wait()
+                continue
+            self._asking = asyncio.Event()
+            try:
+                await self._ask()
+            finally:
+                self._asking.set()
+                self._asking = None
         return self._live
+
+    async def _ask(self) -> None:
+        with suppress(StoreDown):  # who was there a moment ago is there
+            self._live = [worker for worker in await self._queue.workers() if not worker.draining]
+        self._seen = now = self._clock.now()
+        served = {line(worker.model, worker.engine): now for worker in self._live}
+        recent = {name: at for name, at in self._served.items() if now - at < _RETURNING}
+        self._served = {**recent, **served}
 
     def _stale(self) -> bool:
         return self._clock.now() - self._seen >= _REMEMBERED

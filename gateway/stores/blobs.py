@@ -6,28 +6,20 @@ import re
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, asynccontextmanager, contextmanager, nullcontext, suppress
-from fcntl import LOCK_EX, LOCK_SH, flock
+from fcntl import LOCK_EX, LOCK_SH
 from functools import partial
-from hashlib import sha256
 from io import FileIO
-from itertools import count
-from os.path import samestat
 from pathlib import Path
-from secrets import token_hex
 from typing import TypeVar
 
 from gateway.core.order import Codec
 from gateway.ports import Blob, Blobs, StoreDown
+from gateway.stores.keeping import LOCK, TEMPORARY, gone, keep, locked, sync_directory, temporary_in, write_synced
+from gateway.stores.together import Together
 
 Result = TypeVar("Result")
 
 _NAME = re.compile(r"[0-9a-f]{64}\.(png|webp|jpeg)")
-_TEMPORARY = ".tmp"
-#: Names of temporary files: nobody else's, also of replicas whose process ids are equal.
-_WRITER, _WRITTEN = token_hex(8), count()
-#: Held by those who say that a picture is kept (shared) and by who deletes one (alone). Its own age tells the time. Made at
-#: the start alone: where it is gone, so is the disk that it is on.
-_LOCK = ".lock"
 #: Has the id of the store that the pictures belong to.
 _OWNER = ".store"
 #: Seconds after which a temporary file has no writer any more; younger ones may be another process's.
@@ -35,6 +27,10 @@ _ABANDONED = 3600.0
 
 #: Disk work at once: fsync waits on the disk, and a few waiters keep it busy.
 THREADS = 4
+#: Pictures that are kept on one trip.
+_PICTURES = 8
+#: Looks at once, and the pictures of one: of a disk that is far away a look may take long.
+_LOOKS, _NAMES = 2, 256
 #: Bytes to read per trip to a thread: trips cost more than the reading. A megabyte of base64 is one.
 READ = 990 * 1024
 #: Buffers of that size that are used again: a fresh megabyte is some hundred page faults, longer than the reading itself.
@@ -48,14 +44,18 @@ class FileBlobs(Blobs):
         self._directory = directory
         self._executor = executor
         self._buffers: list[bytearray] = []
+        self._keeping = Together(executor, partial(keep, directory), trips=THREADS, most=_PICTURES)
+        self._sizes = Together(executor, partial(_sizes, directory), trips=_LOOKS, most=_NAMES)
 
     async def keep(self, data: bytes, codec: Codec) -> str:
-        return await self._in_thread(partial(_keep, self._directory, data, codec))
+        with self._usable():
+            return await self._keeping.ask((data, codec))
 
     async def size(self, name: str) -> int | None:
         if not _NAME.fullmatch(name):
             return None
-        return await self._in_thread(partial(_size, self._directory / name))
+        with self._usable():
+            return await self._sizes.ask(name)
 
     async def read(self, name: str, chunk: int, size: int | None = None) -> AsyncIterator[bytes]:
         if not _NAME.fullmatch(name):
@@ -94,8 +94,13 @@ class FileBlobs(Blobs):
         await self._in_thread(partial(_own, self._directory, store_id))
 
     async def _in_thread(self, work: Callable[[], Result]) -> Result:
-        try:
+        with self._usable():
             return await asyncio.get_running_loop().run_in_executor(self._executor, work)
+
+    @contextmanager
+    def _usable(self) -> Iterator[None]:
+        try:
+            yield
         except OSError as error:
             raise StoreDown(f"{self._directory} cannot be used now: {error}") from error
 
@@ -116,14 +121,14 @@ async def open_blobs(directory: Path) -> AsyncIterator[FileBlobs]:
 
 def _prepare(directory: Path) -> None:
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    (directory / _LOCK).touch(0o600)
-    with _locked(directory, LOCK_SH):  # a file system without locks is told at the start, not by the first picture
+    (directory / LOCK).touch(0o600)
+    with locked(directory, LOCK_SH):  # a file system without locks is told at the start, not by the first picture
         _tidy(directory)
 
 
 def _tidy(directory: Path) -> None:
     now = _now(directory)
-    for path in directory.glob(f"*{_TEMPORARY}"):
+    for path in directory.glob(f"*{TEMPORARY}"):
         with suppress(FileNotFoundError):  # its writer lives, or another replica was here
             if path.stat().st_mtime < now - _ABANDONED:
                 path.unlink()
@@ -145,64 +150,20 @@ def _owner(directory: Path) -> str | None:
 
 
 def _own(directory: Path, store_id: str) -> None:
-    with _synced(directory, store_id.encode()) as temporary, _locked(directory, LOCK_EX):
-        if (directory / _OWNER).exists():
-            temporary.unlink()
-        else:
-            temporary.rename(directory / _OWNER)
-    _sync_directory(directory)
-
-
-def _keep(directory: Path, data: bytes, codec: Codec) -> str:
-    name = f"{sha256(data).hexdigest()}.{codec}"
-    path = directory / name
-    while True:
-        if _size(path) != len(data):
-            _write(path, data)
-        with suppress(FileNotFoundError), _opened(path, os.O_RDONLY) as file:
-            _sync_directory(directory)  # also for a file that is there already: its rename may not be durable yet
-            with _locked(directory, LOCK_SH):
-                # Its age begins last of all, so that a slow disk takes nothing from it. It may have been deleted by then,
-                # and written again by another whose rename is not durable: only this very file was synced.
-                if samestat(path.stat(), os.fstat(file)):
-                    os.utime(path)
-                    return name
-
-
-def _write(path: Path, data: bytes) -> None:
-    with _synced(path.parent, data) as temporary, _locked(path.parent, LOCK_SH):
-        temporary.rename(path)
-        os.utime(path)  # another may have kept the same since this was written: it must not look older now
-
-
-@contextmanager
-def _synced(directory: Path, data: bytes) -> Iterator[Path]:
-    """A temporary file with these bytes, on the disk, for the block to rename."""
-    temporary = directory / f"{_WRITER}-{next(_WRITTEN)}{_TEMPORARY}"
-    with _opened(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL) as file:
-        try:
-            left = memoryview(data)
-            while left:
-                left = left[os.write(file, left) :]
-            os.fsync(file)
-            yield temporary
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
-
-
-@contextmanager
-def _opened(path: Path, how: int) -> Iterator[int]:
-    descriptor = os.open(path, how | os.O_CLOEXEC, 0o600)
+    temporary = temporary_in(directory)
     try:
-        yield descriptor
+        os.close(write_synced(temporary, store_id.encode()))
+        with locked(directory, LOCK_EX):
+            if not (directory / _OWNER).exists():
+                temporary.rename(directory / _OWNER)
     finally:
-        os.close(descriptor)
+        temporary.unlink(missing_ok=True)
+    sync_directory(directory)
 
 
 def _forget(directory: Path, name: str, unkept_for: float) -> bool:
     path = directory / name
-    with _locked(directory, LOCK_EX), suppress(FileNotFoundError):
+    with locked(directory, LOCK_EX), suppress(FileNotFoundError):
         with path.open("rb") as file:  # opened, since NFS may answer for a path with an age of a minute ago
             age = _now(directory) - os.fstat(file.fileno()).st_mtime
         if age >= unkept_for:
@@ -211,43 +172,19 @@ def _forget(directory: Path, name: str, unkept_for: float) -> bool:
     return False
 
 
-@contextmanager
-def _locked(directory: Path, how: int) -> Iterator[None]:
-    """Opened anew each time: flock belongs to the open file, so that threads shut one another out as processes do."""
-    try:
-        descriptor = os.open(directory / _LOCK, os.O_RDWR)  # NFS locks only what may be written
-    except FileNotFoundError:
-        raise _gone() from None
-    try:
-        flock(descriptor, how)
-        yield
-    finally:
-        os.close(descriptor)
-
-
 def _now(directory: Path) -> float:
     """By the clock that stamps the pictures: touched without a time, a file has its file system's, on NFS the server's.
 
     So replicas whose clocks differ agree on ages. And a full disk, where much is to be forgotten, has no room for a new file.
     """
-    clock = directory / _LOCK
+    clock = directory / LOCK
     os.utime(clock)
     return clock.stat().st_mtime
 
 
 def _check_there(directory: Path) -> None:
-    if not (directory / _LOCK).exists():
-        raise _gone()
-
-
-def _gone() -> OSError:
-    """No FileNotFoundError: nobody may take it for a picture that is not there."""
-    return OSError(f"its {_LOCK} is gone, as where its disk was unmounted")
-
-
-def _sync_directory(directory: Path) -> None:
-    with _opened(directory, os.O_RDONLY) as descriptor:
-        os.fsync(descriptor)
+    if not (directory / LOCK).exists():
+        raise gone()
 
 
 def _kept(directory: Path) -> list[Blob]:
@@ -262,31 +199,44 @@ def _kept(directory: Path) -> list[Blob]:
     return sorted(found, key=lambda blob: blob.name)
 
 
-def _size(path: Path) -> int | None:
+def _sizes(directory: Path, names: Sequence[str]) -> list[int | OSError | None]:
+    found = {name: _size(directory / name) for name in set(names)}
+    return [found[name] for name in names]
+
+
+def _size(path: Path) -> int | OSError | None:
     try:
         return path.stat().st_size
     except FileNotFoundError:
-        _check_there(path.parent)
-        return None
+        return None if (path.parent / LOCK).exists() else gone()
+    except OSError as error:
+        return error
 
 
 def _begin(path: Path, buffer: memoryview, size: int | None) -> tuple[int, FileIO | None] | None:
     """The first bytes, so many, and the file where there are more; None where it is not there, or has not `size` bytes."""
     try:
-        file = path.open("rb", buffering=0)
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
         _check_there(path.parent)
         return None
     with ExitStack() as closing:
-        closing.push(file)
-        there = os.fstat(file.fileno()).st_size
+        closing.callback(os.close, descriptor)
+        filled = os.readv(descriptor, [buffer])
+        if filled == size and filled < len(buffer):
+            return (
+                filled,
+                None,
+            )  # as most are: with as few calls of the system as can be, each of which waits for its turn
+        there = os.fstat(descriptor).st_size
         if size not in {None, there}:
             return None
-        filled = _fill(file, buffer)
-        if there > filled:
-            closing.pop_all()
-            return filled, file
-    return filled, None
+        file = FileIO(descriptor, closefd=False)
+        filled += _fill(file, buffer[filled:])
+        if there <= filled:
+            return filled, None
+        closing.pop_all()
+    return filled, FileIO(descriptor)
 
 
 def _fill(file: FileIO, buffer: memoryview) -> int:

@@ -14,6 +14,7 @@ from gateway.pipeline.generate import Generate
 from gateway.pipeline.in_force import InForce
 from gateway.pipeline.jobs import TeamJobs
 from gateway.pipeline.leg import Leg
+from gateway.pipeline.looking import Looking
 from gateway.pipeline.making import Making
 from gateway.pipeline.quoting import Quoting
 from gateway.pipeline.recovery import Recovery
@@ -112,7 +113,7 @@ def _recipe(  # noqa: PLR0913 - wired once
     """May keep nothing in memory that a request under other policies must know of: those go on beside it."""
     store, clock, telemetry = ground.store, ground.clock, ground.telemetry
     catalogue = Catalogue(policies, ground.strict)
-    sharing = Sharing(store, ground.blobs, policies.gateway.cache, clock, telemetry)
+    sharing = Sharing(store, Looking(ground.blobs, clock, ground.crew), policies.gateway.cache, clock, telemetry)
     retrying = Retrying(store, store, sharing, clock, policies.gateway.retries.adopt_within)
     generate = Generate(
         catalogue=catalogue,

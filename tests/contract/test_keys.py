@@ -4,9 +4,11 @@ import asyncio
 from dataclasses import fields, replace
 
 import pytest
+from redis_server import RedisServer
 from samples import NOON, Opening, Store
 
-from gateway.ports import Key, KeyTerms, Team
+from gateway.ports import Key, KeyTerms, Team, TeamTerms
+from gateway.stores.redis.store import RedisStore, open_redis_store
 
 RED = Key("aaaaaaaaaaaa", "red", "laptop", b"\x00\xff digest", NOON)
 BLUE = Key("bbbbbbbbbbbb", "blue", "ci", b"other", NOON + 1)
@@ -192,3 +194,22 @@ async def test_keys_and_secret_outlive_a_restart(opening: Opening) -> None:
     async with opening("kept") as store:
         assert await found(store, WHOLE.id) == WHOLE
         assert await store.secret(b"b" * 32) == kept
+
+
+async def test_what_another_replica_does_to_a_key_is_seen_at_once(
+    redis_server: RedisServer, redis_store: RedisStore
+) -> None:
+    async with open_redis_store(redis_server.url()) as other:
+        await other.add_key(RED)
+        known = await redis_store.find_key(RED.id)
+        assert await redis_store.find_key(RED.id) is known
+        for change in (
+            other.change_team("red", TeamTerms(disabled=True)),
+            other.change_key(RED.id, KeyTerms(name="desktop")),
+            other.rotate_key(RED.id, b"new", NOON + 1),
+            other.used_key(RED.id, NOON + 1),
+            other.revoke_key(RED.id, NOON + 2),
+        ):
+            await change
+            before, known = known, await redis_store.find_key(RED.id)
+            assert known == await other.find_key(RED.id) != before

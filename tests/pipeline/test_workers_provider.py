@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from fakes import NOON, HandClock
+from fakes import NOON, HandClock, at_rest
 from orders import A_CAT
 
 from gateway.core.fingerprint import fingerprint
@@ -333,3 +333,33 @@ async def test_what_a_worker_that_drains_still_makes_is_waited_for(yard: Yard) -
     await yard.there(msgspec.structs.replace(WORKER, draining=True))
     assert await yard.poll() == Pending(0.0)
     assert yard.clock.now() > NOON
+
+
+class Asked:
+    """A queue that is asked for its workers, and answers when it is told to."""
+
+    def __init__(self) -> None:
+        self.times = 0
+        self.answers = asyncio.Event()
+
+    async def workers(self) -> list[Presence]:
+        self.times += 1
+        await self.answers.wait()
+        return [WORKER]
+
+
+@pytest.mark.parametrize("leaves", [False, True])
+async def test_of_a_burst_one_asks_who_is_there_and_all_are_woken_at_once(*, leaves: bool) -> None:
+    queue = Asked()
+    workers = Workers(queue, Bell(), HandClock())  # type: ignore[arg-type]  # asked for nothing else
+    burst = [asyncio.ensure_future(workers.fits(A_CAT)) for _ in range(50)]
+    await at_rest()
+    if leaves:
+        burst.pop(0).cancel()
+        await at_rest()
+    assert queue.times == 1 + leaves
+    queue.answers.set()
+    for _ in range(4):  # rounds of the loop: however many wait
+        await asyncio.sleep(0)
+    assert [each.done() for each in burst] == [True] * len(burst)
+    assert {each.result() for each in burst} == {"fast"}
