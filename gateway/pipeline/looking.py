@@ -12,7 +12,7 @@ from gateway.ports import Blobs, Clock, StoreDown
 #: Seconds for which a picture that was there is not looked for again. No longer than an SDK pauses before its second retry:
 #: whoever met the loss is given a picture made anew.
 _LASTS = 1.0
-#: Seconds after which one that is asked for again is looked for beside the answer, so that nobody ever waits for it.
+#: Seconds after which one that is asked for again is looked for beside the answer: of those who ask often, nobody waits.
 _AHEAD = 0.5
 #: Pictures of which that is kept in mind.
 _SEEN = 4_096
@@ -20,7 +20,9 @@ _SEEN = 4_096
 
 @dataclass(slots=True)
 class _Seen:
-    size: int
+    #: bytes, None: it was gone
+    size: int | None
+    #: when the look began
     at: float
     #: it is being looked for again
     again: bool = False
@@ -58,8 +60,7 @@ class Looking:
         if len(self._seen) > _SEEN:
             self._seen.clear()
         for picture, size in zip(pictures, sizes, strict=True):
-            if size == picture.size:
+            seen = self._seen.get(picture.name)
+            if seen is None or seen.at <= now:  # else a look that began later has ended before this one
                 self._seen[picture.name] = _Seen(size, now)
-            else:
-                self._seen.pop(picture.name, None)
         return list(sizes) == [picture.size for picture in pictures]

@@ -29,8 +29,8 @@ _ABANDONED = 3600.0
 THREADS = 4
 #: Pictures that are kept on one trip.
 _PICTURES = 8
-#: Looks at once, and the pictures of one: of a disk that is far away a look may take long.
-_LOOKS, _NAMES = 2, 256
+#: Pictures that are looked for on one trip: on a disk that is far away, each of them waits for all.
+_NAMES = 16
 #: Bytes to read per trip to a thread: trips cost more than the reading. A megabyte of base64 is one.
 READ = 990 * 1024
 #: Buffers of that size that are used again: a fresh megabyte is some hundred page faults, longer than the reading itself.
@@ -45,7 +45,7 @@ class FileBlobs(Blobs):
         self._executor = executor
         self._buffers: list[bytearray] = []
         self._keeping = Together(executor, partial(keep, directory), trips=THREADS, most=_PICTURES)
-        self._sizes = Together(executor, partial(_sizes, directory), trips=_LOOKS, most=_NAMES)
+        self._sizes = Together(executor, partial(_sizes, directory), trips=THREADS, most=_NAMES)
 
     async def keep(self, data: bytes, codec: Codec) -> str:
         with self._usable():
@@ -84,6 +84,11 @@ class FileBlobs(Blobs):
             return False
         return await self._in_thread(partial(_forget, self._directory, name, unkept_for))
 
+    async def rest(self) -> None:
+        """Until all that was to be kept or looked for is."""
+        await self._keeping.rest()
+        await self._sizes.rest()
+
     async def tidy(self) -> None:
         await self._in_thread(partial(_tidy, self._directory))
 
@@ -113,9 +118,11 @@ async def open_blobs(directory: Path) -> AsyncIterator[FileBlobs]:
     except OSError as error:
         raise StoreDown(f"{directory} cannot be used: {error}") from error
     executor = ThreadPoolExecutor(THREADS, thread_name_prefix="blobs")
+    blobs = FileBlobs(directory, executor)
     try:
-        yield FileBlobs(directory, executor)
+        yield blobs
     finally:
+        await blobs.rest()
         await asyncio.to_thread(executor.shutdown)
 
 

@@ -23,92 +23,100 @@ _NONE = -1
 
 
 def keep(directory: Path, pictures: Sequence[tuple[bytes, Codec]]) -> list[str | OSError]:
-    """The name of each, durable by now, or what the disk said. They share the lock and the sync of the directory."""
-    all_of_them = [_Picture(directory, data, codec) for data, codec in pictures]
-    unlike = {picture.name: picture for picture in all_of_them}
+    """The name of each, durable by now, or what the disk said of it. They share the lock and the sync of the directory."""
+    files = [_File(directory, data, codec) for data, codec in pictures]
+    distinct = {file.name: file for file in files}
     try:
-        left = list(unlike.values())
+        left = list(distinct.values())
         while left:
-            left = _tried(directory, left)
+            left = _try(directory, left)
     finally:
-        for picture in unlike.values():
-            picture.let_go()
-    return [unlike[picture.name].error or picture.name for picture in all_of_them]
+        for file in distinct.values():
+            file.let_go()
+    return [distinct[file.name].error or file.name for file in files]
 
 
-def _tried(directory: Path, pictures: Sequence["_Picture"]) -> list["_Picture"]:
+def _try(directory: Path, files: Sequence["_File"]) -> list["_File"]:
     """Those that are to be tried again: deleted before they were kept."""
-    ready = [picture for picture in pictures if picture.prepared()]
-    if not ready:
+    for file in files:
+        file.prepare()
+    files = [file for file in files if file.error is None]
+    if not files:
         return []
     with _lock(directory) as lock:
         flock(lock, LOCK_SH)
-        named = [picture for picture in ready if picture.named()]
+        for file in files:
+            file.rename()
         flock(lock, LOCK_UN)  # whoever deletes need not wait for the disk
         sync_directory(directory)  # also for a file that was there already: its rename may not be durable yet
         flock(lock, LOCK_SH)
-        return [picture for picture in named if not picture.stays() and picture.error is None]
+        for file in files:
+            file.confirm()
+    return [file for file in files if file.error is None and not file.kept]
 
 
-class _Picture:
+class _File:
+    """A picture on its way to the disk."""
+
     def __init__(self, directory: Path, data: bytes, codec: Codec) -> None:
         self.name = f"{sha256(data).hexdigest()}.{codec}"
+        #: by now, durable, and nobody may have deleted it
+        self.kept = False
         self.error: OSError | None = None
         self._path = directory / self.name
         self._data = data
-        self._file = _NONE
+        self._descriptor = _NONE
         #: written, and not yet under its name
         self._temporary: Path | None = None
 
-    def prepared(self) -> bool:
-        """On the disk as a file that is open: the one that is there already, or a temporary one."""
-        try:
-            self.let_go()
-            if not self._found():
+    def prepare(self) -> None:
+        """Open one that is on the disk: the one that is there already, or a temporary one."""
+        self.let_go()
+        with self._failing():
+            if not self._open_existing():
                 self._temporary = temporary_in(self._path.parent)
-                self._file = write_synced(self._temporary, self._data)
-        except OSError as error:
-            self.error = error
-        return self.error is None
+                self._descriptor = write_synced(self._temporary, self._data)
 
-    def named(self) -> bool:
-        """Under its name, where nobody deletes it now."""
-        try:
+    def rename(self) -> None:
+        """Give it its name, while nobody may delete it."""
+        with self._failing():
             if self._temporary is not None:
                 self._temporary.rename(self._path)
                 self._temporary = None
                 # another may have kept the same since this was written: it must not look older now
                 os.utime(self._path)
-        except OSError as error:
-            self.error = error
-        return self.error is None
 
-    def stays(self) -> bool:
-        """Is it still that very file, the one that was synced? It may have been deleted, and written again by another whose
-        rename is not durable. Its age begins now, so that a slow disk takes nothing from it."""
-        try:
-            if not samestat(self._path.stat(), os.fstat(self._file)):
-                return False
-            os.utime(self._path)
-        except FileNotFoundError:
-            return False
-        except OSError as error:
-            self.error = error
-        return True
+    def confirm(self) -> None:
+        """It is kept if it is still that very file, the one that was synced: it may have been deleted, and written again by
+        another whose rename is not durable. Its age begins now, so that a slow disk takes nothing from it."""
+        with self._failing(), suppress(FileNotFoundError):
+            if self.error is None and samestat(self._path.stat(), os.fstat(self._descriptor)):
+                os.utime(self._path)
+                self.kept = True
 
     def let_go(self) -> None:
-        if self._file != _NONE:
-            os.close(self._file)
-            self._file = _NONE
-        if self._temporary is not None:
-            with suppress(OSError):
-                self._temporary.unlink(missing_ok=True)
-            self._temporary = None
+        descriptor, self._descriptor = self._descriptor, _NONE
+        temporary, self._temporary = self._temporary, None
+        with suppress(OSError):  # NFS tells late what it could not write; what was synced is written
+            if descriptor != _NONE:
+                os.close(descriptor)
+        with suppress(OSError):
+            if temporary is not None:
+                temporary.unlink(missing_ok=True)
 
-    def _found(self) -> bool:
+    @contextmanager
+    def _failing(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            # without its frames: they hold this file and its picture, for as long as somebody holds the error
+            self.error = error.with_traceback(None)
+            self.let_go()  # at once: on a full disk the others need the room
+
+    def _open_existing(self) -> bool:
         with suppress(FileNotFoundError):
-            self._file = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
-            if os.fstat(self._file).st_size == len(self._data):
+            self._descriptor = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
+            if os.fstat(self._descriptor).st_size == len(self._data):
                 return True
             self.let_go()
         return False

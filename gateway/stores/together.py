@@ -12,7 +12,7 @@ Got = TypeVar("Got")
 
 
 class Together(Generic[Ask, Got]):
-    """`work` has an outcome for each ask, in their order; an OSError is raised to the one who asked.
+    """`work` has an outcome for each ask, in their order. One that is an exception is raised to the one who asked.
 
     `trips` at once, of `most` asks each.
     """
@@ -22,35 +22,54 @@ class Together(Generic[Ask, Got]):
     ) -> None:
         self._executor = executor
         self._work = work
-        self._free = trips
+        self._trips = trips
         self._most = most
         self._waiting: list[tuple[Ask, asyncio.Future[Got]]] = []
+        self._under_way: set[asyncio.Future[Sequence[Got | OSError]]] = set()
 
     async def ask(self, ask: Ask) -> Got:
         """Raises what `work` raises. Who is cancelled misses the answer alone."""
         answer: asyncio.Future[Got] = asyncio.get_running_loop().create_future()
         self._waiting.append((ask, answer))
         self._go()
-        return await answer
+        try:
+            return await answer
+        finally:
+            del answer  # an error that it holds knows this frame: a circle, and what was asked would stay in memory
+
+    async def rest(self) -> None:
+        """Until nobody waits any more."""
+        while self._under_way:
+            await asyncio.wait(self._under_way)
 
     def _go(self) -> None:
-        while self._free and self._waiting:
+        while self._waiting and len(self._under_way) < self._trips:
             going, self._waiting = self._waiting[: self._most], self._waiting[self._most :]
-            going = [each for each in going if not each[1].done()]
+            going = [(ask, answer) for ask, answer in going if not answer.done()]
             if going:
-                self._free -= 1
-                asks = [ask for ask, _ in going]
-                trip = asyncio.get_running_loop().run_in_executor(self._executor, self._work, asks)
-                trip.add_done_callback(partial(self._back, [answer for _, answer in going]))
+                self._start([ask for ask, _ in going], [answer for _, answer in going])
 
-    def _back(self, answers: Sequence[asyncio.Future[Got]], trip: asyncio.Future[Sequence[Got | OSError]]) -> None:
-        self._free += 1
+    def _start(self, asks: Sequence[Ask], answers: Sequence[asyncio.Future[Got]]) -> None:
+        try:
+            trip = asyncio.get_running_loop().run_in_executor(self._executor, self._work, asks)
+        except RuntimeError as error:  # there is no thread to be had
+            _tell(answers, [error] * len(answers))
+            return
+        self._under_way.add(trip)
+        trip.add_done_callback(partial(self._end, answers))
+
+    def _end(self, answers: Sequence[asyncio.Future[Got]], trip: asyncio.Future[Sequence[Got | OSError]]) -> None:
+        self._under_way.discard(trip)
         failed = trip.exception()
-        for answer, outcome in zip(answers, [failed] * len(answers) if failed else trip.result(), strict=True):
-            if answer.done():  # its caller was cancelled
-                continue
-            if isinstance(outcome, BaseException):
-                answer.set_exception(outcome)
-            else:
-                answer.set_result(outcome)
+        _tell(answers, trip.result() if failed is None else [failed] * len(answers))
         self._go()
+
+
+def _tell(answers: Sequence[asyncio.Future[Got]], outcomes: Sequence[Got | BaseException]) -> None:
+    for answer, outcome in zip(answers, outcomes, strict=True):
+        if answer.done():  # its caller was cancelled
+            continue
+        if isinstance(outcome, BaseException):
+            answer.set_exception(outcome)
+        else:
+            answer.set_result(outcome)

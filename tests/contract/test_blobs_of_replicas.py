@@ -1,19 +1,14 @@
-"""Blobs of several processes: one forgets what another keeps at the same time.
-
-A drive that is slow to sync is played through `os.fsync`, which is all that pictures ask of one.
-"""
-
+"""Blobs of several processes: one forgets what another keeps at the same time."""
 import asyncio
 import json
 import os
-import stat
 import sys
 from asyncio.subprocess import PIPE, create_subprocess_exec
-from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
 
 import pytest
+from slow_disk import while_it_syncs
 
 from gateway.stores.blobs import open_blobs
 
@@ -47,22 +42,6 @@ async def main(directory, seconds, *contents):
 
 asyncio.run(main(*sys.argv[1:]))
 """
-
-
-def while_it_syncs(
-    monkeypatch: pytest.MonkeyPatch, *, a_file: Callable[[int], object] = id, the_directory: Callable[[], object]
-) -> None:
-    """A disk slow enough for other replicas to do this before each sync ends."""
-    fsync = os.fsync
-
-    def slow(descriptor: int) -> None:
-        fsync(descriptor)
-        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
-            the_directory()
-        else:
-            a_file(descriptor)
-
-    monkeypatch.setattr(os, "fsync", slow)
 
 
 async def test_what_one_keeps_another_does_not_forget(tmp_path: Path) -> None:

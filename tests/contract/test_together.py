@@ -84,6 +84,27 @@ async def test_a_mistake_is_told_to_all_of_the_trip_and_the_next_goes_on(
     assert await rest[0] == 4
 
 
+async def test_who_asks_without_a_thread_is_told_so_and_nobody_waits_for_ever(work: Work) -> None:
+    executor = ThreadPoolExecutor(1)
+    executor.shutdown()
+    together = Together(executor, work, trips=1, most=3)
+    for _ in range(2):
+        async with asyncio.timeout(10):
+            with pytest.raises(RuntimeError):
+                await together.ask(1)
+
+
+async def test_rest_comes_when_nobody_waits(work: Work, together: Together[int, int]) -> None:
+    asking = await asked(together, 1, 2, 3, 4, 5)
+    resting = asyncio.ensure_future(together.rest())
+    for _ in range(3):
+        await work.wait()
+        assert not resting.done()
+        work.go.release()
+    await resting
+    assert [each.done() for each in asking] == [True] * 5
+
+
 async def test_who_has_gone_is_left_out(work: Work, together: Together[int, int]) -> None:
     first = await asked(together, 1)
     await work.wait()
