@@ -1,4 +1,5 @@
 """Blobs of several processes: one forgets what another keeps at the same time."""
+
 import asyncio
 import json
 import os
