@@ -22,7 +22,7 @@ class Flight:
     progress: float = 0.0
     #: where the time of each part goes, as far as it is made here
     making: dict[int, PhaseMarks] = field(default_factory=dict)
-    #: the job made whole: nothing of it changes any more
+    #: the job made whole: no part of it changes any more
     made: Told | None = None
 
 

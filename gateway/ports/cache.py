@@ -48,7 +48,8 @@ class Cache(Protocol):
         """ONE transaction: where an order equal to the follower's (`entry`) is being made, or was made whole by a job
         created at or after `since`, journal it as following that job: the follower with its `source`, its `leader` and that
         one's attempts; once, however often it is asked for. None: nothing is written; nor is it before that where a job
-        stands under the same `idempotency`, by the rule of `Retries.repeated`: that one is returned.
+        stands under the same `idempotency`, by the rule of `Retries.repeated`: that one is returned. Told with the budgets
+        as they stand at the follower's `created_at`.
 
         `made`: only what was made. A hit counts as a use of the entry. Images that are there count as saved at once, others
         when they come. A job that another replica (`follower.maker`) makes, or whose follower is `detached`, is detached as

@@ -33,8 +33,7 @@ class BudgetState:
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """A job as a step has left it, and how all budgets of those who pay for it stood then; None: ask for them, it costs
-    nothing here."""
+    """A job as a step has left it, and how all budgets of its key, team and org stood then; None: that was not told."""
 
     job: Job
     budgets: Sequence[BudgetState] | None = None
@@ -147,8 +146,9 @@ class Ledger(Protocol):
         self, attempt_id: str, pictures: Sequence[Picture], cost: int, now: int, claim: Claim | None = None
     ) -> Told | None:
         """ONE transaction: the attempt is done with these pictures, its hold becomes `cost` spent (`cost` above the hold
-        is booked as it is), at the attempt's own price an image where it has one. `claim`: who made it, kept with it. None,
-        and nothing changed, when it was settled or released before."""
+        is booked as it is), at the attempt's own price an image where it has one. `claim`: who made it, kept with it.
+        The job by then, and the budgets as they stand at `now`. None, and nothing changed, when it was settled or released
+        before."""
 
     @abstractmethod
     async def release(

@@ -65,8 +65,12 @@ async def test_but_not_when_another_has_taken_the_job_over_meanwhile(far: Far) -
 
 async def test_a_settlement_is_told_once_and_booked_once(far: Far) -> None:
     await far.store.reserve(a_job(1))
+    await far.near.set_budgets("org", [Budget("day", 9 * PRICE)])
     await far.lose(far.store.settle("j1.0", [a_picture()], PRICE, NOON))
-    assert await far.store.settle("j1.0", [a_picture()], PRICE, NOON + 5)
+    repeated = await far.store.settle("j1.0", [a_picture()], PRICE, NOON + 5)
+    assert repeated is not None
+    assert repeated.job == await far.near.job("j1")
+    assert repeated.budgets == await far.near.budgets(["org"], NOON)
     assert not await far.store.settle("j1.0", [a_picture()], PRICE, NOON + 5)
     assert [row.kind for row in await far.near.ledger(9)] == ["reserve", "settle"]
 

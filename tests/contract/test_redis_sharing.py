@@ -10,6 +10,7 @@ from redis_server import RedisServer
 from samples import CANCELLED, ENTRY, FAILED, HOUR, NOON, PRICE, SECOND, Store, a_job, a_picture, make, share
 
 from gateway.core.job import Job
+from gateway.core.money import Budget
 from gateway.ports import StoreDown
 from gateway.stores.redis import retention
 from gateway.stores.redis.store import RedisStore, open_redis_store
@@ -48,6 +49,16 @@ def names(server: RedisServer) -> set[str]:
 
 async def hits(store: Store) -> list[int]:
     return [each.hits for each in await store.cached(9)]
+
+
+async def test_a_hit_is_told_with_the_budgets_of_who_asks(redis_store: RedisStore) -> None:
+    """None would be one more trip for each hit."""
+    await make(redis_store, a_job(1, entry=ENTRY))
+    for scope in ("org", "key:key1", "key:key2"):
+        await redis_store.set_budgets(scope, [Budget("day", 9 * PRICE)])
+    told = await redis_store.share(a_job(2, key="key2", entry=ENTRY), NOON)
+    assert told is not None
+    assert told.budgets == await redis_store.budgets(["org", "key:key2"], NOON)
 
 
 async def test_a_hit_whose_answer_was_lost_is_one_hit(far: RedisStore, line: LossyLine) -> None:

@@ -1,8 +1,10 @@
 """Soft thresholds: a line in the log when one is passed, once, and words for the header as long as it is."""
 
+import asyncio
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
 from fakes import NOON, RememberingTelemetry, ScriptedProvider
@@ -13,6 +15,7 @@ from gateway.core.money import Budget
 from gateway.pipeline.budget_warnings import BudgetWarnings
 from gateway.pipeline.spending import Spending
 from gateway.ports import BudgetState, Told
+from gateway.stores.sqlite.store import SqliteStore
 
 PRICE = 8500
 THRESHOLDS = [Decimal("0.8"), Decimal("0.95")]
@@ -85,6 +88,28 @@ async def test_what_was_told_with_a_job_is_heeded_for_those_who_paid_for_it(tmp_
         others = [replace(RED, key_id="another"), replace(RED, team="blue")]
         assert {(await spending.purse(other, told=told)).remaining for other in others} == {10_000_000 - PRICE}
         assert (await spending.purse(RED, told=Told(job))).remaining == 10_000_000 - PRICE
+
+
+async def test_a_store_that_tells_of_budgets_with_a_job_is_not_asked_for_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As Redis does, where each question is a trip: of those who pay, and of no others."""
+    async with open_house(tmp_path, ScriptedProvider()) as house:
+        settle, share = house.store.settle, house.store.share
+
+        async def settling(*asked: Any) -> Told | None:
+            told = await settle(*asked)
+            return told and replace(told, budgets=[replace(TEAM, spent=900)])
+
+        async def sharing(*asked: Any, made: bool) -> Told | None:
+            told = await share(*asked, made=made)
+            return told and replace(told, budgets=[replace(TEAM, spent=800)])
+
+        monkeypatch.setattr(SqliteStore, "settle", lambda _, *asked: settling(*asked))
+        monkeypatch.setattr(SqliteStore, "share", lambda _, *asked, made: sharing(*asked, made=made))
+        made = house.ask(seed=7), house.ask(seed=7, caller=replace(RED, key_id="another"))
+        assert [answer.remaining for answer in await asyncio.gather(*made)] == [100, 10_000_000 - PRICE]
+        assert (await house.ask(seed=7)).remaining == 200
 
 
 async def test_a_budget_that_is_raised_warns_no_more(tmp_path: Path) -> None:

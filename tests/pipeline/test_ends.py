@@ -10,7 +10,7 @@ from house import RED, House, a_call, open_house, routed
 
 from gateway.core import errors
 from gateway.core.job import Claim, Failure, Status
-from gateway.ports import Declined, Finished, Unknown
+from gateway.ports import Declined, Finished, Pending, Unknown
 
 FAILED = Declined(Failure("upstream_error", "The provider refuses this request."))
 CLAIM = Claim("gpu-1", 1)
@@ -32,6 +32,19 @@ async def test_a_job_of_several_attempts_is_told_once_and_whole(house: House) ->
     assert ends(house) == [(answer.job.id, Status.COMPLETED)]
     assert house.telemetry.ends[0] == await house.job(answer.job.id)
     assert len(house.telemetry.outcomes) == 2
+
+
+async def test_a_part_that_is_settled_before_another_fails_is_not_told_for_the_whole(house: House) -> None:
+    def second_is_last(upstream_id: str) -> Pending | Declined | None:
+        if house.provider.taken[upstream_id].number == 0:
+            return None
+        return FAILED if house.telemetry.outcomes else Pending()
+
+    house.provider.on_poll = second_is_last
+    answer = await house.ask(a_call(patience=60), n=8, seed=1)
+    assert len(answer.job.pictures) == 4
+    assert answer.job == await house.job(answer.job.id)
+    assert ends(house) == [(answer.job.id, Status.COMPLETED)]
 
 
 async def test_hits_and_joins_end_with_the_job_that_they_follow(house: House) -> None:

@@ -20,8 +20,8 @@ from gateway.stores.redis.scripts import Script, read_scripts
 #: down or stalls still answers 503 within one.
 DEADLINE = 0.7
 
-#: Enough that a long read holds nobody up, few enough that calls go together: a trip alone costs four times what it does among
-#: many, and they share one write of the log to disk.
+#: Enough that a long read does not hold everybody up, few enough that calls go together: a trip alone costs the gateway several
+#: times what it does among many, and they share one write of the log to disk.
 _LINES = 2
 _BATCH = 64
 

@@ -154,7 +154,7 @@ class Ending:
 
 
 def _settle(db: Database, ending: Ending) -> tuple[Job | None, tuple[int, int]]:
-    edition = db.known.made.edition
+    edition = db.known.made.edition  # of before: what changes a job in between leaves this one unknown
     job_id = end(db, ending)
     return None if job_id is None else select_job(db, job_id), edition
 

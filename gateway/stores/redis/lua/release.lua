@@ -1,4 +1,4 @@
--- `unsent_by`: only what is reserved, and this maker's still; `at`: only what is to be made there still; who
+-- Release an attempt. `unsent_by`: only what is reserved, and this maker's still; `at`: only what is to be made there still; who
 -- repeats what is done is told so.
 if ask.unsent_by then
   local state, job_id = get(key('attempt', ask.attempt), 'state', '.job')
