@@ -35,6 +35,9 @@ _NAMES = 16
 READ = 990 * 1024
 #: Buffers of that size that are used again: a fresh megabyte is some hundred page faults, longer than the reading itself.
 _BUFFERS = 8
+#: Pictures that are read into such buffers at once. Others go by single pieces: clients that are slow to take them hold theirs
+#: for long, and there may be thousands.
+_AT_ONCE = 128
 
 
 class FileBlobs(Blobs):
@@ -44,6 +47,8 @@ class FileBlobs(Blobs):
         self._directory = directory
         self._executor = executor
         self._buffers: list[bytearray] = []
+        #: pictures that are read into a large one now
+        self._reading = 0
         self._keeping = Together(executor, partial(keep, directory), trips=THREADS, most=_PICTURES)
         self._sizes = Together(executor, partial(_sizes, directory), trips=THREADS, most=_NAMES)
 
@@ -60,21 +65,29 @@ class FileBlobs(Blobs):
     async def read(self, name: str, chunk: int, size: int | None = None) -> AsyncIterator[bytes]:
         if not _NAME.fullmatch(name):
             raise FileNotFoundError(name)
-        buffer = self._buffers.pop() if self._buffers else bytearray(READ)
-        # as many whole chunks as it holds; a chunk that is larger is read into one of its own, for once
-        view = memoryview(buffer)[: READ - READ % chunk] if chunk <= READ else memoryview(bytearray(chunk))
-        begun = await self._in_thread(partial(_begin, self._directory / name, view, size))
-        if begun is None:
-            raise FileNotFoundError(name)
-        filled, rest = begun
-        with rest or nullcontext():
-            while filled:
-                for start in range(0, filled, chunk):
-                    yield bytes(view[start : min(start + chunk, filled)])
-                filled = await self._in_thread(partial(_fill, rest, view)) if rest else 0
+        large = chunk <= READ and self._reading < _AT_ONCE
+        buffer = self._large_buffer() if large else bytearray(chunk)
+        # as many whole pieces as it holds
+        view = memoryview(buffer)[: len(buffer) - len(buffer) % chunk]
+        self._reading += large
+        try:
+            begun = await self._in_thread(partial(_begin, self._directory / name, view, size))
+            if begun is None:
+                raise FileNotFoundError(name)
+            filled, rest = begun
+            with rest or nullcontext():
+                while filled:
+                    for start in range(0, filled, chunk):
+                        yield bytes(view[start : min(start + chunk, filled)])
+                    filled = await self._in_thread(partial(_fill, rest, view)) if rest else 0
+        finally:
+            self._reading -= large
         # only here: whoever is cut off may leave a thread behind that still reads into it
-        if len(self._buffers) < _BUFFERS:
+        if large and len(self._buffers) < _BUFFERS:
             self._buffers.append(buffer)
+
+    def _large_buffer(self) -> bytearray:
+        return self._buffers.pop() if self._buffers else bytearray(READ)
 
     async def kept(self) -> Sequence[Blob]:
         return await self._in_thread(partial(_kept, self._directory))

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import shutil
+import tracemalloc
 from contextlib import aclosing
 from hashlib import sha256
 from pathlib import Path
@@ -212,6 +213,22 @@ async def test_pictures_read_at_once_are_never_mixed(blobs: Blobs) -> None:
 
     for _ in range(2):
         assert await asyncio.gather(*map(read, range(12))) == pictures
+
+
+async def test_many_who_are_slow_to_take_a_picture_hold_little(blobs: Blobs) -> None:
+    name = await blobs.keep(bytes(READ), "png")
+    for _ in range(2):  # whoever has gone holds nothing
+        readings = [blobs.read(name, 90 * 1024) for _ in range(300)]
+        tracemalloc.start()
+        try:
+            for reading in readings:
+                await anext(reading)
+            held, _ = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+            for reading in readings:
+                await reading.aclose()  # type: ignore[attr-defined]  # a generator, typed as less
+        assert 120 * READ < held < 160 * READ
 
 
 async def test_a_picture_of_another_size_than_was_kept_is_not_read(blobs: Blobs) -> None:
