@@ -34,7 +34,7 @@ class Straight:
         try:
             answer = await handler.fn(request, self._front())
             await answer(scope, receive, send)
-        except Exception as error:
+        except Exception as error:  # whatever a handler raises has an answer, and its cause goes to the log
             if of(request).begun:
                 raise
             await problems.tell(request, error, send)

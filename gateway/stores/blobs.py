@@ -226,11 +226,12 @@ def _sizes(directory: Path, names: Sequence[str]) -> list[int | OSError | None]:
 
 def _size(path: Path) -> int | OSError | None:
     try:
-        return path.stat().st_size
-    except FileNotFoundError:
-        return None if (path.parent / LOCK).exists() else gone()
+        with suppress(FileNotFoundError):
+            return path.stat().st_size
+        _check_there(path.parent)
     except OSError as error:
         return error
+    return None
 
 
 def _begin(path: Path, buffer: memoryview, size: int | None) -> tuple[int, FileIO | None] | None:
@@ -243,11 +244,9 @@ def _begin(path: Path, buffer: memoryview, size: int | None) -> tuple[int, FileI
     with ExitStack() as closing:
         closing.callback(os.close, descriptor)
         filled = os.readv(descriptor, [buffer])
+        # as most are: with as few calls of the system as can be, each of which waits for its turn
         if filled == size and filled < len(buffer):
-            return (
-                filled,
-                None,
-            )  # as most are: with as few calls of the system as can be, each of which waits for its turn
+            return filled, None
         there = os.fstat(descriptor).st_size
         if size not in {None, there}:
             return None

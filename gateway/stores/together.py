@@ -2,6 +2,7 @@
 the interpreter back than the disk takes."""
 
 import asyncio
+from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from functools import partial
@@ -24,7 +25,7 @@ class Together(Generic[Ask, Got]):
         self._work = work
         self._trips = trips
         self._most = most
-        self._waiting: list[tuple[Ask, asyncio.Future[Got]]] = []
+        self._waiting: deque[tuple[Ask, asyncio.Future[Got]]] = deque()
         self._under_way: set[asyncio.Future[Sequence[Got | OSError]]] = set()
 
     async def ask(self, ask: Ask) -> Got:
@@ -44,7 +45,7 @@ class Together(Generic[Ask, Got]):
 
     def _go(self) -> None:
         while self._waiting and len(self._under_way) < self._trips:
-            going, self._waiting = self._waiting[: self._most], self._waiting[self._most :]
+            going = [self._waiting.popleft() for _ in range(min(self._most, len(self._waiting)))]
             going = [(ask, answer) for ask, answer in going if not answer.done()]
             if going:
                 self._start([ask for ask, _ in going], [answer for _, answer in going])

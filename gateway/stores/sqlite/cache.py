@@ -96,7 +96,7 @@ class SqliteCache(SqlitePort, Cache):
         return [Saved(*row) for row in await self._writer.execute("saved", _SAVED, (since,))]
 
 
-def _share(db: Database, follower: Job, since: int, *, made: bool) -> tuple[Job | None, int | None, tuple[int, int]]:
+def _share(db: Database, follower: Job, since: int, *, made: bool) -> tuple[Job | None, int | None, int]:
     """Of a hit also when its leader was made, and by which edition of all that is known."""
     edition = db.known.made.edition
     known = select_job(db, follower.id)

@@ -81,8 +81,7 @@ _AFTER = """
 
 class SqliteJobs(SqlitePort, Jobs):
     async def job(self, job_id: str) -> Job | None:
-        known = None if self._writer.stopped else self._writer.known.made.job(job_id)
-        return known or await self._writer.call("job", lambda db: select_job(db, job_id))
+        return await self._writer.call("job", lambda db: select_job(db, job_id))
 
     async def list_jobs(
         self, *, team: str | None = None, status: Status | None = None, limit: int = 20, after: str | None = None
@@ -131,7 +130,7 @@ class SqliteJobs(SqlitePort, Jobs):
         return await self._writer.call("moved", lambda db: _moved(db, move))
 
     async def detach(self, job_id: str) -> None:
-        await self._writer.call("detach", lambda db: _detach(db, job_id))
+        await self._writer.execute("detach", "UPDATE jobs SET detached = 1 WHERE id = ?", (job_id,))
 
     async def cancel(
         self,
@@ -174,11 +173,6 @@ def _chosen(team: str | None, status: Status | None, after: str | None) -> str:
     if after is not None:
         conditions.append(_AFTER)
     return f"WHERE {' AND '.join(conditions)} ORDER BY created_at DESC, seq DESC LIMIT :limit"
-
-
-def _detach(db: Database, job_id: str) -> None:
-    db.execute("UPDATE jobs SET detached = 1 WHERE id = ?", (job_id,))
-    db.known.made.changed(job_id)
 
 
 def _unsubmitted(db: Database, which: tuple[str, int], ending: Ending) -> bool:

@@ -13,8 +13,8 @@ from gateway.ports import BudgetState
 
 #: Hits that may wait to be written: the next one waits for the disk as well.
 UNWRITTEN = 5_000
-#: Entries, jobs and counters that are kept in mind, of each.
-_ENTRIES, _JOBS, _COUNTERS = 4_096, 256, 50_000
+#: Entries and counters that are kept in mind, of each.
+_ENTRIES, _COUNTERS = 4_096, 50_000
 
 #: A counter: scope, window, period.
 _Counter = tuple[str, Window, str]
@@ -30,51 +30,39 @@ class _Made:
 
 
 class Made:
-    """Jobs that were made whole, by their ids and by what they answer for; and the hits of these that are not written yet.
+    """Jobs that were made whole, by what they answer for; and the hits of these that are not written yet.
 
     A crash loses the hits of the last moment: they cost nothing, and what they saved and the entry's count go with them.
     """
 
     def __init__(self) -> None:
         self._lock = Lock()
-        #: of all jobs, and of what answers for entries
-        self._edition = self._entries = 0
+        #: of what answers for entries: the next one with each change
+        self._edition = 0
         self._answers: dict[Entry, _Made] = {}
-        self._jobs: dict[str, Job] = {}
         self._hits: list[Job] = []
         #: of the transaction under way
         self._writing: list[Job] = []
 
     @property
-    def edition(self) -> tuple[int, int]:
+    def edition(self) -> int:
         """To be taken where a job is read, and told with what was found there."""
-        return self._edition, self._entries
+        return self._edition
 
     @property
     def hit(self) -> bool:
         """Is there a hit to be written?"""
         return bool(self._hits)
 
-    def ended(self, job: Job, edition: tuple[int, int]) -> None:
-        """A job was made whole, durably. Not if one has changed since it was read."""
-        with self._lock:
-            if edition[0] == self._edition:
-                self._jobs[job.id] = job
-                if len(self._jobs) > _JOBS:
-                    del self._jobs[next(iter(self._jobs))]
-
-    def answered(self, follower: Job, created_at: int, edition: tuple[int, int]) -> None:
+    def answered(self, follower: Job, created_at: int, edition: int) -> None:
         """What this one follows was made whole at that moment, and answers for its entry. Not if that may have changed."""
         if follower.entry is None or follower.leader is None:
             return
         with self._lock:
-            if edition == self.edition:
+            if edition == self._edition:
                 self._answers[follower.entry] = _Made(follower.leader, created_at, follower.attempts)
                 if len(self._answers) > _ENTRIES:
                     del self._answers[next(iter(self._answers))]
-
-    def job(self, job_id: str) -> Job | None:
-        return self._jobs.get(job_id)
 
     def follow(self, follower: Job, since: int) -> Job | None:
         """The follower of what answers for its entry, to be written soon; None: that is not known here."""
@@ -97,21 +85,14 @@ class Made:
         """Jobs are about to be deleted: none of them is followed any more, but by these hits."""
         with self._lock:
             self._edition += 1
-            self._entries += 1
             self._answers.clear()
-            self._jobs.clear()
             return self._take()
 
     def withdraw(self, entry: Entry) -> None:
         """Another job may answer for it from now on."""
         with self._lock:
-            self._entries += 1
-            self._answers.pop(entry, None)
-
-    def changed(self, job_id: str) -> None:
-        with self._lock:
             self._edition += 1
-            self._jobs.pop(job_id, None)
+            self._answers.pop(entry, None)
 
     @property
     def written(self) -> int:

@@ -84,9 +84,7 @@ class SqliteLedger(SqlitePort, Ledger):
         self, attempt_id: str, pictures: Sequence[Picture], cost: int, now: int, claim: Claim | None = None
     ) -> Told | None:
         ending = Ending(attempt_id, "settle", now, pictures=tuple(pictures), cost=cost, claim=claim)
-        job, edition = await self._writer.call("settle", lambda db: _settle(db, ending))
-        if job is not None and job.whole:
-            self._writer.known.made.ended(job, edition)
+        job = await self._writer.call("settle", lambda db: _settle(db, ending))
         return None if job is None else Told(job)
 
     async def release(
@@ -153,10 +151,9 @@ class Ending:
     claim: Claim | None = None
 
 
-def _settle(db: Database, ending: Ending) -> tuple[Job | None, tuple[int, int]]:
-    edition = db.known.made.edition  # of before: what changes a job in between leaves this one unknown
+def _settle(db: Database, ending: Ending) -> Job | None:
     job_id = end(db, ending)
-    return None if job_id is None else select_job(db, job_id), edition
+    return None if job_id is None else select_job(db, job_id)
 
 
 def end(db: Database, ending: Ending) -> str | None:

@@ -188,7 +188,7 @@ class Writer:
         written = self.known.made.written
         try:
             outcome = _Outcome(operation(self._db))
-        except Exception as error:
+        except Exception as error:  # its caller is told
             if not self._db.in_transaction:  # a full disk or an I/O error: SQLite has undone the whole batch
                 raise
             self._db.execute("ROLLBACK TO operation")
